@@ -1,0 +1,244 @@
+//! Quorum options: what a bucket sets by default and a request may override.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ErrorCode, WireError};
+
+/// How many answers: a number, or a word that depends on n.
+///
+/// On the wire: 0 is `quorum`, 255 is `all`, anything between is the number itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "u8", into = "u8")]
+pub enum Count {
+    /// Exactly so many; `one` is `Exactly(1)`. From 1 to 254, and judged against n when used.
+    Exactly(u8),
+    /// More than half of n.
+    Quorum,
+    /// n.
+    All,
+}
+
+impl From<u8> for Count {
+    fn from(raw: u8) -> Self {
+        match raw {
+            0 => Self::Quorum,
+            255 => Self::All,
+            number => Self::Exactly(number),
+        }
+    }
+}
+
+impl From<Count> for u8 {
+    fn from(count: Count) -> Self {
+        match count {
+            Count::Quorum => 0,
+            Count::All => 255,
+            Count::Exactly(number) => number,
+        }
+    }
+}
+
+impl std::str::FromStr for Count {
+    type Err = WireError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "one" => Ok(Self::Exactly(1)),
+            "quorum" => Ok(Self::Quorum),
+            "all" => Ok(Self::All),
+            number => match number.parse::<u8>() {
+                Ok(number @ 1..=254) => Ok(Self::Exactly(number)),
+                Ok(_) | Err(_) => Err(WireError::new(
+                    ErrorCode::Invalid,
+                    format!("'{number}' is not a count: use one, quorum, all, or a number from 1 to n"),
+                )),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exactly(number) => write!(f, "{number}"),
+            Self::Quorum => f.write_str("quorum"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+impl Count {
+    /// The number of answers out of `n`.
+    ///
+    /// # Errors
+    /// `Invalid`, naming `option`, when the number is 0 or above `n`.
+    pub fn resolve(self, option: &str, n: u8) -> Result<u8, WireError> {
+        match self {
+            Self::Quorum => Ok(n / 2 + 1),
+            Self::All => Ok(n),
+            Self::Exactly(number) if (1..=n).contains(&number) => Ok(number),
+            Self::Exactly(number) => Err(WireError::new(
+                ErrorCode::Invalid,
+                format!("{option}={number} cannot be met: the bucket keeps n={n} copies, so {option} is 1 to {n}, one, quorum or all"),
+            )),
+        }
+    }
+}
+
+/// Overrides of a read. `None` takes the bucket's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadOptions {
+    /// Answers needed.
+    pub r: Option<Count>,
+    /// Answers of primaries needed.
+    pub pr: Option<Count>,
+    /// Whether a fallback's empty answer may stand in for its unreachable primary.
+    pub notfound_ok: Option<bool>,
+    /// Whether `not found` may be answered once more than half of n said so, although fewer than r did.
+    pub basic_quorum: Option<bool>,
+    /// Whether fallbacks may answer for unreachable primaries.
+    pub sloppy: Option<bool>,
+    /// Return what there is, marked as possibly stale, rather than fail or wait.
+    pub stale_ok: bool,
+    /// Report each replica's part.
+    pub explain: bool,
+    /// Leave out the values: dots, sizes and metadata only.
+    pub head: bool,
+}
+
+/// Overrides of a write. `None` takes the bucket's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteOptions {
+    /// Acknowledgements needed, fallbacks included.
+    pub w: Option<Count>,
+    /// Acknowledgements of primaries needed.
+    pub pw: Option<Count>,
+    /// Acknowledgements after an fsync needed, on any of them. Absent and no bucket default: none.
+    pub dw: Option<Count>,
+    /// Whether fallbacks may take the place of unreachable primaries.
+    pub sloppy: Option<bool>,
+    /// Write only where nothing is there. Cannot be kept honestly without consensus: refused.
+    pub if_none_match: bool,
+    /// Report each replica's part.
+    pub explain: bool,
+}
+
+/// What a bucket uses where a request says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuorumDefaults {
+    /// See [`ReadOptions::r`].
+    pub r: Count,
+    /// See [`ReadOptions::pr`]; absent: 0.
+    pub pr: Option<Count>,
+    /// See [`WriteOptions::w`].
+    pub w: Count,
+    /// See [`WriteOptions::pw`]; absent: 0.
+    pub pw: Option<Count>,
+    /// See [`WriteOptions::dw`]; absent: 0.
+    pub dw: Option<Count>,
+    /// See [`ReadOptions::notfound_ok`].
+    pub notfound_ok: bool,
+    /// See [`ReadOptions::basic_quorum`].
+    pub basic_quorum: bool,
+    /// Sloppy quorums, for reads and writes.
+    pub sloppy: bool,
+}
+
+impl Default for QuorumDefaults {
+    fn default() -> Self {
+        Self {
+            r: Count::Quorum,
+            pr: None,
+            w: Count::Quorum,
+            pw: None,
+            dw: None,
+            notfound_ok: true,
+            basic_quorum: false,
+            sloppy: true,
+        }
+    }
+}
+
+/// A read's options with every default and word resolved against n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadQuorum {
+    /// Copies of the bucket.
+    pub n: u8,
+    /// Answers needed, 1 to n.
+    pub r: u8,
+    /// Primary answers needed, 0 to n.
+    pub pr: u8,
+    /// See [`ReadOptions::notfound_ok`].
+    pub notfound_ok: bool,
+    /// See [`ReadOptions::basic_quorum`].
+    pub basic_quorum: bool,
+    /// See [`ReadOptions::sloppy`].
+    pub sloppy: bool,
+    /// See [`ReadOptions::stale_ok`].
+    pub stale_ok: bool,
+}
+
+/// A write's options with every default and word resolved against n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteQuorum {
+    /// Copies of the bucket.
+    pub n: u8,
+    /// Acknowledgements needed, 1 to n.
+    pub w: u8,
+    /// Primary acknowledgements needed, 0 to n.
+    pub pw: u8,
+    /// Durable acknowledgements needed, 0 to w.
+    pub dw: u8,
+    /// See [`WriteOptions::sloppy`].
+    pub sloppy: bool,
+}
+
+impl QuorumDefaults {
+    /// Resolves a read's options.
+    ///
+    /// # Errors
+    /// `Invalid` for a count of 0 or above n.
+    pub fn read(&self, n: u8, options: &ReadOptions) -> Result<ReadQuorum, WireError> {
+        Ok(ReadQuorum {
+            n,
+            r: options.r.unwrap_or(self.r).resolve("r", n)?,
+            pr: optional("pr", options.pr.or(self.pr), n)?,
+            notfound_ok: options.notfound_ok.unwrap_or(self.notfound_ok),
+            basic_quorum: options.basic_quorum.unwrap_or(self.basic_quorum),
+            sloppy: options.sloppy.unwrap_or(self.sloppy),
+            stale_ok: options.stale_ok,
+        })
+    }
+
+    /// Resolves a write's options.
+    ///
+    /// # Errors
+    /// `Invalid` for a count of 0 or above n, or dw above w; `NotSupported` for `if_none_match`.
+    pub fn write(&self, n: u8, options: &WriteOptions) -> Result<WriteQuorum, WireError> {
+        if options.if_none_match {
+            return Err(WireError::new(
+                ErrorCode::NotSupported,
+                "if_none_match needs a strong bucket, which this version does not offer: two writers that do not see each other would both succeed",
+            ));
+        }
+        let w = options.w.unwrap_or(self.w).resolve("w", n)?;
+        let dw = optional("dw", options.dw.or(self.dw), n)?;
+        if dw > w {
+            return Err(WireError::new(
+                ErrorCode::Invalid,
+                format!("dw={dw} is above w={w}: the write is answered after w acknowledgements, so dw is at most w"),
+            ));
+        }
+        Ok(WriteQuorum {
+            n,
+            w,
+            pw: optional("pw", options.pw.or(self.pw), n)?,
+            dw,
+            sloppy: options.sloppy.unwrap_or(self.sloppy),
+        })
+    }
+}
+
+fn optional(option: &str, count: Option<Count>, n: u8) -> Result<u8, WireError> {
+    count.map_or(Ok(0), |count| count.resolve(option, n))
+}

@@ -1,0 +1,487 @@
+//! The peer wire: what nodes say to each other. Opcodes from 0x0200.
+//!
+//! Every data message names its replication class; the frame header carries the ring version.
+
+use bytes::Bytes;
+use quorate_ring::{BucketId, Class, NodeId, PartitionId};
+use serde::{Deserialize, Serialize};
+
+use crate::client::{Role, SessionNeed};
+use crate::error::WireError;
+use crate::ids::{ActorId, Dot, RequestId, StorageId, VnodeId};
+use crate::map::Bucket;
+use crate::messages::messages;
+
+messages! {
+    /// A message between nodes.
+    PeerMessage {
+        /// Read a replica.
+        0x0201 => ReplicaGet(ReplicaGet),
+        /// Its answer.
+        0x0202 => ReplicaState(ReplicaState),
+        /// Store at a replica, or keep as a hint.
+        0x0203 => ReplicaPut(ReplicaPut),
+        /// Its acknowledgement.
+        0x0204 => ReplicaAck(ReplicaAck),
+        /// Has anybody seen this request id?
+        0x0205 => FindRequest(FindRequest),
+        /// What was found.
+        0x0206 => FoundRequest(FoundRequest),
+        /// List a replica's keys.
+        0x0207 => ReplicaKeys(ReplicaKeys),
+        /// Its page.
+        0x0208 => ReplicaKeyPage(ReplicaKeyPage),
+        /// A client's request for a node that can coordinate it.
+        0x0209 => Forward(Forward),
+        /// Its reply.
+        0x020a => Forwarded(Forwarded),
+        /// The clocks of vnodes that both sides have.
+        0x0220 => Clocks(Clocks),
+        /// Please send these writes.
+        0x0221 => DotsAsk(DotsAsk),
+        /// Here they are.
+        0x0222 => DotsAnswer(DotsAnswer),
+        /// Hints for the receiver.
+        0x0230 => Hints(Hints),
+        /// Hints stored durably.
+        0x0231 => HintsAck(HintsAck),
+        /// What do I still lack? Asked after a start or a reconnection.
+        0x0223 => CatchUpAsk(CatchUpAsk),
+        /// The answer, taken after the question came.
+        0x0224 => CatchUpAnswer(CatchUpAnswer),
+        /// A heartbeat.
+        0x0240 => Heartbeat(Heartbeat),
+        /// Its echo.
+        0x0241 => HeartbeatAck(Heartbeat),
+        /// Please keep this bucket's definition.
+        0x0250 => BucketPropose(BucketPropose),
+        /// Kept durably, or refused.
+        0x0251 => BucketVote(BucketVote),
+        /// Every member kept it: it is in force.
+        0x0252 => BucketCommit(BucketCommit),
+        /// It is in force here.
+        0x0253 => BucketCommitted(BucketCommitted),
+        /// The buckets in force at the sender.
+        0x0254 => Buckets(Buckets),
+    }
+}
+
+/// One version of an object. A delete is no version: it is a dot that an object settles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerVersion {
+    /// The write that made it.
+    pub dot: Dot,
+    /// Hybrid time stamp of its coordinator: milliseconds since 1970 times 2^16, and a count.
+    pub stamp: u64,
+    /// When it ends to be visible, milliseconds since 1970; 0: never.
+    pub expires_ms: u64,
+    /// The request that made it.
+    pub request: RequestId,
+    /// Length of the value, also where the value itself is left out.
+    pub size: u64,
+    /// The value; `None` where only its existence was asked.
+    pub body: Option<PeerBody>,
+}
+
+/// A version's value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerBody {
+    /// The value.
+    pub value: Bytes,
+    /// Its content type.
+    pub content_type: String,
+    /// User metadata.
+    pub meta: Vec<(String, Bytes)>,
+}
+
+/// A key's versions and their causal context.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerObject {
+    /// Ordered by dot.
+    pub versions: Vec<PeerVersion>,
+    /// A version vector, ordered by actor.
+    pub context: Vec<(ActorId, u64)>,
+}
+
+/// Which values a read wants beside the metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// All of them.
+    pub all: bool,
+    /// Those of these dots.
+    pub dots: Vec<Dot>,
+}
+
+/// Read a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaGet {
+    /// The coordinator's operation.
+    pub op: u64,
+    /// The class.
+    pub class: Class,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: Bytes,
+    /// Which values to send.
+    pub want: Want,
+    /// Dots of which the coordinator wants to know whether the replica has seen them.
+    pub seen: Vec<Dot>,
+    /// What a session needs to be known.
+    pub session: Option<SessionNeed>,
+}
+
+/// A replica's answer to [`ReplicaGet`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaState {
+    /// From the question.
+    pub op: u64,
+    /// As what it answers: a vnode, or a keeper of hints.
+    pub role: Role,
+    /// The object; without versions and context where it holds nothing of the key.
+    pub object: PeerObject,
+    /// Whether it holds anything of the key at all.
+    pub holds: bool,
+    /// Its absences count for nothing yet.
+    pub catching_up: bool,
+    /// Of the dots asked for, those it has seen.
+    pub seen: Vec<Dot>,
+    /// Of the session's positions, whether all are known here.
+    pub session_met: bool,
+    /// Why it could not answer.
+    pub error: Option<WireError>,
+    /// Nodes whose word it waits for while catching up.
+    pub waits_for: Vec<NodeId>,
+}
+
+/// Store at a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaPut {
+    /// The coordinator's operation.
+    pub op: u64,
+    /// The class.
+    pub class: Class,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: Bytes,
+    /// The merged object.
+    pub object: PeerObject,
+    /// Exactly the dots that this object settles: the new one and those it displaced.
+    pub settles: Vec<Dot>,
+    /// The request and its dot, to be remembered for retries.
+    pub request: Option<(RequestId, Dot)>,
+    /// Whether the acknowledgement waits for an fsync.
+    pub durable: bool,
+    /// Keep it as a hint for this primary rather than as a replica.
+    pub hint_for: Option<NodeId>,
+    /// Read repair: counted apart, acknowledged to nobody.
+    pub repair: bool,
+}
+
+/// A replica's acknowledgement of [`ReplicaPut`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaAck {
+    /// From the question.
+    pub op: u64,
+    /// As what it stored.
+    pub role: Role,
+    /// Whether it is fsynced.
+    pub durable: bool,
+    /// Why it did not store.
+    pub error: Option<WireError>,
+}
+
+/// Has this replica seen a request id?
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindRequest {
+    /// The coordinator's operation.
+    pub op: u64,
+    /// The class.
+    pub class: Class,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: Bytes,
+    /// The id.
+    pub request: RequestId,
+}
+
+/// The answer to [`FindRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundRequest {
+    /// From the question.
+    pub op: u64,
+    /// The dot that the request got, if it was seen here.
+    pub dot: Option<Dot>,
+    /// The key's object as it is here now.
+    pub object: PeerObject,
+    /// What that object settles: at least the dot.
+    pub settles: Vec<Dot>,
+    /// Why it could not answer.
+    pub error: Option<WireError>,
+}
+
+/// List a replica's keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaKeys {
+    /// The coordinator's operation.
+    pub op: u64,
+    /// The class.
+    pub class: Class,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// Keys after this one.
+    pub after: Option<Bytes>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The answer to [`ReplicaKeys`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaKeyPage {
+    /// From the question.
+    pub op: u64,
+    /// Keys with at least one version, in byte order.
+    pub keys: Vec<Bytes>,
+    /// Whether more follow.
+    pub more: bool,
+    /// Its absences count for nothing yet.
+    pub catching_up: bool,
+    /// Why it could not answer.
+    pub error: Option<WireError>,
+}
+
+/// A client's request for a node that can coordinate it. The body is a frame body of the client wire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// The forwarder's operation.
+    pub op: u64,
+    /// The partition, so that the right shard is found before the body is read.
+    pub partition: PartitionId,
+    /// Who asked: the name in the client's certificate.
+    pub principal: String,
+    /// Nodes it went through; never more than 2.
+    pub hops: u8,
+    /// Opcode of the client wire.
+    pub opcode: u16,
+    /// Body of the client wire.
+    pub body: Bytes,
+}
+
+/// The reply to a forwarded request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarded {
+    /// From the request.
+    pub op: u64,
+    /// The partition, as in the request.
+    pub partition: PartitionId,
+    /// Opcode of the client wire.
+    pub opcode: u16,
+    /// Body of the client wire.
+    pub body: Bytes,
+}
+
+/// What one actor's dots a vnode has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorClock {
+    /// The actor.
+    pub actor: ActorId,
+    /// All counters up to here.
+    pub base: u64,
+    /// And these runs beyond: first counter and length, ascending, not touching.
+    pub runs: Vec<(u64, u64)>,
+}
+
+/// One vnode's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VnodeClock {
+    /// The class.
+    pub class: Class,
+    /// The vnode.
+    pub vnode: VnodeId,
+    /// The storage the durable part speaks for.
+    pub storage: StorageId,
+    /// What it has applied.
+    pub applied: Vec<ActorClock>,
+    /// What it has fsynced.
+    pub durable: Vec<ActorClock>,
+    /// Whether it answers as a current replica.
+    pub current: bool,
+}
+
+/// Clocks of vnodes whose class the receiver shares; only what changed since the last frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// The clocks, ordered by class.
+    pub clocks: Vec<VnodeClock>,
+}
+
+/// What do I still lack? The asker's vnodes of these classes claim no absence until every node
+/// answered that nothing is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpAsk {
+    /// The asker's number; an answer to an older one is not taken.
+    pub number: u64,
+    /// The classes, ordered.
+    pub classes: Vec<Class>,
+}
+
+/// What the answering node has of one class for the asker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpEntry {
+    /// The class.
+    pub class: Class,
+    /// Objects it keeps as hints for the asker.
+    pub hints: u64,
+    /// Its own clock, if it has a vnode of the class.
+    pub clock: Option<VnodeClock>,
+}
+
+/// The answer to [`CatchUpAsk`]; several answers may share out the classes among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpAnswer {
+    /// From the question.
+    pub number: u64,
+    /// One entry for each class.
+    pub entries: Vec<CatchUpEntry>,
+}
+
+/// Please send these writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DotsAsk {
+    /// The class.
+    pub class: Class,
+    /// The asker's number for this question.
+    pub number: u64,
+    /// Actor, first counter, length.
+    pub runs: Vec<(ActorId, u64, u64)>,
+}
+
+/// One object that answers some of the asked dots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledObject {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: Bytes,
+    /// The object.
+    pub object: PeerObject,
+    /// Exactly the dots that it settles.
+    pub settles: Vec<Dot>,
+    /// Requests behind some of those dots, to be remembered for retries.
+    pub requests: Vec<(RequestId, Dot)>,
+}
+
+/// The answer to [`DotsAsk`]. May cover a part: the asker asks again for what is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DotsAnswer {
+    /// The class.
+    pub class: Class,
+    /// From the question.
+    pub number: u64,
+    /// The objects.
+    pub objects: Vec<SettledObject>,
+    /// Asked dots that are in the sender's clock and no longer in its log.
+    pub gone: Vec<Dot>,
+}
+
+/// Hints for the receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hints {
+    /// The class.
+    pub class: Class,
+    /// The sender's number for this batch.
+    pub number: u64,
+    /// The hints.
+    pub objects: Vec<SettledObject>,
+}
+
+/// Hints stored durably.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HintsAck {
+    /// The class.
+    pub class: Class,
+    /// From the batch.
+    pub number: u64,
+    /// Why they were not stored.
+    pub error: Option<WireError>,
+}
+
+/// A sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The sender's number, echoed.
+    pub number: u64,
+    /// One life of the sender's process (in an echo: of the echoing one).
+    pub incarnation: u64,
+    /// The sender's wall clock, milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Digest of the buckets in force at the sender.
+    pub buckets: u64,
+}
+
+/// Please keep this bucket's definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketPropose {
+    /// The proposer's operation.
+    pub op: u64,
+    /// The definition.
+    pub bucket: Bucket,
+}
+
+/// The answer to [`BucketPropose`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketVote {
+    /// From the proposal.
+    pub op: u64,
+    /// What the voter now keeps under that name: the proposal itself if accepted.
+    pub kept: Bucket,
+    /// Whether what is kept is already in force.
+    pub in_force: bool,
+    /// Why the proposal was refused.
+    pub error: Option<WireError>,
+}
+
+/// Every member kept it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketCommit {
+    /// The proposer's operation.
+    pub op: u64,
+    /// The definition.
+    pub bucket: Bucket,
+}
+
+/// It is in force here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BucketCommitted {
+    /// From the commit.
+    pub op: u64,
+}
+
+/// The buckets in force at the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buckets {
+    /// All of them.
+    pub buckets: Vec<Bucket>,
+}
+
+impl PeerMessage {
+    /// The partition that decides which shard handles the message; `None` for those of the node.
+    #[must_use]
+    pub const fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Self::ReplicaGet(message) => Some(message.class.partition),
+            Self::ReplicaPut(message) => Some(message.class.partition),
+            Self::FindRequest(message) => Some(message.class.partition),
+            Self::ReplicaKeys(message) => Some(message.class.partition),
+            Self::Forward(message) => Some(message.partition),
+            Self::Forwarded(message) => Some(message.partition),
+            Self::DotsAsk(message) => Some(message.class.partition),
+            Self::DotsAnswer(message) => Some(message.class.partition),
+            Self::Hints(message) => Some(message.class.partition),
+            Self::HintsAck(message) => Some(message.class.partition),
+            _ => None,
+        }
+    }
+}

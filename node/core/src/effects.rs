@@ -1,0 +1,172 @@
+//! What goes into the core and what comes out: the whole surface between it and its driver.
+
+use std::sync::Arc;
+
+use quorate_protocol::client::{ClientReply, ClientRequest};
+use quorate_protocol::map::ClusterMap;
+use quorate_protocol::peer::PeerMessage;
+use quorate_ring::NodeId;
+
+use crate::store::{Batch, BatchSeq};
+
+/// The time of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now {
+    /// Monotonic, microseconds from an arbitrary start.
+    pub mono_us: u64,
+    /// The wall clock, milliseconds since 1970. May jump.
+    pub wall_ms: u64,
+}
+
+/// The driver's name for a client request, given back with the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// One event.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client's request.
+    Client {
+        /// Given back with the reply.
+        ticket: Ticket,
+        /// Who asks: the name in its certificate.
+        principal: Arc<str>,
+        /// The request.
+        request: ClientRequest,
+        /// What is left of its deadline, milliseconds; at least 1.
+        deadline_ms: u32,
+    },
+    /// The client of a ticket went away: no reply is wanted. What it started goes on.
+    ClientGone(Ticket),
+    /// A peer's message.
+    Peer {
+        /// Who sent it: proven by its certificate.
+        from: NodeId,
+        /// The message.
+        message: PeerMessage,
+        /// What is left of its deadline, milliseconds; 0: none.
+        deadline_ms: u32,
+    },
+    /// A peer answers this node. Sent at every change of its incarnation too.
+    PeerUp(NodeId),
+    /// A peer does not answer this node.
+    PeerDown(NodeId),
+    /// The cluster map changed.
+    Map(Arc<ClusterMap>),
+    /// Everything up to this batch is fsynced.
+    Synced(BatchSeq),
+    /// Storage can or cannot take writes now (nearly full disk): while it cannot, replicas refuse
+    /// writes by name and fallbacks take over; nothing is lost by it.
+    StorageWritable(bool),
+    /// Time has passed.
+    Tick,
+}
+
+/// When an effect may be performed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// After the step's batch is written.
+    Written,
+    /// After the step's batch is fsynced.
+    Synced,
+}
+
+/// What the driver is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Send a message to a peer.
+    Send {
+        /// The peer.
+        to: NodeId,
+        /// The message.
+        message: PeerMessage,
+        /// What is left of the deadline, milliseconds; 0: none.
+        deadline_ms: u32,
+        /// See the frame header.
+        priority: Priority,
+        /// When.
+        when: When,
+    },
+    /// Answer a client.
+    Reply {
+        /// Whose request.
+        ticket: Ticket,
+        /// The answer.
+        reply: ClientReply,
+    },
+    /// Something worth counting and logging happened.
+    Note(Note),
+}
+
+/// Who goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// A client waits for it.
+    Foreground,
+    /// Repair, handoff, anti-entropy.
+    Background,
+}
+
+/// Things that happened. The node counts and logs them; the simulator demands that they happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Note {
+    /// A read was coordinated.
+    Get,
+    /// A write was coordinated.
+    Put,
+    /// A delete was coordinated.
+    Delete,
+    /// A request was passed on to a node that can coordinate it.
+    Forwarded,
+    /// A fallback took the place of a primary in a write.
+    FallbackWrite,
+    /// A fallback coordinated a write.
+    FallbackCoordinated,
+    /// A write was stored as a hint.
+    HintStored,
+    /// A hint was delivered, acknowledged durably and dropped.
+    HintDelivered,
+    /// A stale replica was repaired after a read.
+    ReadRepair,
+    /// A fallback was filled after a read.
+    FallbackRepair,
+    /// A version arrived that had been superseded here, and was discarded by the clock.
+    Superseded,
+    /// A read found more than one sibling.
+    SiblingsRead,
+    /// An object was fetched by anti-entropy.
+    AntiEntropyFetched,
+    /// A vnode became current.
+    CaughtUp,
+    /// A read met a replica that was catching up and waited or asked on.
+    WaitedForCatchUp,
+    /// A log entry was dropped: every member has it durably.
+    LogDropped,
+    /// A context was dropped whole.
+    ContextDropped,
+    /// Nothing was left of a deleted object.
+    ObjectRemoved,
+    /// A retry found its first try.
+    RetryRecognised,
+    /// Damaged data was met; the vnode claims no absence any more.
+    DamageFound,
+    /// A request ended by its deadline.
+    DeadlineExceeded,
+    /// A request failed for want of answers.
+    QuorumNotMet,
+    /// A peer asked for a dot that is in the clock and no longer in the log.
+    DotGone,
+}
+
+/// What one step asks of the driver.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    /// To be written first, whole.
+    pub batch: Batch,
+    /// Its number; `None` when the batch is empty.
+    pub seq: Option<BatchSeq>,
+    /// Somebody waits for an fsync.
+    pub sync_soon: bool,
+    /// To be performed afterwards, in order.
+    pub effects: Vec<Effect>,
+}

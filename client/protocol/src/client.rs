@@ -181,7 +181,11 @@ pub enum Role {
 
 impl From<u8> for Role {
     fn from(raw: u8) -> Self {
-        if raw == 0 { Self::Primary } else { Self::Fallback }
+        if raw == 0 {
+            Self::Primary
+        } else {
+            Self::Fallback
+        }
     }
 }
 

@@ -106,7 +106,14 @@ impl WireError {
     /// An error without further facts.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), needed: None, got: None, nodes: Vec::new(), retry_after_ms: None }
+        Self {
+            code,
+            message: message.into(),
+            needed: None,
+            got: None,
+            nodes: Vec::new(),
+            retry_after_ms: None,
+        }
     }
 
     /// Adds how many answers were needed and how many came.

@@ -92,7 +92,10 @@ impl Reader {
     /// A reader that refuses bodies over `body_max` bytes.
     #[must_use]
     pub fn new(body_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), body_max: body_max.min(FRAME_BODY_BYTES_MAX) }
+        Self {
+            buffer: BytesMut::new(),
+            body_max: body_max.min(FRAME_BODY_BYTES_MAX),
+        }
     }
 
     /// Takes the next piece of the stream. Memory grows with what arrived, never with what a
@@ -112,7 +115,9 @@ impl Reader {
     /// # Errors
     /// The bytes are no frame; nothing can be read from this stream any more.
     pub fn next_frame(&mut self) -> Result<Option<(Header, Bytes)>, FrameError> {
-        let Some(length) = self.buffer.get(..4) else { return Ok(None) };
+        let Some(length) = self.buffer.get(..4) else {
+            return Ok(None);
+        };
         let mut length = length;
         let length = length.get_u32();
         let bytes = length as usize;
@@ -143,7 +148,11 @@ fn parse(mut bytes: &[u8]) -> Result<Header, FrameError> {
     let priority = bytes.get_u8();
     let padding = bytes.get_u8();
     if flags != 0 || count != 1 || padding != 0 {
-        return Err(FrameError::Reserved { flags, count, padding });
+        return Err(FrameError::Reserved {
+            flags,
+            count,
+            padding,
+        });
     }
     Ok(Header {
         flags,

@@ -51,7 +51,9 @@ impl Hello {
         {
             return Err(WireError::new(
                 ErrorCode::Protocol,
-                format!("this is cluster {ours}, the other side belongs to cluster {their}: check the address"),
+                format!(
+                    "this is cluster {ours}, the other side belongs to cluster {their}: check the address"
+                ),
             ));
         }
         let newest = self.version_max.min(theirs.version_max);

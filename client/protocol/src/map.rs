@@ -57,7 +57,9 @@ impl std::str::FromStr for BucketMode {
             "lww" => Ok(Self::Lww),
             "strong" | "crdt" => Err(WireError::new(
                 ErrorCode::NotSupported,
-                format!("mode '{text}' is reserved and not offered by this version: use siblings or lww"),
+                format!(
+                    "mode '{text}' is reserved and not offered by this version: use siblings or lww"
+                ),
             )),
             other => Err(WireError::new(
                 ErrorCode::Invalid,
@@ -81,7 +83,9 @@ impl<'de> Deserialize<'de> for BucketMode {
         match u8::deserialize(deserializer)? {
             0 => Ok(Self::Siblings),
             1 => Ok(Self::Lww),
-            other => Err(serde::de::Error::custom(format!("bucket mode {other} is of a later version"))),
+            other => Err(serde::de::Error::custom(format!(
+                "bucket mode {other} is of a later version"
+            ))),
         }
     }
 }
@@ -119,13 +123,19 @@ impl Bucket {
         let wrong = if name.is_empty() {
             "is empty".to_owned()
         } else if name.len() > BUCKET_NAME_BYTES_MAX {
-            format!("has {} bytes, the most is {BUCKET_NAME_BYTES_MAX}", name.len())
+            format!(
+                "has {} bytes, the most is {BUCKET_NAME_BYTES_MAX}",
+                name.len()
+            )
         } else if name.chars().any(char::is_control) {
             "holds a control character".to_owned()
         } else {
             return Ok(());
         };
-        Err(WireError::new(ErrorCode::Invalid, format!("the bucket name {name:?} {wrong}")))
+        Err(WireError::new(
+            ErrorCode::Invalid,
+            format!("the bucket name {name:?} {wrong}"),
+        ))
     }
 
     /// Checks name and properties against a cluster that keeps at most `copies` of a key.
@@ -138,7 +148,10 @@ impl Bucket {
         if props.n == 0 || props.n > copies {
             return Err(WireError::new(
                 ErrorCode::Invalid,
-                format!("n={} cannot be kept: this cluster's ring places 1 to {copies} copies", props.n),
+                format!(
+                    "n={} cannot be kept: this cluster's ring places 1 to {copies} copies",
+                    props.n
+                ),
             ));
         }
         props.defaults.read(props.n, &Default::default())?;
@@ -190,13 +203,25 @@ impl ClusterMap {
     /// A sentence that says what is wrong.
     pub fn check(&self) -> Result<(), String> {
         if self.members.len() > MEMBERS_MAX || self.buckets.len() > BUCKETS_MAX {
-            return Err(format!("{} members and {} buckets are over the limit", self.members.len(), self.buckets.len()));
+            return Err(format!(
+                "{} members and {} buckets are over the limit",
+                self.members.len(),
+                self.buckets.len()
+            ));
         }
         if !self.members.is_sorted_by(|a, b| a.id < b.id) {
             return Err("members are not distinct and ordered by id".to_owned());
         }
-        if let Some(placed) = self.ring.members().iter().find(|placed| self.member(placed.id).is_none()) {
-            return Err(format!("the ring places data on {}, which is no member", placed.id));
+        if let Some(placed) = self
+            .ring
+            .members()
+            .iter()
+            .find(|placed| self.member(placed.id).is_none())
+        {
+            return Err(format!(
+                "the ring places data on {}, which is no member",
+                placed.id
+            ));
         }
         if !self.buckets.is_sorted_by(|a, b| a.name < b.name) {
             return Err("buckets are not distinct and ordered by name".to_owned());

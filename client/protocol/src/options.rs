@@ -50,7 +50,9 @@ impl std::str::FromStr for Count {
                 Ok(number @ 1..=254) => Ok(Self::Exactly(number)),
                 Ok(_) | Err(_) => Err(WireError::new(
                     ErrorCode::Invalid,
-                    format!("'{number}' is not a count: use one, quorum, all, or a number from 1 to n"),
+                    format!(
+                        "'{number}' is not a count: use one, quorum, all, or a number from 1 to n"
+                    ),
                 )),
             },
         }
@@ -79,7 +81,9 @@ impl Count {
             Self::Exactly(number) if (1..=n).contains(&number) => Ok(number),
             Self::Exactly(number) => Err(WireError::new(
                 ErrorCode::Invalid,
-                format!("{option}={number} cannot be met: the bucket keeps n={n} copies, so {option} is 1 to {n}, one, quorum or all"),
+                format!(
+                    "{option}={number} cannot be met: the bucket keeps n={n} copies, so {option} is 1 to {n}, one, quorum or all"
+                ),
             )),
         }
     }
@@ -226,7 +230,9 @@ impl QuorumDefaults {
         if dw > w {
             return Err(WireError::new(
                 ErrorCode::Invalid,
-                format!("dw={dw} is above w={w}: the write is answered after w acknowledgements, so dw is at most w"),
+                format!(
+                    "dw={dw} is above w={w}: the write is answered after w acknowledgements, so dw is at most w"
+                ),
             ));
         }
         Ok(WriteQuorum {

@@ -52,7 +52,7 @@ messages! {
         /// A heartbeat.
         0x0240 => Heartbeat(Heartbeat),
         /// Its echo.
-        0x0241 => HeartbeatAck(Heartbeat),
+        0x0241 => HeartbeatAck(HeartbeatAck),
         /// Please keep this bucket's definition.
         0x0250 => BucketPropose(BucketPropose),
         /// Kept durably, or refused.
@@ -411,13 +411,26 @@ pub struct HintsAck {
 /// A sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
-    /// The sender's number, echoed.
+    /// The sender's number for this one.
     pub number: u64,
-    /// One life of the sender's process (in an echo: of the echoing one).
+    /// One life of the sender's process.
     pub incarnation: u64,
     /// The sender's wall clock, milliseconds since 1970.
     pub wall_ms: u64,
     /// Digest of the buckets in force at the sender.
+    pub buckets: u64,
+}
+
+/// The answer to a [`Heartbeat`]: proof that both directions work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatAck {
+    /// From the heartbeat.
+    pub number: u64,
+    /// One life of the answering process.
+    pub incarnation: u64,
+    /// The answering node's wall clock, milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Digest of the buckets in force at the answering node.
     pub buckets: u64,
 }
 

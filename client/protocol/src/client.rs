@@ -281,8 +281,8 @@ pub struct Got {
 /// A write's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// The write's identity.
-    pub dot: Dot,
+    /// The write's identity; `None` when a delete without a context found nothing to delete.
+    pub dot: Option<Dot>,
     /// The token of what was written: the context given and this write.
     pub context: Bytes,
     /// Siblings of the key at the coordinator after the write.

@@ -17,6 +17,7 @@ pub mod hello;
 pub mod ids;
 pub mod limits;
 pub mod map;
+pub mod map_file;
 mod messages;
 pub mod options;
 pub mod peer;

@@ -10,6 +10,7 @@
 //! Every bound is a constant in [`limits`], with the reason beside it.
 
 pub mod client;
+pub mod close;
 pub mod codec;
 pub mod error;
 pub mod frame;
@@ -19,6 +20,7 @@ pub mod limits;
 pub mod map;
 pub mod map_file;
 mod messages;
+pub mod names;
 pub mod options;
 pub mod peer;
 

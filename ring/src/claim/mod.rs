@@ -1,9 +1,21 @@
 //! The claim: which members a partition's list names.
 
+mod flow;
+mod order;
+mod pool;
+mod scramble;
+mod search;
+mod share;
+mod spread;
+
+use self::flow::{NOBODY, Problem};
+use self::order::Lists;
+use self::spread::Spread;
 use crate::hash::PartitionCount;
 use crate::ids::NodeId;
 use crate::member::Placed;
 use crate::ring::{COPIES_MAX, MEMBERS_MAX};
+use crate::zone_tree::ZoneTree;
 
 /// Why no ring can be made of what was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +59,42 @@ pub(crate) fn claim(
         return Err(ClaimError::Copies(copies));
     }
     let list_len = members.len().min(usize::from(copies));
-    let _ = old;
-    let count = partitions.get() as usize * list_len;
-    let places = (0..count)
-        .map(|place| members[place % members.len()].id)
+    let zones = ZoneTree::new(&members);
+    let spread = Spread::new(&zones, members.len(), list_len);
+    let weights: Vec<u64> = members
+        .iter()
+        .map(|member| u64::from(member.weight.get()))
+        .collect();
+    let partitions = partitions.get() as usize;
+    let shares = share::shares(&spread, &weights, partitions);
+    let old_len = old.len() / partitions;
+    let old: Vec<usize> = old.iter().map(|&node| index_of(&members, node)).collect();
+    let problem = Problem {
+        spread: &spread,
+        shares: &shares,
+        partitions,
+        copies: list_len,
+        old: &old,
+        old_len,
+    };
+    let mut lists = Lists {
+        places: search::solve(&problem),
+        len: list_len,
+    };
+    order::settle(&mut lists, &old, old_len);
+    order::balance(&mut lists, &zones, &weights);
+    let places = lists
+        .places
+        .iter()
+        .map(|&member| members[member].id)
         .collect();
     Ok(Claimed { members, places })
+}
+
+fn index_of(members: &[Placed], node: NodeId) -> usize {
+    members
+        .binary_search_by_key(&node, |member| member.id)
+        .unwrap_or(NOBODY)
 }
 
 fn sorted(members: &[Placed]) -> Result<Vec<Placed>, ClaimError> {
@@ -64,5 +106,49 @@ fn sorted(members: &[Placed]) -> Result<Vec<Placed>, ClaimError> {
     match members.windows(2).find(|pair| pair[0].id == pair[1].id) {
         Some(pair) => Err(ClaimError::MemberTwice(pair[1].id)),
         None => Ok(members),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::Weight;
+
+    /// Members with these zones, of equal weights, with ids that count from 0.
+    pub(super) fn members(zones: &[&str]) -> Vec<Placed> {
+        let member = |(id, zone): (u64, &&str)| Placed {
+            id: NodeId::new(id),
+            zone: zone.parse().unwrap(),
+            weight: Weight::default(),
+        };
+        (0..).zip(zones).map(member).collect()
+    }
+
+    fn partitions(count: u32) -> PartitionCount {
+        PartitionCount::new(count).unwrap()
+    }
+
+    #[test]
+    fn input_out_of_bounds_is_refused_with_the_reason() {
+        let refused = |copies, members: &[Placed]| claim(partitions(8), copies, members, &[]).err();
+        let two = members(&["", ""]);
+        assert_eq!(refused(0, &two), Some(ClaimError::Copies(0)));
+        assert_eq!(refused(8, &two), Some(ClaimError::Copies(8)));
+        assert_eq!(refused(3, &[]), Some(ClaimError::MemberCount(0)));
+        assert_eq!(
+            refused(3, &members(&[""; 4097])),
+            Some(ClaimError::MemberCount(4097))
+        );
+        let twice = [two[1].clone(), two[0].clone(), two[1].clone()];
+        assert_eq!(
+            refused(3, &twice),
+            Some(ClaimError::MemberTwice(NodeId::new(1)))
+        );
+    }
+
+    #[test]
+    fn one_member_holds_everything_once() {
+        let claimed = claim(partitions(4), 3, &members(&["a"]), &[]).unwrap();
+        assert_eq!(claimed.places, [NodeId::new(0); 4]);
     }
 }

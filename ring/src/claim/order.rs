@@ -1,0 +1,211 @@
+//! The order inside each list.
+//!
+//! A bucket with fewer copies than the ring uses the first ones of each list, so each beginning of
+//! the lists is a placement of its own. From the longest to the shortest: of the members in the
+//! first t + 1 places, one has the last of them, and the others are the placement for t copies. Who
+//! is last is chosen such that
+//!
+//! 1. the first t are spread over zones like t copies should be, as far as the list allows;
+//! 2. the largest load of the first t per unit of weight is as small as the lists allow, then the
+//!    second largest, and so on;
+//! 3. members stay where they were, as far as that comes without searching for it.
+//!
+//! Choosing one member of each list so that loads are even is a semi-matching: it is optimal when no
+//! chain of exchanges evens out two loads (Harvey, Ladner, Lovász and Tamir 2006).
+
+use super::flow::NOBODY;
+use super::spread::Spread;
+use crate::zone_tree::ZoneTree;
+
+/// Lists of one length, one after the other.
+pub(super) struct Lists {
+    pub(super) places: Vec<usize>,
+    /// Above 0.
+    pub(super) len: usize,
+}
+
+/// Puts the members of each list where they were in the old one (the same number of lists, each
+/// `old_len` long), the others into the places left.
+pub(super) fn settle(lists: &mut Lists, old: &[usize], old_len: usize) {
+    if old_len == 0 {
+        return;
+    }
+    for (list, old) in lists
+        .places
+        .chunks_exact_mut(lists.len)
+        .zip(old.chunks_exact(old_len))
+    {
+        for (place, &member) in old.iter().enumerate().take(list.len()) {
+            if let Some(found) = list.iter().position(|&listed| listed == member) {
+                // Whoever was there moves on; if it has an old place of its own, a later step, or
+                // none that this could undo, puts it there.
+                list.swap(place, found);
+            }
+        }
+    }
+}
+
+/// Orders the lists by what the head of this file says.
+pub(super) fn balance(lists: &mut Lists, zones: &ZoneTree, weights: &[u64]) {
+    for last in (1..lists.len).rev() {
+        let spread = Spread::new(zones, weights.len(), last);
+        Prefix::new(lists, &spread, weights, last).balance();
+    }
+}
+
+/// The placement of the first `last` copies, and who is in place `last`.
+struct Prefix<'a> {
+    lists: &'a mut Lists,
+    last: usize,
+    weights: &'a [u64],
+    /// How many lists have each member in their first `last` places.
+    loads: Vec<u64>,
+    /// For each member the lists from which it may go to place `last`, unless it is there.
+    may_leave: Vec<Vec<usize>>,
+}
+
+impl<'a> Prefix<'a> {
+    fn new(lists: &'a mut Lists, spread: &Spread, weights: &'a [u64], last: usize) -> Self {
+        let mut may_leave = vec![Vec::new(); weights.len()];
+        for (index, list) in lists.places.chunks_exact_mut(lists.len).enumerate() {
+            let list = &mut list[..=last];
+            let leavers = leavers(list, spread);
+            for &place in &leavers {
+                may_leave[list[place]].push(index);
+            }
+            if let Some(&place) = leavers.last() {
+                list.swap(place, last);
+            }
+        }
+        let mut loads = vec![0; weights.len()];
+        for list in lists.places.chunks_exact(lists.len) {
+            for &member in &list[..last] {
+                loads[member] += 1;
+            }
+        }
+        Self {
+            lists,
+            last,
+            weights,
+            loads,
+            may_leave,
+        }
+    }
+
+    /// Whether one place less for `from` and one more for `to` evens out their loads.
+    fn improves(&self, from: usize, to: usize) -> bool {
+        self.loads[from] * self.weights[to] > (self.loads[to] + 1) * self.weights[from]
+    }
+
+    /// Exchanges along chains until none improves the balance.
+    ///
+    /// Each exchange makes the sorted loads per weight smaller, so this ends. In practice a few
+    /// passes do.
+    fn balance(&mut self) {
+        loop {
+            let mut members: Vec<usize> = (0..self.weights.len()).collect();
+            // By load over weight, compared as whole numbers: loads are below 2^17, weights 2^10.
+            members.sort_by_key(|&member| {
+                std::cmp::Reverse((self.loads[member] << 32) / self.weights[member])
+            });
+            let mut pass = Pass {
+                met: vec![false; members.len()],
+                next: vec![0; members.len()],
+            };
+            let mut improved = false;
+            for &member in &members {
+                while !pass.met[member] && self.relieve(member, &mut pass) {
+                    improved = true;
+                }
+            }
+            if !improved {
+                return;
+            }
+        }
+    }
+
+    /// Finds a chain from a member to one that its load is better off with, and exchanges along it.
+    fn relieve(&mut self, from: usize, pass: &mut Pass) -> bool {
+        pass.met[from] = true;
+        let mut chain = vec![from];
+        let mut exchanges = Vec::new();
+        while let Some(&member) = chain.last() {
+            let Some((list, next)) = self.next_exchange(member, pass) else {
+                chain.pop();
+                exchanges.pop();
+                continue;
+            };
+            pass.met[next] = true;
+            chain.push(next);
+            exchanges.push((member, list));
+            if self.improves(from, next) {
+                for (member, list) in exchanges {
+                    self.exchange(member, list);
+                }
+                self.loads[from] -= 1;
+                self.loads[next] += 1;
+                for member in chain {
+                    pass.met[member] = false;
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The next list from which `member` may go last for one that was not met.
+    fn next_exchange(&self, member: usize, pass: &mut Pass) -> Option<(usize, usize)> {
+        while let Some(&list) = self.may_leave[member].get(pass.next[member]) {
+            pass.next[member] += 1;
+            let last = self.lists.places[list * self.lists.len + self.last];
+            if !pass.met[last] {
+                return Some((list, last));
+            }
+        }
+        None
+    }
+
+    /// A member of a list goes last; who was last takes its place.
+    fn exchange(&mut self, member: usize, list: usize) {
+        let list = &mut self.lists.places[list * self.lists.len..][..=self.last];
+        let place = list.iter().position(|&listed| listed == member);
+        // Members of a list do not change here, only their order.
+        list.swap(place.unwrap_or(self.last), self.last);
+    }
+}
+
+/// What one pass over all members has tried.
+struct Pass {
+    /// Nothing better can be reached from these, nor for a member that is better off.
+    met: Vec<bool>,
+    /// The first list each member has not tried to leave.
+    next: Vec<usize>,
+}
+
+/// The places of a list whose member may go, such that the others are spread like so many copies
+/// should be; all places if there is no such member.
+fn leavers(list: &[usize], spread: &Spread) -> Vec<usize> {
+    let mut needs = vec![0; spread.domains.len()];
+    let is_spread_without = |leaver: &usize| {
+        let mut counts = vec![0; spread.domains.len()];
+        let mut groups = Vec::with_capacity(list.len());
+        for (place, &member) in list.iter().enumerate() {
+            if place != *leaver && member != NOBODY {
+                counts[spread.domain_of(member)] += 1;
+                groups.push(spread.group_of[member]);
+            }
+        }
+        groups.sort_unstable();
+        groups.windows(2).all(|pair| pair[0] != pair[1]) && spread.can_complete(&counts, &mut needs)
+    };
+    let mut leavers: Vec<usize> = (0..list.len()).collect();
+    leavers.retain({
+        let mut is_spread_without = is_spread_without;
+        move |leaver| is_spread_without(leaver)
+    });
+    if leavers.is_empty() {
+        (0..list.len()).collect()
+    } else {
+        leavers
+    }
+}

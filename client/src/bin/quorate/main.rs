@@ -1,1 +1,21 @@
-fn main() {}
+//! `quorate`, the command-line tool: stores and reads values, shows a cluster, makes new ones.
+
+mod args;
+mod cmd;
+mod files;
+mod outcome;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Args;
+use crate::output::Out;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut out = Out::new(args.json);
+    let done = cmd::run(args, &mut out).and_then(|()| out.flush());
+    outcome::end(done, &mut out)
+}

@@ -40,3 +40,5 @@
 //! 12. **Partitions.** One replica handles the partitions given to it; inputs for others are a driver's bug. A node
 //!     may run several replicas over disjoint partitions on one storage. Messages that name no
 //!     partition are answered to the replica whose number stands in the top 16 bits of their `op`.
+
+pub mod causality;

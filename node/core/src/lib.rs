@@ -42,3 +42,5 @@
 //!     partition are answered to the replica whose number stands in the top 16 bits of their `op`.
 
 pub mod causality;
+pub mod record;
+pub mod token;

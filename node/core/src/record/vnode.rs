@@ -1,0 +1,139 @@
+//! The record of a vnode: who it is, what it has applied, who its actors are.
+//!
+//! ```text
+//! record flags  1 damaged: its absences count for nothing
+//! vnode         u64
+//! storage       u64
+//! ring          varint: the ring version at the vnode's birth
+//! clock         count varint, then each, ascending by actor:
+//!   actor u64
+//!   base        varint
+//!   runs        count varint, then each: gap varint, length varint
+//!               (gap: counters missing since the end of what stands before, at least 1)
+//! actors        count varint, then each, ascending: actor u64, node u64, ring version varint
+//! ```
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quorate_protocol::{ActorId, StorageId, VnodeId};
+use quorate_ring::{NodeId, RingVersion};
+
+use super::body::{Reader, Writer};
+use super::error::RecordError;
+use super::header::{RecordKind, open, seal, start};
+use crate::causality::Clock;
+
+const DAMAGED: u8 = 1;
+
+/// Actor, base, count of runs.
+const CLOCK_ENTRY_BYTES_MIN: usize = 10;
+/// Actor, node, ring version.
+const ACTOR_BYTES_MIN: usize = 17;
+
+/// A vnode as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VnodeRecord {
+    /// The vnode.
+    pub vnode: VnodeId,
+    /// The storage that its durable clock speaks for.
+    pub storage: StorageId,
+    /// The ring version at its birth.
+    pub ring: RingVersion,
+    /// Its clock at a checkpoint; the dot log holds what came since.
+    pub clock: Clock,
+    /// Each actor's node and the ring version at the actor's birth.
+    pub actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
+    /// Something of its own was unreadable or missing: its absences count for nothing.
+    pub damaged: bool,
+}
+
+/// The record to store under `storage_key`.
+#[must_use]
+pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
+    let mut record = start(RecordKind::Vnode, if vnode.damaged { DAMAGED } else { 0 });
+    record.u64(vnode.vnode.get());
+    record.u64(vnode.storage.get());
+    record.varint(vnode.ring.get());
+    write_clock(&vnode.clock, &mut record);
+    record.length(vnode.actors.len());
+    for (actor, (node, ring)) in &vnode.actors {
+        record.actor(*actor);
+        record.u64(node.get());
+        record.varint(ring.get());
+    }
+    seal(storage_key, record)
+}
+
+/// Reads what was stored under `storage_key`.
+///
+/// # Errors
+/// The record is damaged, of a newer format, or no vnode's.
+pub fn decode_vnode(storage_key: &[u8], record: &[u8]) -> Result<VnodeRecord, RecordError> {
+    let (flags, mut body) = open(storage_key, record, RecordKind::Vnode, DAMAGED)?;
+    let vnode = VnodeRecord {
+        vnode: VnodeId::new(body.u64()?),
+        storage: StorageId::new(body.u64()?),
+        ring: RingVersion::new(body.varint()?),
+        clock: read_clock(&mut body)?,
+        actors: read_actors(&mut body)?,
+        damaged: flags & DAMAGED != 0,
+    };
+    body.end()?;
+    Ok(vnode)
+}
+
+fn write_clock(clock: &Clock, out: &mut Writer) {
+    out.length(clock.len_actors());
+    for entry in clock.to_wire() {
+        out.actor(entry.actor);
+        out.varint(entry.base);
+        out.length(entry.runs.len());
+        let mut end = entry.base;
+        for (first, length) in entry.runs {
+            // Runs of a clock start beyond what stands before them and never overflow.
+            out.varint(first - end - 1);
+            out.varint(length);
+            end = first + (length - 1);
+        }
+    }
+}
+
+fn read_clock(body: &mut Reader<'_>) -> Result<Clock, RecordError> {
+    let count = body.count(CLOCK_ENTRY_BYTES_MIN)?;
+    let mut clock = Clock::new();
+    for _ in 0..count {
+        let (actor, base) = (body.actor()?, body.varint()?);
+        let runs = read_runs(base, body)?;
+        clock.push(actor, base, runs.into_iter()).map_err(|_| BAD_CLOCK)?;
+    }
+    Ok(clock)
+}
+
+fn read_runs(base: u64, body: &mut Reader<'_>) -> Result<Vec<(u64, u64)>, RecordError> {
+    let count = body.count(2)?;
+    let mut end = base;
+    let mut runs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (gap, length) = (body.varint()?, body.varint()?);
+        let first = end.checked_add(gap).and_then(|last| last.checked_add(1)).ok_or(BAD_CLOCK)?;
+        end = end.checked_add(gap).and_then(|last| last.checked_add(length)).ok_or(BAD_CLOCK)?;
+        runs.push((first, length));
+    }
+    Ok(runs)
+}
+
+fn read_actors(body: &mut Reader<'_>) -> Result<BTreeMap<ActorId, (NodeId, RingVersion)>, RecordError> {
+    let count = body.count(ACTOR_BYTES_MIN)?;
+    let mut actors = BTreeMap::new();
+    for _ in 0..count {
+        let actor = body.actor()?;
+        if actors.last_key_value().is_some_and(|(last, _)| *last >= actor) {
+            return Err(RecordError::Malformed("actors out of order"));
+        }
+        actors.insert(actor, (NodeId::new(body.u64()?), RingVersion::new(body.varint()?)));
+    }
+    Ok(actors)
+}
+
+const BAD_CLOCK: RecordError = RecordError::Malformed("a clock that is none");

@@ -23,10 +23,14 @@ pub enum MapFileError {
     #[error("this is no cluster map file: it does not start with QMAP")]
     NotAMap,
     /// Written by a later version.
-    #[error("the cluster map file has format {0}, this build reads format {FORMAT}: use a newer build")]
+    #[error(
+        "the cluster map file has format {0}, this build reads format {FORMAT}: use a newer build"
+    )]
     Format(u32),
     /// The checksum differs from the content's.
-    #[error("the cluster map file is damaged (its checksum does not match): restore it from another node or a copy")]
+    #[error(
+        "the cluster map file is damaged (its checksum does not match): restore it from another node or a copy"
+    )]
     Damaged,
     /// The content is no cluster map.
     #[error("the cluster map file cannot be read: {0}")]
@@ -54,7 +58,9 @@ pub fn encode(map: &ClusterMap) -> Vec<u8> {
 /// # Errors
 /// The bytes are not one whole, undamaged and consistent map of this format.
 pub fn decode(bytes: &[u8]) -> Result<ClusterMap, MapFileError> {
-    let (mark, rest) = bytes.split_first_chunk::<4>().ok_or(MapFileError::NotAMap)?;
+    let (mark, rest) = bytes
+        .split_first_chunk::<4>()
+        .ok_or(MapFileError::NotAMap)?;
     let (format, rest) = rest.split_first_chunk::<4>().ok_or(MapFileError::NotAMap)?;
     if *mark != MARK {
         return Err(MapFileError::NotAMap);
@@ -84,7 +90,11 @@ mod tests {
 
     fn map() -> ClusterMap {
         let id = NodeId::new(7);
-        let placed = Placed { id, zone: Zone::default(), weight: Weight::default() };
+        let placed = Placed {
+            id,
+            zone: Zone::default(),
+            weight: Weight::default(),
+        };
         ClusterMap {
             cluster: ClusterId::new(1, 2),
             name: "test".to_owned(),
@@ -131,6 +141,9 @@ mod tests {
     fn a_map_that_contradicts_itself_is_refused() {
         let mut wrong = map();
         wrong.members.clear();
-        assert!(matches!(decode(&encode(&wrong)), Err(MapFileError::Contradiction(_))));
+        assert!(matches!(
+            decode(&encode(&wrong)),
+            Err(MapFileError::Contradiction(_))
+        ));
     }
 }

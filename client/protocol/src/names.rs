@@ -52,7 +52,9 @@ impl CertificateName {
         if name == CLIENT_NAME {
             return Self::Client;
         }
-        let Some(label) = name.strip_suffix(SUFFIX) else { return Self::Other };
+        let Some(label) = name.strip_suffix(SUFFIX) else {
+            return Self::Other;
+        };
         if let Some(id) = label.strip_prefix("node-") {
             return id.parse().map_or(Self::Other, Self::Node);
         }
@@ -74,9 +76,18 @@ mod tests {
     fn names_are_read_as_they_are_written() {
         let (node, cluster) = (NodeId::new(0xbeef), ClusterId::new(1, 2));
         assert_eq!(node_name(node), "node-000000000000beef.quorate");
-        assert_eq!(CertificateName::parse(&node_name(node)), CertificateName::Node(node));
-        assert_eq!(CertificateName::parse(&cluster_name(cluster)), CertificateName::Cluster(cluster));
-        assert_eq!(CertificateName::parse("Client.QUORATE"), CertificateName::Client);
+        assert_eq!(
+            CertificateName::parse(&node_name(node)),
+            CertificateName::Node(node)
+        );
+        assert_eq!(
+            CertificateName::parse(&cluster_name(cluster)),
+            CertificateName::Cluster(cluster)
+        );
+        assert_eq!(
+            CertificateName::parse("Client.QUORATE"),
+            CertificateName::Client
+        );
     }
 
     #[test]
@@ -92,7 +103,11 @@ mod tests {
             "cluster-+0000000000000000000000000000001.quorate",
             "x.client.quorate",
         ] {
-            assert_eq!(CertificateName::parse(name), CertificateName::Other, "{name:?}");
+            assert_eq!(
+                CertificateName::parse(name),
+                CertificateName::Other,
+                "{name:?}"
+            );
         }
     }
 }

@@ -2,16 +2,25 @@
 //!
 //! Every data message names its replication class; the frame header carries the ring version.
 
+mod cluster;
+mod converge;
+
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Role, SessionNeed};
 use crate::error::WireError;
-use crate::ids::{ActorId, Dot, RequestId, StorageId, VnodeId};
-use crate::map::Bucket;
+use crate::ids::{ActorId, Dot, RequestId};
 use crate::messages::messages;
 
+pub use self::cluster::{
+    BucketCommit, BucketCommitted, BucketPropose, BucketVote, Buckets, Heartbeat, HeartbeatAck,
+};
+pub use self::converge::{
+    ActorClock, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, DotsAnswer, DotsAsk, Hints,
+    HintsAck, SettledObject, VnodeClock,
+};
 messages! {
     /// A message between nodes.
     PeerMessage {
@@ -282,203 +291,6 @@ pub struct Forwarded {
     pub body: Bytes,
 }
 
-/// What one actor's dots a vnode has seen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActorClock {
-    /// The actor.
-    pub actor: ActorId,
-    /// All counters up to here.
-    pub base: u64,
-    /// And these runs beyond: first counter and length, ascending, not touching.
-    pub runs: Vec<(u64, u64)>,
-}
-
-/// One vnode's clock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VnodeClock {
-    /// The class.
-    pub class: Class,
-    /// The vnode.
-    pub vnode: VnodeId,
-    /// The storage the durable part speaks for.
-    pub storage: StorageId,
-    /// What it has applied.
-    pub applied: Vec<ActorClock>,
-    /// What it has fsynced.
-    pub durable: Vec<ActorClock>,
-    /// Whether it answers as a current replica.
-    pub current: bool,
-}
-
-/// Clocks of vnodes whose class the receiver shares; only what changed since the last frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Clocks {
-    /// The clocks, ordered by class.
-    pub clocks: Vec<VnodeClock>,
-}
-
-/// What do I still lack? The asker's vnodes of these classes claim no absence until every node
-/// answered that nothing is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatchUpAsk {
-    /// The asker's number; an answer to an older one is not taken.
-    pub number: u64,
-    /// The classes, ordered.
-    pub classes: Vec<Class>,
-}
-
-/// What the answering node has of one class for the asker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatchUpEntry {
-    /// The class.
-    pub class: Class,
-    /// Objects it keeps as hints for the asker.
-    pub hints: u64,
-    /// Its own clock, if it has a vnode of the class.
-    pub clock: Option<VnodeClock>,
-}
-
-/// The answer to [`CatchUpAsk`]; several answers may share out the classes among them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatchUpAnswer {
-    /// From the question.
-    pub number: u64,
-    /// One entry for each class.
-    pub entries: Vec<CatchUpEntry>,
-}
-
-/// Please send these writes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DotsAsk {
-    /// The class.
-    pub class: Class,
-    /// The asker's number for this question.
-    pub number: u64,
-    /// Actor, first counter, length.
-    pub runs: Vec<(ActorId, u64, u64)>,
-}
-
-/// One object that answers some of the asked dots.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SettledObject {
-    /// The bucket.
-    pub bucket: BucketId,
-    /// The key.
-    pub key: Bytes,
-    /// The object.
-    pub object: PeerObject,
-    /// Exactly the dots that it settles.
-    pub settles: Vec<Dot>,
-    /// Requests behind some of those dots, to be remembered for retries.
-    pub requests: Vec<(RequestId, Dot)>,
-}
-
-/// The answer to [`DotsAsk`]. May cover a part: the asker asks again for what is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DotsAnswer {
-    /// The class.
-    pub class: Class,
-    /// From the question.
-    pub number: u64,
-    /// The objects.
-    pub objects: Vec<SettledObject>,
-    /// Asked dots that are in the sender's clock and no longer in its log.
-    pub gone: Vec<Dot>,
-}
-
-/// Hints for the receiver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hints {
-    /// The class.
-    pub class: Class,
-    /// The sender's number for this batch.
-    pub number: u64,
-    /// The hints.
-    pub objects: Vec<SettledObject>,
-}
-
-/// Hints stored durably.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HintsAck {
-    /// The class.
-    pub class: Class,
-    /// From the batch.
-    pub number: u64,
-    /// Why they were not stored.
-    pub error: Option<WireError>,
-}
-
-/// A sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heartbeat {
-    /// The sender's number for this one.
-    pub number: u64,
-    /// One life of the sender's process.
-    pub incarnation: u64,
-    /// The sender's wall clock, milliseconds since 1970.
-    pub wall_ms: u64,
-    /// Digest of the buckets in force at the sender.
-    pub buckets: u64,
-}
-
-/// The answer to a [`Heartbeat`]: proof that both directions work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeartbeatAck {
-    /// From the heartbeat.
-    pub number: u64,
-    /// One life of the answering process.
-    pub incarnation: u64,
-    /// The answering node's wall clock, milliseconds since 1970.
-    pub wall_ms: u64,
-    /// Digest of the buckets in force at the answering node.
-    pub buckets: u64,
-}
-
-/// Please keep this bucket's definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketPropose {
-    /// The proposer's operation.
-    pub op: u64,
-    /// The definition.
-    pub bucket: Bucket,
-}
-
-/// The answer to [`BucketPropose`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketVote {
-    /// From the proposal.
-    pub op: u64,
-    /// What the voter now keeps under that name: the proposal itself if accepted.
-    pub kept: Bucket,
-    /// Whether what is kept is already in force.
-    pub in_force: bool,
-    /// Why the proposal was refused.
-    pub error: Option<WireError>,
-}
-
-/// Every member kept it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketCommit {
-    /// The proposer's operation.
-    pub op: u64,
-    /// The definition.
-    pub bucket: Bucket,
-}
-
-/// It is in force here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketCommitted {
-    /// From the commit.
-    pub op: u64,
-}
-
-/// The buckets in force at the sender.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Buckets {
-    /// All of them.
-    pub buckets: Vec<Bucket>,
-}
-
 impl PeerMessage {
     /// The partition that decides which shard handles the message; `None` for those of the node.
     #[must_use]
@@ -494,7 +306,20 @@ impl PeerMessage {
             Self::DotsAnswer(message) => Some(message.class.partition),
             Self::Hints(message) => Some(message.class.partition),
             Self::HintsAck(message) => Some(message.class.partition),
-            _ => None,
+            Self::ReplicaState(_)
+            | Self::ReplicaAck(_)
+            | Self::FoundRequest(_)
+            | Self::ReplicaKeyPage(_)
+            | Self::Clocks(_)
+            | Self::CatchUpAsk(_)
+            | Self::CatchUpAnswer(_)
+            | Self::Heartbeat(_)
+            | Self::HeartbeatAck(_)
+            | Self::BucketPropose(_)
+            | Self::BucketVote(_)
+            | Self::BucketCommit(_)
+            | Self::BucketCommitted(_)
+            | Self::Buckets(_) => None,
         }
     }
 }

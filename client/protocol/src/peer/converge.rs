@@ -1,0 +1,135 @@
+//! How replicas become equal again: clocks, missing writes, hints, and catching up.
+
+use bytes::Bytes;
+use quorate_ring::{BucketId, Class};
+use serde::{Deserialize, Serialize};
+
+use super::PeerObject;
+use crate::error::WireError;
+use crate::ids::{ActorId, Dot, RequestId, StorageId, VnodeId};
+
+/// What one actor's dots a vnode has seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorClock {
+    /// The actor.
+    pub actor: ActorId,
+    /// All counters up to here.
+    pub base: u64,
+    /// And these runs beyond: first counter and length, ascending, not touching.
+    pub runs: Vec<(u64, u64)>,
+}
+
+/// One vnode's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VnodeClock {
+    /// The class.
+    pub class: Class,
+    /// The vnode.
+    pub vnode: VnodeId,
+    /// The storage the durable part speaks for.
+    pub storage: StorageId,
+    /// What it has applied.
+    pub applied: Vec<ActorClock>,
+    /// What it has fsynced.
+    pub durable: Vec<ActorClock>,
+    /// Whether it answers as a current replica.
+    pub current: bool,
+}
+
+/// Clocks of vnodes whose class the receiver shares; only what changed since the last frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// The clocks, ordered by class.
+    pub clocks: Vec<VnodeClock>,
+}
+
+/// What do I still lack? The asker's vnodes of these classes claim no absence until every node
+/// answered that nothing is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpAsk {
+    /// The asker's number; an answer to an older one is not taken.
+    pub number: u64,
+    /// The classes, ordered.
+    pub classes: Vec<Class>,
+}
+
+/// What the answering node has of one class for the asker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpEntry {
+    /// The class.
+    pub class: Class,
+    /// Objects it keeps as hints for the asker.
+    pub hints: u64,
+    /// Its own clock, if it has a vnode of the class.
+    pub clock: Option<VnodeClock>,
+}
+
+/// The answer to [`CatchUpAsk`]; several answers may share out the classes among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpAnswer {
+    /// From the question.
+    pub number: u64,
+    /// One entry for each class.
+    pub entries: Vec<CatchUpEntry>,
+}
+
+/// Please send these writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DotsAsk {
+    /// The class.
+    pub class: Class,
+    /// The asker's number for this question.
+    pub number: u64,
+    /// Actor, first counter, length.
+    pub runs: Vec<(ActorId, u64, u64)>,
+}
+
+/// One object that answers some of the asked dots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledObject {
+    /// The bucket.
+    pub bucket: BucketId,
+    /// The key.
+    pub key: Bytes,
+    /// The object.
+    pub object: PeerObject,
+    /// Exactly the dots that it settles.
+    pub settles: Vec<Dot>,
+    /// Requests behind some of those dots, to be remembered for retries.
+    pub requests: Vec<(RequestId, Dot)>,
+}
+
+/// The answer to [`DotsAsk`]. May cover a part: the asker asks again for what is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DotsAnswer {
+    /// The class.
+    pub class: Class,
+    /// From the question.
+    pub number: u64,
+    /// The objects.
+    pub objects: Vec<SettledObject>,
+    /// Asked dots that are in the sender's clock and no longer in its log.
+    pub gone: Vec<Dot>,
+}
+
+/// Hints for the receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hints {
+    /// The class.
+    pub class: Class,
+    /// The sender's number for this batch.
+    pub number: u64,
+    /// The hints.
+    pub objects: Vec<SettledObject>,
+}
+
+/// Hints stored durably.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HintsAck {
+    /// The class.
+    pub class: Class,
+    /// From the batch.
+    pub number: u64,
+    /// Why they were not stored.
+    pub error: Option<WireError>,
+}

@@ -44,3 +44,6 @@
 pub mod causality;
 pub mod record;
 pub mod token;
+pub mod effects;
+pub mod membership;
+pub mod store;

@@ -42,8 +42,8 @@
 //!     partition are answered to the replica whose number stands in the top 16 bits of their `op`.
 
 pub mod causality;
-pub mod record;
-pub mod token;
 pub mod effects;
-pub mod membership;
+pub mod record;
 pub mod store;
+pub mod token;
+pub mod membership;

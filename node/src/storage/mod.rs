@@ -1,0 +1,37 @@
+//! The node's storage: what the core reads, one atomic batch per step, and the fsync behind `dw`.
+//!
+//! Two implementations: [`rocks`] for production and [`memory`] for tests, held to the same
+//! behaviour by `tests/storage.rs`.
+
+pub mod memory;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
+
+use quorate_core::store::{Batch, Store, StoreError};
+
+/// A database that several shards and the syncing thread share by reference.
+///
+/// Committed batches are replayed after a restart as a prefix of their commit order: a torn tail
+/// may be lost as long as it was not synced, a batch is never half there, and none is skipped.
+pub trait Storage: Store + Send + Sync + 'static {
+    /// Writes a batch: whole, over all families, or not at all. Survives the end of the process
+    /// once it returns; survives a power cut once a [`Self::sync`] that began later has returned.
+    ///
+    /// # Errors
+    /// The batch was not written, or nobody can know: the writer's life ends.
+    fn commit(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Makes everything committed before the call durable. Blocks; called from any thread.
+    ///
+    /// # Errors
+    /// Nothing more than before is known to be durable. What the device lost cannot be known
+    /// either, so the lives of all writers end.
+    fn sync(&self) -> Result<(), StoreError>;
+
+    /// Opens the database again after a failed commit or sync. What was committed is there, what
+    /// failed is not.
+    ///
+    /// # Errors
+    /// Storage still fails: wait and try again.
+    fn reopen(&self) -> Result<(), StoreError>;
+}

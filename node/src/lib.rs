@@ -7,3 +7,4 @@
 pub mod config;
 pub mod identity;
 pub mod storage;
+pub mod tls;

@@ -2,6 +2,7 @@
 
 mod flow;
 mod order;
+mod pass;
 mod pool;
 mod scramble;
 mod search;
@@ -108,6 +109,9 @@ fn sorted(members: &[Placed]) -> Result<Vec<Placed>, ClaimError> {
         None => Ok(members),
     }
 }
+
+#[cfg(test)]
+mod oracle;
 
 #[cfg(test)]
 mod tests {

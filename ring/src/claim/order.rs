@@ -13,7 +13,8 @@
 //! Choosing one member of each list so that loads are even is a semi-matching: it is optimal when no
 //! chain of exchanges evens out two loads (Harvey, Ladner, Lovász and Tamir 2006).
 
-use super::flow::NOBODY;
+use std::cmp::Reverse;
+
 use super::spread::Spread;
 use crate::zone_tree::ZoneTree;
 
@@ -37,8 +38,8 @@ pub(super) fn settle(lists: &mut Lists, old: &[usize], old_len: usize) {
     {
         for (place, &member) in old.iter().enumerate().take(list.len()) {
             if let Some(found) = list.iter().position(|&listed| listed == member) {
-                // Whoever was there moves on; if it has an old place of its own, a later step, or
-                // none that this could undo, puts it there.
+                // Nobody who was settled moves again: `found` is not a settled place, for those
+                // hold other members of the old list.
                 list.swap(place, found);
             }
         }
@@ -97,31 +98,51 @@ impl<'a> Prefix<'a> {
         self.loads[from] * self.weights[to] > (self.loads[to] + 1) * self.weights[from]
     }
 
-    /// Exchanges along chains until none improves the balance.
+    /// Exchanges until no chain of exchanges improves the balance.
     ///
-    /// Each exchange makes the sorted loads per weight smaller, so this ends. In practice a few
-    /// passes do.
+    /// Each exchange makes the loads per weight smaller, sorted from the largest, so this ends. In
+    /// practice a few passes do.
     fn balance(&mut self) {
-        loop {
-            let mut members: Vec<usize> = (0..self.weights.len()).collect();
-            // By load over weight, compared as whole numbers: loads are below 2^17, weights 2^10.
-            members.sort_by_key(|&member| {
-                std::cmp::Reverse((self.loads[member] << 32) / self.weights[member])
-            });
-            let mut pass = Pass {
-                met: vec![false; members.len()],
-                next: vec![0; members.len()],
-            };
-            let mut improved = false;
-            for &member in &members {
-                while !pass.met[member] && self.relieve(member, &mut pass) {
+        while self.exchange_directly() {}
+        while self.exchange_along_chains() {}
+    }
+
+    /// Makes all single exchanges that improve the balance; whether there were any. Chains would
+    /// find them too, but with more effort.
+    fn exchange_directly(&mut self) -> bool {
+        let mut improved = false;
+        for member in 0..self.weights.len() {
+            for at in 0..self.may_leave[member].len() {
+                let list = self.may_leave[member][at];
+                let last = self.last_of(list);
+                if self.improves(member, last) {
+                    self.exchange(member, list);
+                    self.shift_load(member, last);
                     improved = true;
                 }
             }
-            if !improved {
-                return;
+        }
+        improved
+    }
+
+    /// Looks once for chains of exchanges that improve the balance, from the member with the
+    /// largest load per weight to that with the smallest; whether there were any.
+    fn exchange_along_chains(&mut self) -> bool {
+        let mut members: Vec<usize> = (0..self.weights.len()).collect();
+        // As whole numbers: a load is below 2^17, a weight below 2^10, so that two loads per
+        // weight that differ do so by more than 2^-20.
+        members.sort_by_key(|&member| Reverse((self.loads[member] << 32) / self.weights[member]));
+        let mut pass = Pass {
+            met: vec![false; members.len()],
+            next: vec![0; members.len()],
+        };
+        let mut improved = false;
+        for member in members {
+            while !pass.met[member] && self.relieve(member, &mut pass) {
+                improved = true;
             }
         }
+        improved
     }
 
     /// Finds a chain from a member to one that its load is better off with, and exchanges along it.
@@ -142,8 +163,7 @@ impl<'a> Prefix<'a> {
                 for (member, list) in exchanges {
                     self.exchange(member, list);
                 }
-                self.loads[from] -= 1;
-                self.loads[next] += 1;
+                self.shift_load(from, next);
                 for member in chain {
                     pass.met[member] = false;
                 }
@@ -157,12 +177,21 @@ impl<'a> Prefix<'a> {
     fn next_exchange(&self, member: usize, pass: &mut Pass) -> Option<(usize, usize)> {
         while let Some(&list) = self.may_leave[member].get(pass.next[member]) {
             pass.next[member] += 1;
-            let last = self.lists.places[list * self.lists.len + self.last];
+            let last = self.last_of(list);
             if !pass.met[last] {
                 return Some((list, last));
             }
         }
         None
+    }
+
+    fn last_of(&self, list: usize) -> usize {
+        self.lists.places[list * self.lists.len + self.last]
+    }
+
+    fn shift_load(&mut self, from: usize, to: usize) {
+        self.loads[from] -= 1;
+        self.loads[to] += 1;
     }
 
     /// A member of a list goes last; who was last takes its place.
@@ -182,30 +211,37 @@ struct Pass {
     next: Vec<usize>,
 }
 
-/// The places of a list whose member may go, such that the others are spread like so many copies
+/// The places of a list whose member may go, such that the others are spread like as many copies
 /// should be; all places if there is no such member.
 fn leavers(list: &[usize], spread: &Spread) -> Vec<usize> {
-    let mut needs = vec![0; spread.domains.len()];
-    let is_spread_without = |leaver: &usize| {
-        let mut counts = vec![0; spread.domains.len()];
-        let mut groups = Vec::with_capacity(list.len());
-        for (place, &member) in list.iter().enumerate() {
-            if place != *leaver && member != NOBODY {
-                counts[spread.domain_of(member)] += 1;
-                groups.push(spread.group_of[member]);
-            }
-        }
-        groups.sort_unstable();
-        groups.windows(2).all(|pair| pair[0] != pair[1]) && spread.can_complete(&counts, &mut needs)
-    };
-    let mut leavers: Vec<usize> = (0..list.len()).collect();
-    leavers.retain({
-        let mut is_spread_without = is_spread_without;
-        move |leaver| is_spread_without(leaver)
-    });
+    let leavers: Vec<usize> = (0..list.len())
+        .filter(|&leaver| is_spread_without(list, leaver, spread))
+        .collect();
     if leavers.is_empty() {
         (0..list.len()).collect()
     } else {
         leavers
     }
+}
+
+fn is_spread_without(list: &[usize], leaver: usize, spread: &Spread) -> bool {
+    let mut counts = vec![0; spread.domains.len()];
+    for (place, &member) in list.iter().enumerate() {
+        if place == leaver {
+            continue;
+        }
+        let group = spread.group_of[member];
+        let same_group = |&(other, &listed): &(usize, &usize)| {
+            other != leaver && spread.group_of[listed] == group
+        };
+        if list[..place]
+            .iter()
+            .enumerate()
+            .any(|listed| same_group(&listed))
+        {
+            return false;
+        }
+        counts[spread.groups[group].domain] += 1;
+    }
+    spread.can_complete(&counts, &mut vec![0; counts.len()])
 }

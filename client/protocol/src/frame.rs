@@ -81,6 +81,21 @@ pub fn write(header: &Header, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
 
+/// What the first [`HEADER_BYTES`] of a frame announce: the header and the body's length, which is
+/// not bounded here. For a stream that holds one frame: so a frame that is refused for its length
+/// can still be answered. `None` until all of the header is there.
+///
+/// # Errors
+/// The bytes do not begin a frame.
+pub fn peek(bytes: &[u8]) -> Result<Option<(Header, usize)>, FrameError> {
+    let Some(mut header) = bytes.get(..HEADER_BYTES) else { return Ok(None) };
+    let length = header.get_u32();
+    match (length as usize).checked_sub(AFTER_LENGTH) {
+        Some(body) => Ok(Some((parse(header)?, body))),
+        None => Err(FrameError::Length(length, AFTER_LENGTH + FRAME_BODY_BYTES_MAX)),
+    }
+}
+
 /// Reads frames out of a byte stream that arrives in pieces.
 #[derive(Debug)]
 pub struct Reader {

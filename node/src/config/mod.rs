@@ -19,9 +19,9 @@ pub const SHARDS_MAX: u16 = 256;
 /// Smallest cache that RocksDB works with at all well, MiB.
 const CACHE_MB_MIN: u32 = 8;
 const CACHE_MB_MAX: u32 = 1 << 20;
-/// What QUIC demands of every path, and what fits a jumbo frame.
+/// What QUIC demands of every path, and what the network takes at most (loopback).
 const MTU_MIN: u16 = 1200;
-const MTU_MAX: u16 = 9000;
+const MTU_MAX: u16 = 65_000;
 
 /// A configuration in which every path is absolute or relative to the working directory, and
 /// every value within its bounds.

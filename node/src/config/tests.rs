@@ -47,7 +47,7 @@ fn values_out_of_bounds_are_refused_by_key() {
         ("shards = 257", "shards"),
         ("cache_mb = 7", "cache_mb"),
         ("initial_mtu = 1199", "initial_mtu"),
-        ("initial_mtu = 70000", "line 3"),
+        ("initial_mtu = 65001", "initial_mtu"), ("initial_mtu = 70000", "line 3"),
         ("listen_peer = \"localhost\"", "listen_peer"),
         ("listen_client = \"1.2.3.4\"", "listen_client"),
         ("peer_addresses = { abc = \"h:1\" }", "abc"),

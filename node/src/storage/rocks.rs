@@ -158,22 +158,6 @@ impl Rocks {
     }
 }
 
-fn open(path: &Path, owner: StorageId, settings: RocksSettings) -> Result<Self, OpenError> {
-        let cache = Cache::new_lru_cache(settings.cache_bytes);
-        let db = open(path, owner, settings, &cache)?;
-        Ok(Self { path: path.to_owned(), owner, settings, cache, db: RwLock::new(Some(db)) })
-    }
-
-    /// Runs `work` on the open database.
-    fn with<T>(&self, work: impl FnOnce(&DB) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let guard: RwLockReadGuard<'_, Option<DB>> = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        match guard.as_ref() {
-            Some(db) => work(db),
-            None => Err(StoreError::Failed(format!("the database {} is closed after a failure", self.path.display()))),
-        }
-    }
-}
-
 fn open(path: &Path, owner: StorageId, settings: RocksSettings, cache: &Cache) -> Result<DB, OpenError> {
     let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, cache)));
     let db = DB::open_cf_descriptors(&database_options(settings), path, families).map_err(|error| {

@@ -156,6 +156,8 @@ pub enum Note {
     QuorumNotMet,
     /// A peer asked for a dot that is in the clock and no longer in the log.
     DotGone,
+    /// A peer's durable clock is behind what it once confirmed for the same storage.
+    PeerBehindItsWord,
 }
 
 /// What one step asks of the driver.

@@ -42,8 +42,27 @@
 //!     partition are answered to the replica whose number stands in the top 16 bits of their `op`.
 
 pub mod causality;
+mod coordinate;
 pub mod effects;
-pub mod record;
-pub mod store;
-pub mod token;
+mod hints;
 pub mod membership;
+mod open;
+pub mod quorum;
+pub mod record;
+mod replica;
+mod replicate;
+mod shared;
+mod shelf;
+mod status;
+pub mod store;
+pub mod timing;
+pub mod token;
+pub mod view;
+mod vnode;
+
+pub use effects::{Effect, Input, Note, Now, Priority, Step, Ticket, When};
+pub use open::{OpenError, ReplicaConfig};
+pub use replica::Replica;
+pub use status::ReplicaStatus;
+pub use store::{Batch, BatchSeq, Family, Store, StoreError, Write};
+pub use timing::Timing;

@@ -23,8 +23,14 @@ pub enum Family {
 
 impl Family {
     /// All of them, in a fixed order.
-    pub const ALL: [Self; 6] =
-        [Self::Objects, Self::Chunks, Self::Hints, Self::Log, Self::Vnodes, Self::Requests];
+    pub const ALL: [Self; 6] = [
+        Self::Objects,
+        Self::Chunks,
+        Self::Hints,
+        Self::Log,
+        Self::Vnodes,
+        Self::Requests,
+    ];
 
     /// The stable name of the family's column family.
     #[must_use]

@@ -3,7 +3,8 @@
 //! ```text
 //! byte 0        version: 1
 //! byte 1        key id: which secret sealed it (one so far: 0)
-//! payload       entries until the checksum, ascending by actor: actor u64 big endian, counter LEB128
+//! payload       exact dots: count LEB128, then each as an entry; then the version vector:
+//!               entries until the checksum, ascending by actor: actor u64 big endian, counter LEB128
 //! last 16       checksum: the first half of the keyed BLAKE3 hash of cluster id (16 bytes), bucket id
 //!               u64, length of the key u64, key, version, key id, payload
 //! ```
@@ -53,7 +54,9 @@ pub enum TokenError {
         found: usize,
     },
     /// Too short to be one.
-    #[error("context token of {found} bytes was cut off: the shortest has {min}; send the token as it was given")]
+    #[error(
+        "context token of {found} bytes was cut off: the shortest has {min}; send the token as it was given"
+    )]
     Truncated {
         /// Its length, bytes.
         found: usize,
@@ -61,29 +64,44 @@ pub enum TokenError {
         min: usize,
     },
     /// Of another version of the format.
-    #[error("context token of version {found}, known is {VERSION}: read the key again to get a new one")]
+    #[error(
+        "context token of version {found}, known is {VERSION}: read the key again to get a new one"
+    )]
     Version {
         /// Its version.
         found: u8,
     },
     /// Sealed with a secret that is not in use.
-    #[error("context token sealed with key {found}, which is not in use: read the key again to get a new one")]
+    #[error(
+        "context token sealed with key {found}, which is not in use: read the key again to get a new one"
+    )]
     UnknownKey {
         /// Its key id.
         found: u8,
     },
     /// The checksum does not fit.
-    #[error("context token of another key, bucket or cluster, or damaged: read this key and send its own token")]
+    #[error(
+        "context token of another key, bucket or cluster, or damaged: read this key and send its own token"
+    )]
     WrongChecksum,
     /// Sealed by this cluster and not a version vector: a fault of the program.
     #[error("context token with a malformed payload under a correct checksum: read the key again")]
     Malformed,
 }
 
-/// The token that says a client has seen `seen` of this key.
+/// The token that says a client has seen of this key all that `seen` covers, and exactly the
+/// writes of `dots` beyond it: those whose writer did not see what stood beside them.
 #[must_use]
-pub fn seal(secret: &TokenKey, cluster: ClusterId, bucket: BucketId, key: &[u8], seen: &VersionVector) -> Bytes {
+pub fn seal(
+    secret: &TokenKey,
+    cluster: ClusterId,
+    bucket: BucketId,
+    key: &[u8],
+    seen: &VersionVector,
+    dots: &[Dot],
+) -> Bytes {
     let mut token = Writer::new(&[VERSION, KEY_ID]);
+    token.dots(dots);
     for (actor, counter) in seen.iter() {
         token.dot(Dot::new(actor, counter));
     }
@@ -104,12 +122,17 @@ pub fn open(
     bucket: BucketId,
     key: &[u8],
     token: &[u8],
-) -> Result<VersionVector, TokenError> {
+) -> Result<(VersionVector, Vec<Dot>), TokenError> {
     if token.len() > CONTEXT_BYTES_MAX {
         return Err(TokenError::TooLong { found: token.len() });
     }
-    let truncated = TokenError::Truncated { found: token.len(), min: HEAD_BYTES + CHECKSUM_BYTES };
-    let (sealed, sum) = token.split_last_chunk::<CHECKSUM_BYTES>().ok_or(truncated.clone())?;
+    let truncated = TokenError::Truncated {
+        found: token.len(),
+        min: HEAD_BYTES + CHECKSUM_BYTES,
+    };
+    let (sealed, sum) = token
+        .split_last_chunk::<CHECKSUM_BYTES>()
+        .ok_or(truncated.clone())?;
     let ([version, key_id], payload) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(truncated)?;
     if *version != VERSION {
         return Err(TokenError::Version { found: *version });
@@ -123,14 +146,15 @@ pub fn open(
     read(payload).ok_or(TokenError::Malformed)
 }
 
-fn read(payload: &[u8]) -> Option<VersionVector> {
+fn read(payload: &[u8]) -> Option<(VersionVector, Vec<Dot>)> {
     let mut reader = Reader::new(payload);
+    let dots = reader.dots().ok()?;
     let mut seen = VersionVector::new();
     while !reader.is_empty() {
         let dot = reader.dot().ok()?;
         seen.push(dot.actor, dot.counter).ok()?;
     }
-    Some(seen)
+    Some((seen, dots))
 }
 
 fn checksum(

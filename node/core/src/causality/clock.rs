@@ -30,7 +30,9 @@ impl Clock {
     /// Whether the write was applied.
     #[must_use]
     pub fn contains(&self, dot: Dot) -> bool {
-        self.actors.get(&dot.actor).is_some_and(|runs| runs.contains(dot.counter))
+        self.actors
+            .get(&dot.actor)
+            .is_some_and(|runs| runs.contains(dot.counter))
     }
 
     /// Enters one write; true if it is new. A counter of 0 names no write and is never new.
@@ -48,7 +50,9 @@ impl Clock {
     #[must_use]
     pub fn last(&self, actor: ActorId) -> u64 {
         let runs = self.actors.get(&actor);
-        runs.map_or(0, |runs| runs.later().last().map_or(runs.base(), |run| run.last))
+        runs.map_or(0, |runs| {
+            runs.later().last().map_or(runs.base(), |run| run.last)
+        })
     }
 
     /// Whether all of the actor's writes up to `counter` were applied.
@@ -74,7 +78,9 @@ impl Clock {
             let both = own.intersection(other.actors.get(actor)?);
             (both != Runs::default()).then_some((*actor, both))
         });
-        Self { actors: both.collect() }
+        Self {
+            actors: both.collect(),
+        }
     }
 
     /// Whether every dot of `other` is here.
@@ -86,18 +92,27 @@ impl Clock {
     /// Whether every write that the context covers was applied here, gaps excluded.
     #[must_use]
     pub fn covers_context(&self, context: &VersionVector) -> bool {
-        context.iter().all(|(actor, counter)| self.known_up_to(actor, counter))
+        context
+            .iter()
+            .all(|(actor, counter)| self.known_up_to(actor, counter))
     }
 
     /// The runs of writes in `other` and not here: actor, first counter, length; in ascending order.
-    pub fn missing_from<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (ActorId, u64, u64)> + 'a {
-        other.actors.iter().flat_map(move |(actor, theirs)| self.missing_of(*actor, theirs))
+    pub fn missing_from<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (ActorId, u64, u64)> + 'a {
+        other
+            .actors
+            .iter()
+            .flat_map(move |(actor, theirs)| self.missing_of(*actor, theirs))
     }
 
     /// How many writes are in `other` and not here.
     #[must_use]
     pub fn count_missing_from(&self, other: &Self) -> u64 {
-        self.missing_from(other).fold(0, |sum, (_, _, length)| sum.saturating_add(length))
+        self.missing_from(other)
+            .fold(0, |sum, (_, _, length)| sum.saturating_add(length))
     }
 
     /// How many actors it names.
@@ -123,7 +138,11 @@ impl Clock {
         let entry = |(actor, runs): (&ActorId, &Runs)| ActorClock {
             actor: *actor,
             base: runs.base(),
-            runs: runs.later().iter().map(|run| (run.first, length(*run))).collect(),
+            runs: runs
+                .later()
+                .iter()
+                .map(|run| (run.first, length(*run)))
+                .collect(),
         };
         self.actors.iter().map(entry).collect()
     }
@@ -135,10 +154,15 @@ impl Clock {
     /// touch each other or the base, or more than [`CLOCK_ACTORS_MAX`] actors or [`CLOCK_RUNS_MAX`] runs.
     pub fn from_wire(entries: &[ActorClock]) -> Result<Self, CausalityError> {
         if entries.len() > CLOCK_ACTORS_MAX {
-            return Err(CausalityError::TooManyActors { found: entries.len(), max: CLOCK_ACTORS_MAX });
+            return Err(CausalityError::TooManyActors {
+                found: entries.len(),
+                max: CLOCK_ACTORS_MAX,
+            });
         }
         if entries.iter().map(|entry| entry.runs.len()).sum::<usize>() > CLOCK_RUNS_MAX {
-            return Err(CausalityError::TooManyRuns { max: CLOCK_RUNS_MAX });
+            return Err(CausalityError::TooManyRuns {
+                max: CLOCK_RUNS_MAX,
+            });
         }
         let mut clock = Self::new();
         for entry in entries {
@@ -154,7 +178,11 @@ impl Clock {
         base: u64,
         later: impl Iterator<Item = (u64, u64)>,
     ) -> Result<(), CausalityError> {
-        if self.actors.last_key_value().is_some_and(|(last, _)| *last >= actor) {
+        if self
+            .actors
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= actor)
+        {
             return Err(CausalityError::ActorOrder(actor));
         }
         let runs = read_runs(actor, base, later)?;
@@ -165,10 +193,15 @@ impl Clock {
         Ok(())
     }
 
-    fn missing_of<'a>(&'a self, actor: ActorId, theirs: &'a Runs) -> impl Iterator<Item = (ActorId, u64, u64)> + 'a {
+    fn missing_of<'a>(
+        &'a self,
+        actor: ActorId,
+        theirs: &'a Runs,
+    ) -> impl Iterator<Item = (ActorId, u64, u64)> + 'a {
         static NOTHING: Runs = Runs::EMPTY;
         let own = self.actors.get(&actor).unwrap_or(&NOTHING);
-        own.missing_from(theirs).map(move |run| (actor, run.first, length(run)))
+        own.missing_from(theirs)
+            .map(move |run| (actor, run.first, length(run)))
     }
 }
 
@@ -177,16 +210,32 @@ fn length(run: Run) -> u64 {
     run.last - run.first + 1
 }
 
-fn read_runs(actor: ActorId, base: u64, later: impl Iterator<Item = (u64, u64)>) -> Result<Runs, CausalityError> {
+fn read_runs(
+    actor: ActorId,
+    base: u64,
+    later: impl Iterator<Item = (u64, u64)>,
+) -> Result<Runs, CausalityError> {
     let mut runs = Runs::EMPTY;
     let mut end = base;
     if base > 0 {
-        runs.append(Run { first: 1, last: base });
+        runs.append(Run {
+            first: 1,
+            last: base,
+        });
     }
     for (first, length) in later {
-        let bad = CausalityError::BadRun { actor, first, length };
-        let last = length.checked_sub(1).and_then(|more| first.checked_add(more));
-        let (Some(last), true) = (last, first.checked_sub(1).is_some_and(|before| before > end)) else {
+        let bad = CausalityError::BadRun {
+            actor,
+            first,
+            length,
+        };
+        let last = length
+            .checked_sub(1)
+            .and_then(|more| first.checked_add(more));
+        let (Some(last), true) = (
+            last,
+            first.checked_sub(1).is_some_and(|before| before > end),
+        ) else {
             return Err(bad);
         };
         runs.append(Run { first, last });

@@ -20,7 +20,9 @@ pub enum CausalityError {
         max: usize,
     },
     /// A run of a clock that is empty, overflows, or touches what stands before it.
-    #[error("run of {length} writes from {first} of actor {actor} is empty, too long, or touches the one before it")]
+    #[error(
+        "run of {length} writes from {first} of actor {actor} is empty, too long, or touches the one before it"
+    )]
     BadRun {
         /// The actor.
         actor: ActorId,

@@ -23,15 +23,27 @@ pub struct Merged {
 ///
 /// `seen_here` is the vnode's clock as it is *before* the dots that the remote object settles are
 /// entered into it. `settles` are exactly those dots.
-pub fn merge(local: &Object, seen_here: &dyn Fn(Dot) -> bool, remote: &Object, settles: &[Dot]) -> Merged {
+pub fn merge(
+    local: &Object,
+    seen_here: &dyn Fn(Dot) -> bool,
+    remote: &Object,
+    settles: &[Dot],
+) -> Merged {
     join(local, seen_here, remote, &|dot| settles.contains(&dot))
 }
 
 /// Merges two hints of one key. A hint has no clock; the dots that each settles stand in for one.
 /// The merged hint settles what either settled.
 #[must_use]
-pub fn merge_hints(local: &Object, local_settles: &[Dot], remote: &Object, remote_settles: &[Dot]) -> Merged {
-    join(local, &|dot| local_settles.contains(&dot), remote, &|dot| remote_settles.contains(&dot))
+pub fn merge_hints(
+    local: &Object,
+    local_settles: &[Dot],
+    remote: &Object,
+    remote_settles: &[Dot],
+) -> Merged {
+    join(local, &|dot| local_settles.contains(&dot), remote, &|dot| {
+        remote_settles.contains(&dot)
+    })
 }
 
 /// The rule of both, with what each side has seen beyond what its object says.
@@ -45,7 +57,9 @@ fn join(
     for side in pair(&local.versions, &remote.versions) {
         match side {
             Side::Both(own, theirs) => merged.keep_held_by_both(own, theirs),
-            Side::Local(own) if remote.context.covers(own.dot) || seen_there(own.dot) => merged.displace(own),
+            Side::Local(own) if remote.context.covers(own.dot) || seen_there(own.dot) => {
+                merged.displace(own)
+            }
             Side::Local(own) => merged.object.versions.push(own.clone()),
             Side::Remote(theirs) if local.context.covers(theirs.dot) || seen_here(theirs.dot) => {
                 merged.discarded.push(theirs.dot);
@@ -101,7 +115,10 @@ fn pair<'a>(mut local: &'a [Version], mut remote: &'a [Version]) -> impl Iterato
         match order {
             Ordering::Less => local.split_off_first().map(Side::Local),
             Ordering::Greater => remote.split_off_first().map(Side::Remote),
-            Ordering::Equal => local.split_off_first().zip(remote.split_off_first()).map(|(a, b)| Side::Both(a, b)),
+            Ordering::Equal => local
+                .split_off_first()
+                .zip(remote.split_off_first())
+                .map(|(a, b)| Side::Both(a, b)),
         }
     })
 }

@@ -5,8 +5,8 @@ use quorate_protocol::limits::{CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX, VALUE_BYT
 use quorate_protocol::peer::{PeerBody, PeerObject, PeerVersion};
 use quorate_protocol::{Dot, RequestId, client};
 
-use super::VersionVector;
 use super::error::CausalityError;
+use super::{Clock, VersionVector};
 
 /// Most versions of an object that is read from outside. Client writes are refused long before, but
 /// repair must carry whatever many partitions accepted.
@@ -77,7 +77,11 @@ impl Object {
         self.versions.retain(|version| !seen.covers(version.dot));
         self.context.join(seen);
         if let Some(version) = new {
-            debug_assert!(!self.context.covers(version.dot), "dot {} was issued before", version.dot);
+            debug_assert!(
+                !self.context.covers(version.dot),
+                "dot {} was issued before",
+                version.dot
+            );
             self.insert(version);
         }
         displaced
@@ -116,10 +120,23 @@ impl Object {
         seen
     }
 
+    /// Whether a member whose durable clock this is needs nothing of the context any more: it applied
+    /// every write that the context covers, and every version beside it. A vnode may drop the context
+    /// whole when this holds for all members and no log entry of the key is left at it.
+    ///
+    /// The versions count too: one of them may have come here without the dot that made it, and would
+    /// stand at the next receiver beside what it superseded.
+    #[must_use]
+    pub fn context_needless_for(&self, clock: &Clock) -> bool {
+        clock.covers_context(&self.context) && self.dots().all(|dot| clock.contains(dot))
+    }
+
     /// Bytes of all its values together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.versions.iter().fold(0, |sum, version| sum.saturating_add(version.size))
+        self.versions
+            .iter()
+            .fold(0, |sum, version| sum.saturating_add(version.size))
     }
 
     /// As it travels to a peer; values that are not at hand whole are left out.
@@ -139,9 +156,15 @@ impl Object {
     /// covers a version beside it.
     pub fn from_peer(peer: PeerObject) -> Result<Self, CausalityError> {
         if peer.versions.len() > SIBLINGS_HARD_MAX {
-            return Err(CausalityError::TooManySiblings { found: peer.versions.len(), max: SIBLINGS_HARD_MAX });
+            return Err(CausalityError::TooManySiblings {
+                found: peer.versions.len(),
+                max: SIBLINGS_HARD_MAX,
+            });
         }
-        let mut object = Self { versions: Vec::new(), context: VersionVector::from_wire(&peer.context)? };
+        let mut object = Self {
+            versions: Vec::new(),
+            context: VersionVector::from_wire(&peer.context)?,
+        };
         for version in peer.versions {
             object.push(Version::from_peer(version)?)?;
         }
@@ -150,7 +173,11 @@ impl Object {
 
     /// Appends a version, which must follow the last one in order.
     fn push(&mut self, version: Version) -> Result<(), CausalityError> {
-        if self.versions.last().is_some_and(|last| last.dot >= version.dot) {
+        if self
+            .versions
+            .last()
+            .is_some_and(|last| last.dot >= version.dot)
+        {
             return Err(CausalityError::VersionOrder(version.dot));
         }
         if self.context.covers(version.dot) {
@@ -168,7 +195,8 @@ impl Object {
     }
 
     fn find(&self, dot: Dot) -> Result<usize, usize> {
-        self.versions.binary_search_by_key(&dot, |version| version.dot)
+        self.versions
+            .binary_search_by_key(&dot, |version| version.dot)
     }
 }
 
@@ -203,7 +231,9 @@ impl Version {
             expires_ms: peer.expires_ms,
             request: peer.request,
             size: peer.size,
-            body: peer.body.map_or(Body::Absent, |body| Body::Whole(body.into())),
+            body: peer
+                .body
+                .map_or(Body::Absent, |body| Body::Whole(body.into())),
         })
     }
 }
@@ -214,27 +244,51 @@ fn check_body(dot: Dot, stated: u64, body: &PeerBody) -> Result<(), CausalityErr
         return Err(CausalityError::SizeMismatch { dot, stated, found });
     }
     // An entry counts for at least one byte, so that empty ones are bounded as well.
-    let meta = body.meta.iter().fold(0, |sum, (name, value)| sum + (name.len() + value.len()).max(1));
-    check_limit(dot, "the content type", body.content_type.len() as u64, CONTENT_TYPE_BYTES_MAX)?;
+    let meta = body.meta.iter().fold(0, |sum, (name, value)| {
+        sum + (name.len() + value.len()).max(1)
+    });
+    check_limit(
+        dot,
+        "the content type",
+        body.content_type.len() as u64,
+        CONTENT_TYPE_BYTES_MAX,
+    )?;
     check_limit(dot, "the metadata", meta as u64, META_BYTES_MAX)
 }
 
 fn check_limit(dot: Dot, what: &'static str, found: u64, max: usize) -> Result<(), CausalityError> {
     let max = max as u64;
-    if found <= max { Ok(()) } else { Err(CausalityError::TooLarge { dot, what, found, max }) }
+    if found <= max {
+        Ok(())
+    } else {
+        Err(CausalityError::TooLarge {
+            dot,
+            what,
+            found,
+            max,
+        })
+    }
 }
 
 macro_rules! same_content {
     ($other:ty) => {
         impl From<$other> for Content {
             fn from(other: $other) -> Self {
-                Self { value: other.value, content_type: other.content_type, meta: other.meta }
+                Self {
+                    value: other.value,
+                    content_type: other.content_type,
+                    meta: other.meta,
+                }
             }
         }
 
         impl From<Content> for $other {
             fn from(content: Content) -> Self {
-                Self { value: content.value, content_type: content.content_type, meta: content.meta }
+                Self {
+                    value: content.value,
+                    content_type: content.content_type,
+                    meta: content.meta,
+                }
             }
         }
     };

@@ -53,10 +53,15 @@ pub fn merge_replies(replies: &[ReplyView<'_>]) -> Object {
 /// [`merge_replies`] may count on the result.
 #[must_use]
 pub fn differing(replies: &[ReplyView<'_>]) -> Vec<Dot> {
-    let mut dots: Vec<Dot> = replies.iter().flat_map(|reply| reply.object.dots()).collect();
+    let mut dots: Vec<Dot> = replies
+        .iter()
+        .flat_map(|reply| reply.object.dots())
+        .collect();
     dots.sort_unstable();
     dots.dedup();
-    dots.retain(|dot| !superseded(replies, *dot) && replies.iter().any(|reply| reply.silent_about(*dot)));
+    dots.retain(|dot| {
+        !superseded(replies, *dot) && replies.iter().any(|reply| reply.silent_about(*dot))
+    });
     dots
 }
 

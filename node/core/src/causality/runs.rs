@@ -16,7 +16,10 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) const EMPTY: Self = Self { base: 0, later: Vec::new() };
+    pub(super) const EMPTY: Self = Self {
+        base: 0,
+        later: Vec::new(),
+    };
 
     pub(super) fn base(&self) -> u64 {
         self.base
@@ -48,7 +51,9 @@ impl Runs {
     /// Appends a run to a set under construction: it must not start before the last one's start.
     pub(super) fn append(&mut self, run: Run) {
         match self.later.last_mut() {
-            Some(last) if run.first <= last.last.saturating_add(1) => last.last = last.last.max(run.last),
+            Some(last) if run.first <= last.last.saturating_add(1) => {
+                last.last = last.last.max(run.last)
+            }
             None if run.first <= self.base.saturating_add(1) => self.base = self.base.max(run.last),
             Some(_) | None => self.later.push(run),
         }
@@ -56,7 +61,10 @@ impl Runs {
 
     /// All intervals, the base first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Run> + '_ {
-        let base = (self.base > 0).then_some(Run { first: 1, last: self.base });
+        let base = (self.base > 0).then_some(Run {
+            first: 1,
+            last: self.base,
+        });
         base.into_iter().chain(self.later.iter().copied())
     }
 
@@ -69,7 +77,9 @@ impl Runs {
                 (Some(_), None) => true,
                 (None, _) => false,
             };
-            let Some(run) = (if from_left { left.next() } else { right.next() }) else { return union };
+            let Some(run) = (if from_left { left.next() } else { right.next() }) else {
+                return union;
+            };
             union.append(run);
         }
     }
@@ -78,7 +88,10 @@ impl Runs {
         let mut both = Self::default();
         let (mut left, mut right) = (self.iter().peekable(), other.iter().peekable());
         while let (Some(&a), Some(&b)) = (left.peek(), right.peek()) {
-            let run = Run { first: a.first.max(b.first), last: a.last.min(b.last) };
+            let run = Run {
+                first: a.first.max(b.first),
+                last: a.last.min(b.last),
+            };
             if run.first <= run.last {
                 both.append(run);
             }
@@ -103,10 +116,18 @@ impl Runs {
                     own.next();
                 }
                 match own.peek().copied() {
-                    Some(own) if own.first <= run.first => rest = after(run, own.last).or_else(|| theirs.next()),
+                    Some(own) if own.first <= run.first => {
+                        rest = after(run, own.last).or_else(|| theirs.next())
+                    }
                     Some(own) if own.first <= run.last => {
-                        rest = Some(Run { first: own.first, last: run.last });
-                        return Some(Run { first: run.first, last: own.first - 1 });
+                        rest = Some(Run {
+                            first: own.first,
+                            last: run.last,
+                        });
+                        return Some(Run {
+                            first: run.first,
+                            last: own.first - 1,
+                        });
                     }
                     Some(_) | None => {
                         rest = theirs.next();
@@ -119,7 +140,11 @@ impl Runs {
 
     /// Takes the first later run into the base if they touch now.
     fn absorb(&mut self) {
-        if self.later.first().is_some_and(|run| run.first - 1 == self.base) {
+        if self
+            .later
+            .first()
+            .is_some_and(|run| run.first - 1 == self.base)
+        {
             self.base = self.later.remove(0).last;
         }
     }
@@ -128,17 +153,29 @@ impl Runs {
     fn add_later(&mut self, counter: u64) {
         let at = self.later.partition_point(|run| run.first < counter);
         let grows_left = at > 0 && self.later[at - 1].last == counter - 1;
-        let grows_right = self.later.get(at).is_some_and(|run| run.first - 1 == counter);
+        let grows_right = self
+            .later
+            .get(at)
+            .is_some_and(|run| run.first - 1 == counter);
         match (grows_left, grows_right) {
             (true, true) => self.later[at - 1].last = self.later.remove(at).last,
             (true, false) => self.later[at - 1].last = counter,
             (false, true) => self.later[at].first = counter,
-            (false, false) => self.later.insert(at, Run { first: counter, last: counter }),
+            (false, false) => self.later.insert(
+                at,
+                Run {
+                    first: counter,
+                    last: counter,
+                },
+            ),
         }
     }
 }
 
 /// What of `run` lies after `last`.
 fn after(run: Run, last: u64) -> Option<Run> {
-    (last < run.last).then(|| Run { first: last + 1, last: run.last })
+    (last < run.last).then(|| Run {
+        first: last + 1,
+        last: run.last,
+    })
 }

@@ -57,7 +57,9 @@ impl VersionVector {
     /// Whether every write that `other` covers is covered here.
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
-        other.iter().all(|(actor, counter)| self.get(actor) >= counter)
+        other
+            .iter()
+            .all(|(actor, counter)| self.get(actor) >= counter)
     }
 
     /// The entries in ascending order of actors.
@@ -89,7 +91,10 @@ impl VersionVector {
     /// Actors not strictly ascending, a counter of 0, or more than [`CONTEXT_ACTORS_MAX`] actors.
     pub fn from_wire(entries: &[(ActorId, u64)]) -> Result<Self, CausalityError> {
         if entries.len() > CONTEXT_ACTORS_MAX {
-            return Err(CausalityError::TooManyActors { found: entries.len(), max: CONTEXT_ACTORS_MAX });
+            return Err(CausalityError::TooManyActors {
+                found: entries.len(),
+                max: CONTEXT_ACTORS_MAX,
+            });
         }
         let mut vector = Self::new();
         for &(actor, counter) in entries {
@@ -111,7 +116,8 @@ impl VersionVector {
     }
 
     fn find(&self, actor: ActorId) -> Result<usize, usize> {
-        self.entries.binary_search_by_key(&actor, |&(other, _)| other)
+        self.entries
+            .binary_search_by_key(&actor, |&(other, _)| other)
     }
 }
 

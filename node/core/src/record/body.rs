@@ -16,7 +16,9 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(start: &[u8]) -> Self {
-        Self { out: start.to_vec() }
+        Self {
+            out: start.to_vec(),
+        }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
@@ -73,7 +75,9 @@ impl Writer {
 
     pub(crate) fn context(&mut self, context: &VersionVector) {
         self.length(context.len());
-        context.iter().for_each(|(actor, counter)| self.dot(Dot::new(actor, counter)));
+        context
+            .iter()
+            .for_each(|(actor, counter)| self.dot(Dot::new(actor, counter)));
     }
 }
 
@@ -103,7 +107,11 @@ impl<'a> Reader<'a> {
 
     /// Ends the body: nothing may follow.
     pub(crate) fn end(self) -> Result<(), RecordError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(RecordError::Malformed("bytes follow its end")) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(RecordError::Malformed("bytes follow its end"))
+        }
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
@@ -127,7 +135,9 @@ impl<'a> Reader<'a> {
             let byte = self.u8()?;
             let bits = u64::from(byte & !MORE);
             if bits << shift >> shift != bits || (byte == 0 && shift > 0) {
-                return Err(RecordError::Malformed("a number that is too large or not in its shortest form"));
+                return Err(RecordError::Malformed(
+                    "a number that is too large or not in its shortest form",
+                ));
             }
             value |= bits << shift;
             if byte & MORE == 0 {
@@ -140,7 +150,11 @@ impl<'a> Reader<'a> {
     /// How many items follow, each at least `item_bytes` long: never more than the rest can hold.
     pub(crate) fn count(&mut self, item_bytes: usize) -> Result<usize, RecordError> {
         let count = usize::try_from(self.varint()?).map_err(|_| ENDS_EARLY)?;
-        if count <= self.rest.len() / item_bytes { Ok(count) } else { Err(ENDS_EARLY) }
+        if count <= self.rest.len() / item_bytes {
+            Ok(count)
+        } else {
+            Err(ENDS_EARLY)
+        }
     }
 
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
@@ -155,7 +169,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<String, RecordError> {
-        let text = str::from_utf8(self.bytes()?).map_err(|_| RecordError::Malformed("text that is not UTF-8"))?;
+        let text = str::from_utf8(self.bytes()?)
+            .map_err(|_| RecordError::Malformed("text that is not UTF-8"))?;
         Ok(text.to_owned())
     }
 
@@ -184,7 +199,9 @@ impl<'a> Reader<'a> {
         let mut context = VersionVector::new();
         for _ in 0..count {
             let Dot { actor, counter } = self.dot()?;
-            context.push(actor, counter).map_err(|_| RecordError::Malformed("a context out of order"))?;
+            context
+                .push(actor, counter)
+                .map_err(|_| RecordError::Malformed("a context out of order"))?;
         }
         Ok(context)
     }
@@ -201,7 +218,17 @@ mod tests {
 
     #[test]
     fn numbers_come_back_in_their_shortest_form() {
-        for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+        for value in [
+            0,
+            1,
+            0x7f,
+            0x80,
+            0x3fff,
+            0x4000,
+            u64::from(u32::MAX),
+            u64::MAX - 1,
+            u64::MAX,
+        ] {
             let mut writer = Writer::new(&[]);
             writer.varint(value);
             let bytes = writer.into_bytes();
@@ -214,7 +241,14 @@ mod tests {
     #[test]
     fn longer_forms_overflows_and_endless_numbers_are_refused() {
         let overflow = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
-        for bytes in [&[0x80, 0x00][..], &[0xff, 0x80, 0x00], &[0x80; 11], &overflow, &[0x80], &[]] {
+        for bytes in [
+            &[0x80, 0x00][..],
+            &[0xff, 0x80, 0x00],
+            &[0x80; 11],
+            &overflow,
+            &[0x80],
+            &[],
+        ] {
             assert!(Reader::new(bytes).varint().is_err(), "{bytes:?}");
         }
     }

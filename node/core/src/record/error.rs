@@ -9,7 +9,9 @@ pub enum RecordError {
     #[error("damaged record: {0}")]
     Damaged(&'static str),
     /// Intact, and written by a newer version of the program.
-    #[error("record format {found} is newer than {known}, the newest this version reads: start the newer version again")]
+    #[error(
+        "record format {found} is newer than {known}, the newest this version reads: start the newer version again"
+    )]
     NewerFormat {
         /// The record's format.
         found: u8,

@@ -60,26 +60,36 @@ pub(super) fn open<'a>(
     expected: RecordKind,
     known_flags: u8,
 ) -> Result<(u8, Reader<'a>), RecordError> {
-    let Some(([format, kind, codec, flags, sum @ ..], body)) = record.split_first_chunk::<HEADER_BYTES>() else {
+    let Some(([format, kind, codec, flags, sum @ ..], body)) =
+        record.split_first_chunk::<HEADER_BYTES>()
+    else {
         return Err(RecordError::Damaged("shorter than a record's header"));
     };
     if checksum(key, record) != u32::from_be_bytes(*sum) {
         return Err(RecordError::Damaged("its checksum does not fit it"));
     }
     if *format > FORMAT {
-        return Err(RecordError::NewerFormat { found: *format, known: FORMAT });
+        return Err(RecordError::NewerFormat {
+            found: *format,
+            known: FORMAT,
+        });
     }
     if *format == 0 {
         return Err(RecordError::Malformed("format 0 never existed"));
     }
     if *kind != expected.number() {
-        return Err(RecordError::WrongKind { expected, found: *kind });
+        return Err(RecordError::WrongKind {
+            expected,
+            found: *kind,
+        });
     }
     if *codec != CODEC_NONE {
         return Err(RecordError::UnknownCodec(*codec));
     }
     if flags & !known_flags != 0 {
-        return Err(RecordError::Malformed("a flag that this format does not have"));
+        return Err(RecordError::Malformed(
+            "a flag that this format does not have",
+        ));
     }
     Ok((*flags, Reader::new(body)))
 }

@@ -65,5 +65,7 @@ pub fn decode_hint(storage_key: &[u8], record: &[u8]) -> Result<HintRecord, Reco
 
 fn read_requests(body: &mut Reader<'_>) -> Result<Vec<(RequestId, Dot)>, RecordError> {
     let count = body.count(16 + DOT_BYTES_MIN)?;
-    (0..count).map(|_| Ok((body.request()?, body.dot()?))).collect()
+    (0..count)
+        .map(|_| Ok((body.request()?, body.dot()?)))
+        .collect()
 }

@@ -107,7 +107,11 @@ pub fn log_range(class: Class) -> KeyRange {
 pub fn log_run_range(class: Class, actor: ActorId, first: u64, length: u64) -> KeyRange {
     let last = Dot::new(actor, first.saturating_add(length.saturating_sub(1)));
     let from = log_key(class, Dot::new(actor, first));
-    if length == 0 { (from.clone(), from) } else { (from, below(log_key(class, last)).1) }
+    if length == 0 {
+        (from.clone(), from)
+    } else {
+        (from, below(log_key(class, last)).1)
+    }
 }
 
 /// The parts of a log entry's storage key; `None` if it is none.
@@ -158,8 +162,17 @@ pub fn parse_vnode_key(storage_key: &[u8]) -> Option<Class> {
 
 /// Where a piece of a large value lies.
 #[must_use]
-pub fn chunk_key(owner: ChunkOwner, class: Class, bucket: BucketId, dot: Dot, piece: u32) -> Vec<u8> {
-    join(&[&version_prefix(owner, class, bucket, dot), &piece.to_be_bytes()])
+pub fn chunk_key(
+    owner: ChunkOwner,
+    class: Class,
+    bucket: BucketId,
+    dot: Dot,
+    piece: u32,
+) -> Vec<u8> {
+    join(&[
+        &version_prefix(owner, class, bucket, dot),
+        &piece.to_be_bytes(),
+    ])
 }
 
 /// All pieces of one version's value.
@@ -180,11 +193,22 @@ pub fn parse_chunk_key(storage_key: &[u8]) -> Option<(ChunkOwner, Class, BucketI
     let (owner, rest) = split_owner(storage_key)?;
     let (class, bucket, rest) = parse_object_key(rest)?;
     let (dot, rest) = split_dot(rest)?;
-    Some((owner, class, bucket, dot, u32::from_be_bytes(rest.try_into().ok()?)))
+    Some((
+        owner,
+        class,
+        bucket,
+        dot,
+        u32::from_be_bytes(rest.try_into().ok()?),
+    ))
 }
 
 fn version_prefix(owner: ChunkOwner, class: Class, bucket: BucketId, dot: Dot) -> Vec<u8> {
-    join(&[&owner_bytes(owner), &class_bytes(class), &bucket.get().to_be_bytes(), &dot_bytes(dot)])
+    join(&[
+        &owner_bytes(owner),
+        &class_bytes(class),
+        &bucket.get().to_be_bytes(),
+        &dot_bytes(dot),
+    ])
 }
 
 fn owner_bytes(owner: ChunkOwner) -> Vec<u8> {
@@ -225,7 +249,13 @@ fn below(prefix: Vec<u8>) -> KeyRange {
 
 fn split_class(bytes: &[u8]) -> Option<(Class, &[u8])> {
     let ([n, high, low], rest) = bytes.split_first_chunk()?;
-    Some((Class { n: *n, partition: PartitionId::new(u16::from_be_bytes([*high, *low])) }, rest))
+    Some((
+        Class {
+            n: *n,
+            partition: PartitionId::new(u16::from_be_bytes([*high, *low])),
+        },
+        rest,
+    ))
 }
 
 fn split_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
@@ -242,7 +272,9 @@ fn split_dot(bytes: &[u8]) -> Option<(Dot, &[u8])> {
 fn split_owner(bytes: &[u8]) -> Option<(ChunkOwner, &[u8])> {
     match bytes.split_first()? {
         (&OWNER_VNODE, rest) => Some((ChunkOwner::Vnode, rest)),
-        (&OWNER_HINT, rest) => split_u64(rest).map(|(target, rest)| (ChunkOwner::Hint(NodeId::new(target)), rest)),
+        (&OWNER_HINT, rest) => {
+            split_u64(rest).map(|(target, rest)| (ChunkOwner::Hint(NodeId::new(target)), rest))
+        }
         _ => None,
     }
 }

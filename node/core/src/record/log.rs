@@ -38,7 +38,9 @@ impl LogKind {
             2 => Ok(Self::Delete),
             3 => Ok(Self::Merged),
             4 => Ok(Self::Void),
-            _ => Err(RecordError::Malformed("a kind of log entry that this format does not have")),
+            _ => Err(RecordError::Malformed(
+                "a kind of log entry that this format does not have",
+            )),
         }
     }
 }
@@ -61,7 +63,10 @@ pub struct LogRecord {
 /// The record to store under `storage_key`.
 #[must_use]
 pub fn encode_log(storage_key: &[u8], entry: &LogRecord) -> Bytes {
-    let mut record = start(RecordKind::Log, if entry.request.is_some() { REQUEST } else { 0 });
+    let mut record = start(
+        RecordKind::Log,
+        if entry.request.is_some() { REQUEST } else { 0 },
+    );
     record.u8(entry.kind as u8);
     record.u64(entry.bucket.get());
     record.varint(entry.at_ms);
@@ -81,7 +86,17 @@ pub fn decode_log(storage_key: &[u8], record: &[u8]) -> Result<LogRecord, Record
     let kind = LogKind::read(body.u8()?)?;
     let bucket = BucketId::new(body.u64()?);
     let at_ms = body.varint()?;
-    let request = if flags & REQUEST != 0 { Some(body.request()?) } else { None };
+    let request = if flags & REQUEST != 0 {
+        Some(body.request()?)
+    } else {
+        None
+    };
     let key = Bytes::copy_from_slice(body.rest());
-    Ok(LogRecord { bucket, key, kind, request, at_ms })
+    Ok(LogRecord {
+        bucket,
+        key,
+        kind,
+        request,
+        at_ms,
+    })
 }

@@ -17,7 +17,9 @@ pub type Piece = (Dot, u32, Bytes);
 /// The value's pieces as records, numbered from 0.
 pub(super) fn cut(dot: Dot, value: &Bytes) -> Vec<Piece> {
     let numbered = (0..).zip(value.chunks(CHUNK_BYTES));
-    numbered.map(|(number, bytes)| (dot, number, seal_piece(dot, number, bytes))).collect()
+    numbered
+        .map(|(number, bytes)| (dot, number, seal_piece(dot, number, bytes)))
+        .collect()
 }
 
 /// The content of a version, its pieces given as they were stored, in order. A version that is
@@ -29,12 +31,23 @@ pub fn assemble(version: &Version, pieces: &[Bytes]) -> Result<Content, RecordEr
     match &version.body {
         Body::Whole(content) => Ok(content.clone()),
         Body::Absent => Err(RecordError::NoBody),
-        Body::Chunked { content_type, meta, pieces: expected } => {
+        Body::Chunked {
+            content_type,
+            meta,
+            pieces: expected,
+        } => {
             if usize::try_from(*expected) != Ok(pieces.len()) {
-                return Err(RecordError::PiecesMissing { expected: *expected, found: pieces.len() });
+                return Err(RecordError::PiecesMissing {
+                    expected: *expected,
+                    found: pieces.len(),
+                });
             }
             let value = join(version, pieces)?;
-            Ok(Content { value, content_type: content_type.clone(), meta: meta.clone() })
+            Ok(Content {
+                value,
+                content_type: content_type.clone(),
+                meta: meta.clone(),
+            })
         }
     }
 }
@@ -47,7 +60,9 @@ fn join(version: &Version, pieces: &[Bytes]) -> Result<Bytes, RecordError> {
         value.extend_from_slice(body.rest());
     }
     if value.len() as u64 != version.size {
-        return Err(RecordError::Damaged("the pieces of a value do not add up to its size"));
+        return Err(RecordError::Damaged(
+            "the pieces of a value do not add up to its size",
+        ));
     }
     Ok(Bytes::from(value))
 }
@@ -59,5 +74,10 @@ fn seal_piece(dot: Dot, number: u32, bytes: &[u8]) -> Bytes {
 }
 
 fn name(dot: Dot, number: u32) -> Vec<u8> {
-    [&dot.actor.get().to_be_bytes()[..], &dot.counter.to_be_bytes(), &number.to_be_bytes()].concat()
+    [
+        &dot.actor.get().to_be_bytes()[..],
+        &dot.counter.to_be_bytes(),
+        &number.to_be_bytes(),
+    ]
+    .concat()
 }

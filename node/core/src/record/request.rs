@@ -47,5 +47,10 @@ pub fn decode_request(storage_key: &[u8], record: &[u8]) -> Result<RequestRecord
     let dot = body.dot()?;
     let bucket = BucketId::new(body.u64()?);
     let at_ms = body.varint()?;
-    Ok(RequestRecord { dot, bucket, key: Bytes::copy_from_slice(body.rest()), at_ms })
+    Ok(RequestRecord {
+        dot,
+        bucket,
+        key: Bytes::copy_from_slice(body.rest()),
+        at_ms,
+    })
 }

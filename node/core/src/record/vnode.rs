@@ -105,7 +105,9 @@ fn read_clock(body: &mut Reader<'_>) -> Result<Clock, RecordError> {
     for _ in 0..count {
         let (actor, base) = (body.actor()?, body.varint()?);
         let runs = read_runs(base, body)?;
-        clock.push(actor, base, runs.into_iter()).map_err(|_| BAD_CLOCK)?;
+        clock
+            .push(actor, base, runs.into_iter())
+            .map_err(|_| BAD_CLOCK)?;
     }
     Ok(clock)
 }
@@ -116,22 +118,36 @@ fn read_runs(base: u64, body: &mut Reader<'_>) -> Result<Vec<(u64, u64)>, Record
     let mut runs = Vec::with_capacity(count);
     for _ in 0..count {
         let (gap, length) = (body.varint()?, body.varint()?);
-        let first = end.checked_add(gap).and_then(|last| last.checked_add(1)).ok_or(BAD_CLOCK)?;
-        end = end.checked_add(gap).and_then(|last| last.checked_add(length)).ok_or(BAD_CLOCK)?;
+        let first = end
+            .checked_add(gap)
+            .and_then(|last| last.checked_add(1))
+            .ok_or(BAD_CLOCK)?;
+        end = end
+            .checked_add(gap)
+            .and_then(|last| last.checked_add(length))
+            .ok_or(BAD_CLOCK)?;
         runs.push((first, length));
     }
     Ok(runs)
 }
 
-fn read_actors(body: &mut Reader<'_>) -> Result<BTreeMap<ActorId, (NodeId, RingVersion)>, RecordError> {
+fn read_actors(
+    body: &mut Reader<'_>,
+) -> Result<BTreeMap<ActorId, (NodeId, RingVersion)>, RecordError> {
     let count = body.count(ACTOR_BYTES_MIN)?;
     let mut actors = BTreeMap::new();
     for _ in 0..count {
         let actor = body.actor()?;
-        if actors.last_key_value().is_some_and(|(last, _)| *last >= actor) {
+        if actors
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= actor)
+        {
             return Err(RecordError::Malformed("actors out of order"));
         }
-        actors.insert(actor, (NodeId::new(body.u64()?), RingVersion::new(body.varint()?)));
+        actors.insert(
+            actor,
+            (NodeId::new(body.u64()?), RingVersion::new(body.varint()?)),
+        );
     }
     Ok(actors)
 }

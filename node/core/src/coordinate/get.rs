@@ -1,0 +1,476 @@
+//! Coordinating a read: ask all replicas, count what counts, ask again where they differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_protocol::client::Role;
+use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::ids::Dot;
+use quorate_protocol::peer::{ReplicaGet, ReplicaState, Want};
+use quorate_ring::NodeId;
+
+use super::ReadAsk;
+use crate::causality::{Body, Object, ReplyView, differing};
+use crate::effects::{Note, Priority};
+use crate::quorum::read::{Answer, ReadTally, ReadVerdict};
+use crate::shared::{Asker, Cx};
+use crate::shelf::Place;
+
+/// Rounds of questions after which a key that keeps changing is answered as it is.
+const ROUNDS_MAX: u32 = 16;
+
+/// What one replica said last.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) role: Role,
+    pub(crate) object: Object,
+    pub(crate) holds: bool,
+    pub(crate) seen: Vec<Dot>,
+    pub(crate) asked: BTreeSet<Dot>,
+    pub(crate) session_met: bool,
+    pub(crate) waits_for: Vec<NodeId>,
+}
+
+/// One read under way.
+#[derive(Debug)]
+pub(crate) struct GetOp {
+    pub(crate) asker: Asker,
+    pub(crate) place: Place,
+    pub(crate) ask: ReadAsk,
+    pub(crate) deadline_us: u64,
+    pub(crate) started_us: u64,
+    pub(crate) due_us: u64,
+    pub(crate) tally: ReadTally,
+    pub(crate) replies: BTreeMap<NodeId, Reply>,
+    /// Fallback to the primary it stands in for.
+    pub(crate) stand_ins: BTreeMap<NodeId, NodeId>,
+    pub(crate) errors: BTreeMap<NodeId, WireError>,
+    pub(crate) latency_us: BTreeMap<NodeId, u64>,
+    pub(crate) rounds: u32,
+    /// When to ask replicas again that were catching up.
+    pub(crate) retry_at_us: Option<u64>,
+    /// Answered; what is left is read repair.
+    pub(crate) answered: bool,
+}
+
+/// The reads that this replica coordinates.
+#[derive(Debug, Default)]
+pub(crate) struct Gets {
+    pub(crate) ops: BTreeMap<u64, GetOp>,
+    pub(crate) due: BTreeSet<(u64, u64)>,
+}
+
+impl Gets {
+    pub(crate) fn start(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: Asker,
+        place: Place,
+        ask: ReadAsk,
+        deadline_us: u64,
+    ) {
+        let id = cx.s.new_op();
+        let mut op = GetOp {
+            asker,
+            tally: ReadTally::new(ask.quorum),
+            place,
+            ask,
+            deadline_us,
+            started_us: cx.s.now.mono_us,
+            due_us: deadline_us,
+            replies: BTreeMap::new(),
+            stand_ins: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            latency_us: BTreeMap::new(),
+            rounds: 0,
+            retry_at_us: None,
+            answered: false,
+        };
+        cx.s.note(Note::Get);
+        op.ask_everybody(cx, id);
+        self.keep_or_end(cx, id, op);
+    }
+
+    fn keep_or_end(&mut self, cx: &mut Cx<'_>, id: u64, mut op: GetOp) {
+        self.due.remove(&(op.due_us, id));
+        if !op.advance(cx, id) {
+            op.due_us = op.next_due();
+            self.due.insert((op.due_us, id));
+            self.ops.insert(id, op);
+        }
+    }
+
+    pub(crate) fn on_state(&mut self, cx: &mut Cx<'_>, from: NodeId, state: ReplicaState) {
+        let Some(mut op) = self.ops.remove(&state.op) else {
+            return;
+        };
+        let id = state.op;
+        op.latency_us
+            .entry(from)
+            .or_insert(cx.s.now.mono_us - op.started_us);
+        op.take(from, state);
+        self.keep_or_end(cx, id, op);
+    }
+
+    pub(crate) fn on_peer_down(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        let concerned: Vec<u64> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| op.tally.outstanding().any(|silent| silent == node))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in concerned {
+            let Some(mut op) = self.ops.remove(&id) else {
+                continue;
+            };
+            op.fail(node, WireError::new(ErrorCode::Unavailable, "unreachable"));
+            self.keep_or_end(cx, id, op);
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        while let Some(&(due_us, id)) = self.due.first() {
+            if due_us > cx.s.now.mono_us {
+                break;
+            }
+            self.due.pop_first();
+            let Some(mut op) = self.ops.remove(&id) else {
+                continue;
+            };
+            if cx.s.now.mono_us >= op.deadline_us {
+                op.time_out(cx);
+                continue;
+            }
+            if op.retry_at_us.is_some_and(|at| at <= cx.s.now.mono_us) {
+                op.retry_at_us = None;
+                op.ask_again_who_was_behind(cx, id);
+            }
+            self.keep_or_end(cx, id, op);
+        }
+    }
+
+    pub(crate) fn forget_asker(&mut self, asker: Asker) {
+        self.ops
+            .values_mut()
+            .filter(|op| op.asker == asker)
+            .for_each(|op| op.asker = Asker::Nobody);
+    }
+}
+
+impl GetOp {
+    fn next_due(&self) -> u64 {
+        self.retry_at_us
+            .map_or(self.deadline_us, |at| at.min(self.deadline_us))
+    }
+
+    fn ask_everybody(&mut self, cx: &mut Cx<'_>, id: u64) {
+        let primaries = cx.s.members(self.place.class);
+        let me = cx.s.view.me;
+        let nearest = if primaries.contains(&me) {
+            Some(me)
+        } else {
+            primaries
+                .iter()
+                .copied()
+                .find(|&node| cx.s.view.is_reachable(node))
+        };
+        for &primary in &primaries {
+            if cx.s.view.is_reachable(primary) {
+                let all = nearest == Some(primary) && !self.ask.head;
+                self.question(
+                    cx,
+                    id,
+                    primary,
+                    Role::Primary,
+                    Want {
+                        all,
+                        dots: Vec::new(),
+                    },
+                    Vec::new(),
+                );
+            } else {
+                self.tally.note(primary, Role::Primary, Answer::Failed);
+                self.errors.insert(
+                    primary,
+                    WireError::new(ErrorCode::Unavailable, "unreachable"),
+                );
+            }
+        }
+        self.add_stand_ins(cx, id);
+    }
+
+    pub(crate) fn question(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: u64,
+        to: NodeId,
+        role: Role,
+        want: Want,
+        seen: Vec<Dot>,
+    ) {
+        self.tally.note(to, role, Answer::Outstanding);
+        let message = ReplicaGet {
+            op: id,
+            class: self.place.class,
+            bucket: self.place.bucket,
+            key: self.place.key.clone(),
+            want,
+            seen,
+            session: self.ask.session.clone(),
+        };
+        cx.s.send(
+            to,
+            message,
+            cx.s.ms_until(self.deadline_us),
+            Priority::Foreground,
+        );
+    }
+
+    /// Asks a fallback for every primary that failed and has none yet. Returns whether one was asked.
+    fn add_stand_ins(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+        if !self.ask.quorum.sloppy {
+            return false;
+        }
+        let mut asked = false;
+        for primary in cx.s.members(self.place.class) {
+            let failed = self.tally.answer_of(primary) == Some(Answer::Failed);
+            if !failed || self.stand_ins.values().any(|&target| target == primary) {
+                continue;
+            }
+            let free =
+                |node: &NodeId| cx.s.view.is_reachable(*node) && !self.stand_ins.contains_key(node);
+            let Some(fallback) = cx.s.view.fallbacks(self.place.class).into_iter().find(free)
+            else {
+                break;
+            };
+            self.stand_ins.insert(fallback, primary);
+            self.question(
+                cx,
+                id,
+                fallback,
+                Role::Fallback,
+                Want {
+                    all: !self.ask.head,
+                    dots: Vec::new(),
+                },
+                Vec::new(),
+            );
+            asked = true;
+        }
+        asked
+    }
+
+    fn ask_again_who_was_behind(&mut self, cx: &mut Cx<'_>, id: u64) {
+        cx.s.note(Note::WaitedForCatchUp);
+        let behind: Vec<NodeId> = self
+            .replies
+            .keys()
+            .copied()
+            .filter(|&node| {
+                self.tally.answer_of(node) == Some(Answer::CatchingUp)
+                    || self
+                        .replies
+                        .get(&node)
+                        .is_some_and(|reply| !reply.session_met)
+            })
+            .collect();
+        for node in behind {
+            let (role, seen) = match self.replies.get(&node) {
+                Some(reply) => (reply.role, reply.asked.iter().copied().collect()),
+                None => continue,
+            };
+            self.question(
+                cx,
+                id,
+                node,
+                role,
+                Want {
+                    all: !self.ask.head,
+                    dots: Vec::new(),
+                },
+                seen,
+            );
+        }
+    }
+
+    fn take(&mut self, from: NodeId, state: ReplicaState) {
+        if let Some(error) = state.error {
+            self.fail(from, error);
+            return;
+        }
+        let object = match Object::from_peer(state.object) {
+            Ok(object) => object,
+            Err(error) => {
+                self.fail(from, WireError::new(ErrorCode::Protocol, error.to_string()));
+                return;
+            }
+        };
+        let found = !object.versions.is_empty();
+        let answer = match (state.role, state.catching_up, state.holds) {
+            (Role::Primary, true, _) => Answer::CatchingUp,
+            (Role::Primary, false, _) => Answer::Current { found },
+            (Role::Fallback, _, true) => Answer::Holds { found },
+            (Role::Fallback, _, false) => Answer::Empty,
+        };
+        let known = self.replies.remove(&from);
+        let asked = known
+            .as_ref()
+            .map(|reply| reply.asked.clone())
+            .unwrap_or_default();
+        let mut reply = Reply {
+            role: state.role,
+            object,
+            holds: state.holds,
+            seen: state.seen,
+            asked,
+            session_met: state.session_met,
+            waits_for: state.waits_for,
+        };
+        if let Some(known) = known {
+            keep_bodies(&mut reply.object, known.object);
+            reply.seen.extend(known.seen);
+            reply.seen.sort_unstable();
+            reply.seen.dedup();
+        }
+        self.tally.note(from, reply.role, answer);
+        self.replies.insert(from, reply);
+    }
+
+    fn fail(&mut self, node: NodeId, error: WireError) {
+        let role = if self.stand_ins.contains_key(&node) {
+            Role::Fallback
+        } else {
+            Role::Primary
+        };
+        self.tally.note(node, role, Answer::Failed);
+        self.replies.remove(&node);
+        self.errors.insert(node, error);
+    }
+
+    /// Does what can be done with what came. Returns whether the operation is over.
+    fn advance(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+        if self.answered {
+            return self.repair(cx, id);
+        }
+        match self.tally.verdict() {
+            ReadVerdict::Pending => false,
+            ReadVerdict::Met | ReadVerdict::FallbacksOnly => self.try_answer(cx, id, false),
+            ReadVerdict::Waiting if self.ask.quorum.stale_ok => self.try_answer(cx, id, true),
+            ReadVerdict::Waiting => {
+                self.wait(cx);
+                false
+            }
+            ReadVerdict::OutOfReach => {
+                if self.add_stand_ins(cx, id) {
+                    false
+                } else if self.ask.quorum.stale_ok && !self.replies.is_empty() {
+                    self.try_answer(cx, id, true)
+                } else {
+                    self.refuse(cx);
+                    true
+                }
+            }
+        }
+    }
+
+    fn wait(&mut self, cx: &Cx<'_>) {
+        if self.retry_at_us.is_none() {
+            self.retry_at_us = Some(cx.s.now.mono_us + cx.s.timing.retry_us);
+        }
+    }
+
+    fn try_answer(&mut self, cx: &mut Cx<'_>, id: u64, maybe_stale: bool) -> bool {
+        if !maybe_stale && self.ask.session.is_some() && !self.session_met() {
+            self.wait(cx);
+            return false;
+        }
+        if self.ask_where_they_differ(cx, id) || (!self.ask.head && self.fetch_bodies(cx, id)) {
+            return false;
+        }
+        self.answer(cx, maybe_stale);
+        self.answered = true;
+        self.deadline_us = cx.s.now.mono_us + cx.s.timing.linger_us;
+        self.retry_at_us = None;
+        self.repair(cx, id)
+    }
+
+    fn session_met(&self) -> bool {
+        self.replies
+            .iter()
+            .any(|(&node, reply)| reply.session_met && self.tally.counts(node))
+    }
+
+    /// What each replica says, for merging. An empty fallback says nothing.
+    pub(crate) fn views(&self) -> Vec<ReplyView<'_>> {
+        let speaks = |reply: &&Reply| reply.role == Role::Primary || reply.holds;
+        self.replies
+            .values()
+            .filter(speaks)
+            .map(|reply| ReplyView {
+                object: &reply.object,
+                seen: &reply.seen,
+            })
+            .collect()
+    }
+
+    /// Counts a further round of questions. Returns whether it is still within bounds.
+    pub(crate) const fn may_ask_again(&mut self) -> bool {
+        self.rounds += 1;
+        self.rounds <= ROUNDS_MAX
+    }
+
+    /// Asks the replicas that lack a version which others hold whether they have seen it. Returns
+    /// whether somebody was asked.
+    pub(crate) fn ask_where_they_differ(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+        let open = differing(&self.views());
+        if open.is_empty() || !self.may_ask_again() {
+            return false;
+        }
+        let mut questions = Vec::new();
+        for (&node, reply) in &mut self.replies {
+            if reply.role == Role::Fallback && !reply.holds {
+                continue;
+            }
+            let unknown = |dot: &Dot| {
+                !reply.object.has(*dot)
+                    && !reply.object.context.covers(*dot)
+                    && !reply.asked.contains(dot)
+            };
+            let ask: Vec<Dot> = open.iter().copied().filter(unknown).collect();
+            if !ask.is_empty() {
+                reply.asked.extend(&ask);
+                questions.push((node, reply.role, reply.asked.iter().copied().collect()));
+            }
+        }
+        let any = !questions.is_empty();
+        for (node, role, seen) in questions {
+            self.question(
+                cx,
+                id,
+                node,
+                role,
+                Want {
+                    all: false,
+                    dots: Vec::new(),
+                },
+                seen,
+            );
+        }
+        any
+    }
+}
+
+/// A later answer without values does not lose the values of an earlier one.
+fn keep_bodies(object: &mut Object, known: Object) {
+    for version in known.versions {
+        if version.body == Body::Absent {
+            continue;
+        }
+        if let Ok(at) = object
+            .versions
+            .binary_search_by_key(&version.dot, |other| other.dot)
+            && object.versions[at].body == Body::Absent
+        {
+            object.versions[at].body = version.body;
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! Coordinating a write: merge into the own copy, ship to the others, count acknowledgements.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_protocol::client::{Role, Written};
+use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::ids::Dot;
+use quorate_protocol::limits::{OBJECT_BYTES_MAX, SIBLINGS_MAX};
+use quorate_protocol::map::BucketMode;
+use quorate_protocol::peer::{PeerObject, ReplicaAck, ReplicaPut};
+use quorate_ring::NodeId;
+
+use super::{Seen, WriteAsk};
+use crate::causality::{Body, Object, Version};
+use crate::effects::{Note, Priority};
+use crate::quorum::write::{Ack, WriteTally, WriteVerdict};
+use crate::record::LogKind;
+use crate::record::keys::ChunkOwner;
+use crate::shared::{Asker, Cx, Shared};
+use crate::shelf::{Arrival, Place};
+use crate::store::{BatchSeq, StoreError};
+
+/// What is shipped to every replica of one write.
+#[derive(Clone, Debug)]
+pub(crate) struct Shipment {
+    pub(crate) dot: Dot,
+    pub(crate) object: PeerObject,
+    pub(crate) settles: Vec<Dot>,
+    pub(crate) siblings: u32,
+    /// What the writer has now seen: what it gave, and its own write.
+    pub(crate) seen: Seen,
+}
+
+/// One write under way.
+#[derive(Debug)]
+pub(crate) struct PutOp {
+    pub(crate) asker: Asker,
+    pub(crate) place: Place,
+    pub(crate) ask: WriteAsk,
+    pub(crate) deadline_us: u64,
+    pub(crate) started_us: u64,
+    pub(crate) due_us: u64,
+    pub(crate) tally: WriteTally,
+    pub(crate) shipment: Option<Shipment>,
+    /// Fallback to the primary it stands in for.
+    pub(crate) stand_ins: BTreeMap<NodeId, NodeId>,
+    pub(crate) own_batch: Option<BatchSeq>,
+    pub(crate) latency_us: BTreeMap<NodeId, u64>,
+    pub(crate) errors: BTreeMap<NodeId, WireError>,
+    /// While a retried request id is looked for: nodes that have not answered yet.
+    pub(crate) finding: BTreeSet<NodeId>,
+}
+
+/// The writes that this replica coordinates.
+#[derive(Debug, Default)]
+pub(crate) struct Puts {
+    pub(crate) ops: BTreeMap<u64, PutOp>,
+    pub(crate) due: BTreeSet<(u64, u64)>,
+}
+
+impl Puts {
+    pub(crate) fn start(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: Asker,
+        place: Place,
+        ask: WriteAsk,
+        deadline_us: u64,
+    ) {
+        let id = cx.s.new_op();
+        let now_us = cx.s.now.mono_us;
+        let mut op = PutOp {
+            asker,
+            tally: WriteTally::new(ask.quorum),
+            place,
+            ask,
+            deadline_us,
+            started_us: now_us,
+            due_us: deadline_us.min(now_us + cx.s.timing.hedge_us),
+            shipment: None,
+            stand_ins: BTreeMap::new(),
+            own_batch: None,
+            latency_us: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            finding: BTreeSet::new(),
+        };
+        cx.s.note(if op.ask.content.is_some() {
+            Note::Put
+        } else {
+            Note::Delete
+        });
+        if !(op.ask.retry && op.look_for_first_try(cx, id)) {
+            op.write(cx, id);
+        }
+        self.keep_or_end(cx, id, op);
+    }
+
+    /// Looks at where an operation stands after an event, and keeps it if it is not over.
+    pub(crate) fn keep_or_end(&mut self, cx: &mut Cx<'_>, id: u64, mut op: PutOp) {
+        if op.finding.is_empty() && op.judge(cx) {
+            self.due.remove(&(op.due_us, id));
+        } else {
+            self.due.insert((op.due_us, id));
+            self.ops.insert(id, op);
+        }
+    }
+
+    pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, ack: ReplicaAck) {
+        let Some(mut op) = self.ops.remove(&ack.op) else {
+            return;
+        };
+        op.latency_us
+            .entry(from)
+            .or_insert(cx.s.now.mono_us - op.started_us);
+        match ack.error {
+            None => op.tally.ack(
+                from,
+                Ack {
+                    role: ack.role,
+                    durable: ack.durable,
+                },
+            ),
+            Some(error) => {
+                op.errors.insert(from, error);
+                op.lose(cx, ack.op, from);
+            }
+        }
+        self.keep_or_end(cx, ack.op, op);
+    }
+
+    /// Everything up to a batch is fsynced: this node's own copies of these writes are durable.
+    pub(crate) fn on_synced(&mut self, cx: &mut Cx<'_>, synced: BatchSeq) {
+        let me = cx.s.view.me;
+        let ready: Vec<u64> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| op.own_batch.is_some_and(|batch| batch <= synced))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in ready {
+            let Some(mut op) = self.ops.remove(&id) else {
+                continue;
+            };
+            op.own_batch = None;
+            if let Some(ack) = op.tally.ack_of(me) {
+                op.tally.ack(
+                    me,
+                    Ack {
+                        durable: true,
+                        ..ack
+                    },
+                );
+            }
+            self.keep_or_end(cx, id, op);
+        }
+    }
+
+    pub(crate) fn on_peer_down(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        let concerned: Vec<u64> = self
+            .ops
+            .iter()
+            .filter(|(_, op)| {
+                op.tally.silent().any(|silent| silent == node) || op.finding.contains(&node)
+            })
+            .map(|(&id, _)| id)
+            .collect();
+        for id in concerned {
+            let Some(mut op) = self.ops.remove(&id) else {
+                continue;
+            };
+            if op.finding.remove(&node) {
+                self.after_finding(cx, id, op);
+            } else {
+                op.lose(cx, id, node);
+                self.keep_or_end(cx, id, op);
+            }
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        while let Some(&(due_us, id)) = self.due.first() {
+            if due_us > cx.s.now.mono_us {
+                break;
+            }
+            self.due.pop_first();
+            let Some(mut op) = self.ops.remove(&id) else {
+                continue;
+            };
+            if op.due_us != due_us {
+                self.ops.insert(id, op);
+                continue;
+            }
+            if cx.s.now.mono_us >= op.deadline_us {
+                op.give_up(cx);
+                continue;
+            }
+            op.due_us = op.deadline_us;
+            if op.finding.is_empty() {
+                op.hedge(cx, id);
+                self.keep_or_end(cx, id, op);
+            } else {
+                op.finding.clear();
+                self.after_finding(cx, id, op);
+            }
+        }
+    }
+
+    pub(crate) fn forget_asker(&mut self, asker: Asker) {
+        self.ops
+            .values_mut()
+            .filter(|op| op.asker == asker)
+            .for_each(|op| op.asker = Asker::Nobody);
+    }
+}
+
+impl PutOp {
+    /// Mints the dot, writes this node's copy, ships the merged object.
+    pub(crate) fn write(&mut self, cx: &mut Cx<'_>, id: u64) {
+        let as_primary = cx.s.vnodes.contains_key(&self.place.class);
+        let written = if as_primary {
+            self.write_own_copy(cx)
+        } else {
+            self.write_own_hint(cx)
+        };
+        match written {
+            Ok(shipment) => {
+                let role = if as_primary {
+                    Role::Primary
+                } else {
+                    Role::Fallback
+                };
+                self.ship(cx, id, shipment, role);
+            }
+            Err(error) => {
+                let asker = std::mem::replace(&mut self.asker, Asker::Nobody);
+                cx.s.reply(asker, error);
+            }
+        }
+    }
+
+    fn write_own_copy(&mut self, cx: &mut Cx<'_>) -> Result<Shipment, WireError> {
+        let class = self.place.class;
+        let loaded = cx.load(&self.place);
+        let old = cx
+            .watch(class, loaded)
+            .map_err(|error| storage_failed(&error))?;
+        if self.ask.mode == BucketMode::Lww {
+            self.ask.seen.context.join(&old.read_context());
+        }
+        let mut object = old.clone();
+        let loaded = cx.load_bodies(ChunkOwner::Vnode, &self.place, &mut object, |dot| {
+            !self.ask.seen.covers(dot)
+        });
+        cx.watch(class, loaded)
+            .map_err(|error| storage_failed(&error))?;
+        self.check_room(&object)?;
+        let Some(dot) = cx.s.mint_dot(class) else {
+            return Err(not_here(&self.place));
+        };
+        let settles = self.write_into(cx, &mut object, dot);
+        cx.s.store_object(&self.place, &old, &object);
+        let kind = if self.ask.content.is_some() {
+            LogKind::Put
+        } else {
+            LogKind::Delete
+        };
+        cx.s.log_dot(&self.place, dot, kind, Some(self.ask.request));
+        for &settled in settles.iter().filter(|&&settled| settled != dot) {
+            cx.s.log_dot(&self.place, settled, LogKind::Merged, None);
+        }
+        Ok(self.shipment(dot, &object, settles))
+    }
+
+    fn write_own_hint(&mut self, cx: &mut Cx<'_>) -> Result<Shipment, WireError> {
+        let known = cx
+            .load_hints(&self.place, true)
+            .map_err(|error| storage_failed(&error))?;
+        let (mut object, mut before) = known
+            .map(|hint| (hint.object, hint.settles))
+            .unwrap_or_default();
+        if self.ask.mode == BucketMode::Lww {
+            self.ask.seen.context.join(&object.read_context());
+        }
+        self.check_room(&object)?;
+        let Some(&target) = cx.s.view.primaries(self.place.class).first() else {
+            return Err(not_here(&self.place));
+        };
+        let dot = cx.s.mint_fallback_dot(self.place.class);
+        let mut settles = self.write_into(cx, &mut object, dot);
+        settles.append(&mut before);
+        settles.sort_unstable();
+        settles.dedup();
+        let arrival = Arrival {
+            object: object.clone(),
+            settles: settles.clone(),
+            requests: vec![(self.ask.request, dot)],
+        };
+        cx.keep_hint(target, &self.place, arrival)
+            .map_err(|error| storage_failed(&error))?;
+        self.stand_ins.insert(cx.s.view.me, target);
+        cx.s.note(Note::FallbackCoordinated);
+        Ok(self.shipment(dot, &object, settles))
+    }
+
+    /// Replaces what the writer has seen by the new version. Returns exactly the dots settled.
+    fn write_into(&self, cx: &mut Cx<'_>, object: &mut Object, dot: Dot) -> Vec<Dot> {
+        let seen = &self.ask.seen;
+        let mut settles: BTreeSet<Dot> = object.dots().collect();
+        settles.extend(seen.dots.iter().copied());
+        settles.insert(dot);
+        object.versions.retain(|version| !seen.covers(version.dot));
+        object.context.join(&seen.context);
+        if let Some(content) = &self.ask.content {
+            let version = Version {
+                dot,
+                stamp: cx.s.stamp(),
+                expires_ms: 0,
+                request: self.ask.request,
+                size: content.value.len() as u64,
+                body: Body::Whole(content.clone()),
+            };
+            let at = object.versions.partition_point(|other| other.dot < dot);
+            object.versions.insert(at, version);
+        }
+        settles.into_iter().collect()
+    }
+
+    /// Refuses a write that would make a sibling set grow beyond its limits.
+    fn check_room(&self, object: &Object) -> Result<(), WireError> {
+        let Some(content) = &self.ask.content else {
+            return Ok(());
+        };
+        let kept = object
+            .versions
+            .iter()
+            .filter(|version| !self.ask.seen.covers(version.dot));
+        let (count, bytes) = kept.fold((0, 0), |(count, bytes), version| {
+            (count + 1, bytes + version.size)
+        });
+        let bytes = usize::try_from(bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_add(content.value.len());
+        if count < SIBLINGS_MAX && (count == 0 || bytes <= OBJECT_BYTES_MAX) {
+            return Ok(());
+        }
+        Err(WireError::new(
+            ErrorCode::TooLarge,
+            format!(
+                "the key has {count} siblings that this write does not replace, {bytes} bytes with it; the most is {SIBLINGS_MAX} siblings and {OBJECT_BYTES_MAX} bytes: read the key, merge its siblings, and write with the context of that read"
+            ),
+        ))
+    }
+
+    fn shipment(&self, dot: Dot, object: &Object, settles: Vec<Dot>) -> Shipment {
+        let siblings = object.versions.len();
+        let seen = if siblings <= 1 {
+            // Nothing unseen stands beside the write, so a version vector says it all.
+            let mut context = object.read_context();
+            if siblings == 0 {
+                context.join(&self.ask.seen.context);
+                Seen {
+                    context,
+                    dots: vec![dot],
+                }
+            } else {
+                Seen {
+                    context,
+                    dots: Vec::new(),
+                }
+            }
+        } else {
+            let mut seen = self.ask.seen.clone();
+            seen.dots.push(dot);
+            seen
+        };
+        Shipment {
+            dot,
+            object: object.to_peer(),
+            settles,
+            siblings: u32::try_from(siblings).unwrap_or(u32::MAX),
+            seen,
+        }
+    }
+
+    /// Sends the write to everybody who should have it. This node's own copy is already written.
+    pub(crate) fn ship(&mut self, cx: &mut Cx<'_>, id: u64, shipment: Shipment, own_role: Role) {
+        let me = cx.s.view.me;
+        self.tally.asked(me);
+        self.tally.ack(
+            me,
+            Ack {
+                role: own_role,
+                durable: false,
+            },
+        );
+        self.latency_us.insert(me, 0);
+        self.own_batch = Some(if self.ask.quorum.dw > 0 {
+            cx.s.sync_soon()
+        } else {
+            cx.s.step_seq()
+        });
+        self.shipment = Some(shipment);
+        let stood_for: BTreeSet<NodeId> = self.stand_ins.values().copied().collect();
+        for primary in cx.s.members(self.place.class) {
+            if primary == me || stood_for.contains(&primary) {
+                continue;
+            }
+            if cx.s.view.is_reachable(primary) {
+                self.send_to(cx, id, primary, None);
+            } else {
+                self.add_stand_in(cx, id, primary);
+            }
+        }
+    }
+
+    fn send_to(&mut self, cx: &mut Cx<'_>, id: u64, to: NodeId, hint_for: Option<NodeId>) {
+        let Some(shipment) = &self.shipment else {
+            return;
+        };
+        self.tally.asked(to);
+        let message = ReplicaPut {
+            op: id,
+            class: self.place.class,
+            bucket: self.place.bucket,
+            key: self.place.key.clone(),
+            object: shipment.object.clone(),
+            settles: shipment.settles.clone(),
+            request: Some((self.ask.request, shipment.dot)),
+            durable: self.ask.quorum.dw > 0,
+            hint_for,
+            repair: false,
+        };
+        let left = cx.s.ms_until(self.deadline_us);
+        cx.s.send(to, message, left, Priority::Foreground);
+    }
+
+    /// Asks the next unused fallback to keep the write for a primary. Returns whether one was left.
+    fn add_stand_in(&mut self, cx: &mut Cx<'_>, id: u64, primary: NodeId) -> bool {
+        if !self.ask.quorum.sloppy || self.stand_ins.values().any(|&target| target == primary) {
+            return false;
+        }
+        let candidates = cx.s.view.fallbacks(self.place.class);
+        let free = |node: &NodeId| cx.s.view.is_reachable(*node) && !self.tally.was_asked(*node);
+        let Some(fallback) = candidates.into_iter().find(free) else {
+            return false;
+        };
+        self.stand_ins.insert(fallback, primary);
+        cx.s.note(Note::FallbackWrite);
+        self.send_to(cx, id, fallback, Some(primary));
+        true
+    }
+
+    /// A node will not store the write: somebody else is asked in its place.
+    fn lose(&mut self, cx: &mut Cx<'_>, id: u64, node: NodeId) {
+        self.tally.fail(node);
+        let primary = self.stand_ins.remove(&node).unwrap_or(node);
+        self.add_stand_in(cx, id, primary);
+    }
+
+    /// Silent primaries are given stand-ins, while their own answers are still welcome.
+    fn hedge(&mut self, cx: &mut Cx<'_>, id: u64) {
+        let silent: Vec<NodeId> = self
+            .tally
+            .silent()
+            .filter(|node| !self.stand_ins.contains_key(node))
+            .collect();
+        for node in silent {
+            self.add_stand_in(cx, id, node);
+        }
+    }
+
+    /// Answers if the outcome is known. Returns whether the operation is over.
+    fn judge(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.shipment.is_none() {
+            return true; // refused before anything was written
+        }
+        match self.tally.verdict() {
+            WriteVerdict::Pending => false,
+            WriteVerdict::Met => {
+                self.answer(cx);
+                true
+            }
+            WriteVerdict::OutOfReach => {
+                let error = self.quorum_not_met(cx.s);
+                cx.s.note(Note::QuorumNotMet);
+                cx.s.reply(self.asker, error);
+                true
+            }
+        }
+    }
+
+    fn answer(&mut self, cx: &mut Cx<'_>) {
+        let Some(shipment) = self.shipment.take() else {
+            return;
+        };
+        let written = Written {
+            dot: Some(shipment.dot),
+            context: cx.s.seal(&self.place, &shipment.seen),
+            siblings: shipment.siblings,
+            info: self.info(cx.s, &shipment),
+        };
+        cx.s.reply(self.asker, written);
+    }
+
+    fn quorum_not_met(&self, shared: &Shared) -> WireError {
+        let (option, needed, got) = self.tally.shortfall().unwrap_or(("w", 0, 0));
+        let missing: Vec<NodeId> = self.without_ack(shared);
+        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        WireError::new(
+            ErrorCode::QuorumNotMet,
+            format!(
+                "the write was stored on {} nodes, but {option}={needed} was asked and {got} came (missing: {}); it is not undone and may still spread: repeat it with the same request id, or ask for less",
+                self.tally.acks(),
+                names.join(", "),
+            ),
+        )
+        .counted(needed, got)
+        .naming(missing)
+    }
+
+    fn without_ack(&self, shared: &Shared) -> Vec<NodeId> {
+        let primaries = shared.view.primaries(self.place.class);
+        primaries
+            .iter()
+            .copied()
+            .filter(|&node| self.tally.ack_of(node).is_none())
+            .collect()
+    }
+
+    fn give_up(&mut self, cx: &mut Cx<'_>) {
+        cx.s.note(Note::DeadlineExceeded);
+        let acks = self.tally.acks();
+        let error = if acks == 0 {
+            WireError::new(
+                ErrorCode::DeadlineExceeded,
+                "the deadline passed before the write was stored anywhere: nothing was written",
+            )
+        } else {
+            let (option, needed, got) = self.tally.shortfall().unwrap_or(("w", 0, 0));
+            WireError::new(
+                ErrorCode::InDoubt,
+                format!(
+                    "the deadline passed with {got} of {option}={needed}; the write is on {acks} nodes and may spread or not: repeat it with the same request id to be sure"
+                ),
+            )
+            .counted(needed, got)
+            .naming(self.without_ack(cx.s))
+        };
+        cx.s.reply(self.asker, error);
+    }
+}
+
+pub(crate) fn storage_failed(error: &StoreError) -> WireError {
+    WireError::new(
+        ErrorCode::StorageFailed,
+        format!("{error}; nothing was written by this node: another replica can coordinate"),
+    )
+    .retry_after(10)
+}
+
+fn not_here(place: &Place) -> WireError {
+    WireError::new(
+        ErrorCode::Unavailable,
+        format!("this node holds no replica of {}", place.class),
+    )
+    .retry_after(50)
+}

@@ -1,0 +1,240 @@
+//! Where a hint is kept: what this node holds for primaries that could not be reached.
+//!
+//! A fallback has no vnode clock. For each class, primary stood in for, and key it keeps one
+//! self-contained object with its full context and the exact dots that it settles. Reads are
+//! answered from it, never from its absence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use quorate_protocol::ids::{ActorId, Dot};
+use quorate_ring::{Class, NodeId};
+
+use crate::causality::{Object, merge_hints};
+use crate::effects::Note;
+use crate::record::keys::{self, ChunkOwner};
+use crate::record::{HintRecord, decode_hint, encode_hint};
+use crate::shared::{Cx, Shared};
+use crate::shelf::{Arrival, Place, damaged};
+use crate::store::{Family, Store, StoreError};
+
+/// How many hints are kept, by target and class. The hints themselves are in storage.
+#[derive(Debug, Default)]
+pub(crate) struct HintShelf {
+    counts: BTreeMap<NodeId, BTreeMap<Class, u64>>,
+    delivered: BTreeMap<NodeId, u64>,
+}
+
+impl HintShelf {
+    /// Counts what storage holds.
+    pub(crate) fn open(
+        store: &dyn Store,
+        owns: impl Fn(Class) -> bool,
+    ) -> Result<Self, StoreError> {
+        let mut shelf = Self::default();
+        store.scan(Family::Hints, &[], &[u8::MAX; 16], &mut |key, _| {
+            if let Some((target, class, _, _)) = keys::parse_hint_key(key)
+                && owns(class)
+            {
+                shelf.added(target, class);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(shelf)
+    }
+
+    fn added(&mut self, target: NodeId, class: Class) {
+        *self
+            .counts
+            .entry(target)
+            .or_default()
+            .entry(class)
+            .or_default() += 1;
+    }
+
+    fn dropped(&mut self, target: NodeId, class: Class) {
+        let Some(classes) = self.counts.get_mut(&target) else {
+            return;
+        };
+        if let Some(count) = classes.get_mut(&class) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                classes.remove(&class);
+            }
+        }
+        *self.delivered.entry(target).or_default() += 1;
+    }
+
+    /// Objects kept for a target.
+    pub(crate) fn for_target(&self, target: NodeId) -> u64 {
+        self.counts
+            .get(&target)
+            .map_or(0, |classes| classes.values().sum())
+    }
+
+    /// Objects of one class kept for a target.
+    pub(crate) fn for_class(&self, target: NodeId, class: Class) -> u64 {
+        self.counts
+            .get(&target)
+            .and_then(|classes| classes.get(&class))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    /// Classes of which hints are kept for a target.
+    pub(crate) fn classes(&self, target: NodeId) -> BTreeSet<Class> {
+        self.counts
+            .get(&target)
+            .map(|classes| classes.keys().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Targets for which hints are kept of one class.
+    pub(crate) fn targets(&self, class: Class) -> Vec<NodeId> {
+        self.counts
+            .iter()
+            .filter(|(_, classes)| classes.contains_key(&class))
+            .map(|(&target, _)| target)
+            .collect()
+    }
+
+    /// Hints delivered and dropped since the replica was opened.
+    pub(crate) fn delivered(&self, target: NodeId) -> u64 {
+        self.delivered.get(&target).copied().unwrap_or(0)
+    }
+}
+
+impl Cx<'_> {
+    /// The hint for one target and key, with long values still in their pieces.
+    pub(crate) fn load_hint(
+        &self,
+        target: NodeId,
+        place: &Place,
+    ) -> Result<Option<HintRecord>, StoreError> {
+        let key = keys::hint_key(target, place.class, place.bucket, &place.key);
+        let Some(bytes) = self.get(Family::Hints, &key)? else {
+            return Ok(None);
+        };
+        decode_hint(&key, &bytes)
+            .map(Some)
+            .map_err(|error| damaged(Family::Hints, &error))
+    }
+
+    /// All that this node holds of a key as a fallback, merged over the targets; `None` if it
+    /// holds nothing.
+    pub(crate) fn load_hints(
+        &self,
+        place: &Place,
+        bodies: bool,
+    ) -> Result<Option<HintRecord>, StoreError> {
+        let mut all: Option<HintRecord> = None;
+        for target in self.s.hints.targets(place.class) {
+            let Some(mut hint) = self.load_hint(target, place)? else {
+                continue;
+            };
+            if bodies {
+                self.load_bodies(ChunkOwner::Hint(target), place, &mut hint.object, |_| true)?;
+            }
+            all = Some(match all {
+                None => hint,
+                Some(known) => joined(&known, &hint),
+            });
+        }
+        Ok(all)
+    }
+
+    /// Keeps an arrival as a hint for `target`, merged into the hint that is there.
+    pub(crate) fn keep_hint(
+        &mut self,
+        target: NodeId,
+        place: &Place,
+        arrival: Arrival,
+    ) -> Result<(), StoreError> {
+        let known = self.load_hint(target, place)?;
+        let mut fresh = HintRecord {
+            object: arrival.object,
+            settles: arrival.settles,
+            requests: arrival.requests,
+            born_ring: self.s.view.map.ring.version(),
+        };
+        fresh.settles.sort_unstable();
+        fresh.settles.dedup();
+        let (old, merged) = match known {
+            None => {
+                self.s.hints.added(target, place.class);
+                (Object::default(), fresh)
+            }
+            Some(known) => {
+                let merged = joined(&known, &fresh);
+                (known.object, merged)
+            }
+        };
+        self.s.store_hint(target, place, &old, &merged);
+        self.s.note(Note::HintStored);
+        Ok(())
+    }
+}
+
+/// Two hints of one key as one.
+fn joined(one: &HintRecord, other: &HintRecord) -> HintRecord {
+    let object = merge_hints(&one.object, &one.settles, &other.object, &other.settles).object;
+    let settles: BTreeSet<Dot> = one.settles.iter().chain(&other.settles).copied().collect();
+    let mut requests: Vec<_> = one
+        .requests
+        .iter()
+        .chain(&other.requests)
+        .copied()
+        .collect();
+    requests.sort_unstable();
+    requests.dedup();
+    HintRecord {
+        object,
+        settles: settles.into_iter().collect(),
+        requests,
+        born_ring: one.born_ring.min(other.born_ring),
+    }
+}
+
+impl Shared {
+    fn store_hint(&mut self, target: NodeId, place: &Place, old: &Object, hint: &HintRecord) {
+        let key = keys::hint_key(target, place.class, place.bucket, &place.key);
+        let (record, pieces) = encode_hint(&key, hint);
+        self.put_chunks(ChunkOwner::Hint(target), place, pieces);
+        self.put(Family::Hints, key, record);
+        self.delete_chunks(ChunkOwner::Hint(target), place, old, &hint.object);
+    }
+
+    /// Drops a hint that its target has stored durably. What this node's fallback actor wrote may
+    /// be forgotten with it, so that actor ends here: a later context entry of it would claim
+    /// writes that nobody can name any more.
+    pub(crate) fn drop_hint(&mut self, target: NodeId, place: &Place, hint: &Object) {
+        self.delete(
+            Family::Hints,
+            keys::hint_key(target, place.class, place.bucket, &place.key),
+        );
+        self.delete_chunks(ChunkOwner::Hint(target), place, hint, &Object::default());
+        self.hints.dropped(target, place.class);
+        self.fallback_actors.remove(&place.class);
+        self.note(Note::HintDelivered);
+    }
+
+    /// The next dot of this node as a fallback coordinator of a class.
+    pub(crate) fn mint_fallback_dot(&mut self, class: Class) -> Dot {
+        let fresh = ActorId::new(self.draw());
+        let (actor, counter) = self.fallback_actors.entry(class).or_insert((fresh, 0));
+        *counter += 1;
+        Dot::new(*actor, *counter)
+    }
+
+    /// The next dot of a vnode of this node.
+    pub(crate) fn mint_dot(&mut self, class: Class) -> Option<Dot> {
+        let fresh = ActorId::new(self.draw());
+        let (me, ring) = (self.view.me, self.view.map.ring.version());
+        let vnode = self.vnodes.get_mut(&class)?;
+        let (actor, counter) = vnode.actor.get_or_insert((fresh, 0));
+        *counter += 1;
+        let dot = Dot::new(*actor, *counter);
+        vnode.actors.entry(dot.actor).or_insert((me, ring));
+        Some(dot)
+    }
+}

@@ -1,0 +1,415 @@
+//! The replica: one router that hands every input to the machine it concerns.
+
+use std::sync::Arc;
+
+use quorate_protocol::client::{ClientRequest, Keys};
+use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::map::ClusterMap;
+use quorate_protocol::peer::{Forward, PeerMessage};
+use quorate_ring::{Class, NodeId};
+
+use crate::coordinate::forward::{Coordinator, Forwards};
+use crate::coordinate::get::Gets;
+use crate::coordinate::listing::Listings;
+use crate::coordinate::put::Puts;
+use crate::coordinate::{Ask, ReadAsk, Work, WriteAsk};
+use crate::effects::{Input, Now, Step};
+use crate::replicate::anti_entropy::AntiEntropy;
+use crate::replicate::catch_up::CatchUp;
+use crate::replicate::collect::Collector;
+use crate::replicate::handoff::Handoff;
+use crate::shared::{Asker, Cx, Local, Principal, Shared};
+use crate::shelf::Place;
+use crate::store::{BatchSeq, Store};
+
+/// One replica: all vnodes of a node for the partitions given to it, and the requests it
+/// coordinates. See the crate's contract.
+pub struct Replica {
+    pub(crate) shared: Shared,
+    gets: Gets,
+    puts: Puts,
+    listings: Listings,
+    forwards: Forwards,
+    pub(crate) handoff: Handoff,
+    anti_entropy: AntiEntropy,
+    catch_up: CatchUp,
+    collector: Collector,
+    next_tick_us: u64,
+}
+
+/// What a router call works with: the machines apart from what they share.
+struct Request<'a> {
+    asker: Asker,
+    principal: &'a Principal,
+    hops: u8,
+    deadline_us: u64,
+}
+
+impl Replica {
+    pub(crate) fn assemble(mut shared: Shared, collector: Collector) -> Self {
+        let catch_up = CatchUp::open(&mut shared);
+        Self {
+            next_tick_us: shared.now.mono_us,
+            shared,
+            gets: Gets::default(),
+            puts: Puts::default(),
+            listings: Listings::default(),
+            forwards: Forwards::default(),
+            handoff: Handoff::default(),
+            anti_entropy: AntiEntropy::default(),
+            catch_up,
+            collector,
+        }
+    }
+
+    /// Takes one event. See the contract.
+    pub fn handle(&mut self, now: Now, input: Input, store: &dyn Store) {
+        self.shared.now = now;
+        match input {
+            Input::Client {
+                ticket,
+                principal,
+                request,
+                deadline_ms,
+            } => {
+                let deadline_us = now.mono_us + u64::from(deadline_ms) * 1000;
+                let from = Request {
+                    asker: Asker::Client(ticket),
+                    principal: &principal,
+                    hops: 0,
+                    deadline_us,
+                };
+                self.on_request(&from, request, store);
+            }
+            Input::ClientGone(ticket) => self.forget(Asker::Client(ticket)),
+            Input::Peer {
+                from,
+                message,
+                deadline_ms,
+            } => self.on_message(from, message, deadline_ms, store),
+            Input::PeerUp(node) => self.on_peer_up(node, store),
+            Input::PeerDown(node) => self.on_peer_down(node, store),
+            Input::Map(map) => self.on_map(map),
+            Input::Synced(seq) => self.on_synced(seq, store),
+            Input::StorageWritable(writable) => self.shared.writable = writable,
+            Input::Tick => self.on_tick(store),
+        }
+        self.run_local(store);
+    }
+
+    /// Ends the step. See the contract.
+    pub fn finish(&mut self) -> Step {
+        self.shared.finish()
+    }
+
+    /// When the next [`Input::Tick`] is wanted, monotonic microseconds.
+    #[must_use]
+    pub fn next_timer(&self) -> u64 {
+        let first = |due: &std::collections::BTreeSet<(u64, u64)>| due.first().map(|&(at, _)| at);
+        let ops = [
+            first(&self.gets.due),
+            first(&self.puts.due),
+            self.listings.next_due(),
+            self.forwards.next_due(),
+        ];
+        ops.into_iter().flatten().fold(self.next_tick_us, u64::min)
+    }
+
+    /// Requests under way here.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> usize {
+        self.gets.ops.len() + self.puts.ops.len() + self.listings.len() + self.forwards.len()
+    }
+
+    fn run_local(&mut self, store: &dyn Store) {
+        let me = self.shared.view.me;
+        while let Some(local) = self.shared.local.pop_front() {
+            match local {
+                Local::Message(message) => self.on_message(me, message, 0, store),
+                Local::Ask(ask) => self.carry_out(*ask, store),
+            }
+        }
+    }
+
+    fn on_request(&mut self, from: &Request<'_>, request: ClientRequest, store: &dyn Store) {
+        let in_flight = self.requests_in_flight();
+        if in_flight >= self.shared.timing.requests_max {
+            let error = WireError::new(
+                ErrorCode::Overloaded,
+                format!(
+                    "this node has {in_flight} requests under way and takes no more: nothing was done"
+                ),
+            );
+            return self.shared.reply(from.asker, error.retry_after(100));
+        }
+        match request {
+            ClientRequest::Get(get) => match self.shared.check_get(get) {
+                Ok((place, ask)) => self.begin(from, place, Work::Read(ask), store),
+                Err(error) => self.shared.reply(from.asker, error),
+            },
+            ClientRequest::Put(put) => match self.shared.check_put(put.clone()) {
+                Ok((place, ask)) => {
+                    self.begin_write(from, place, ask, &ClientRequest::Put(put), store)
+                }
+                Err(error) => self.shared.reply(from.asker, error),
+            },
+            ClientRequest::Delete(delete) => match self.shared.check_delete(delete.clone()) {
+                Ok((place, ask)) => {
+                    self.begin_write(from, place, ask, &ClientRequest::Delete(delete), store)
+                }
+                Err(error) => self.shared.reply(from.asker, error),
+            },
+            ClientRequest::Keys(keys) => self.begin_listing(from, keys, store),
+            ClientRequest::GetMap(_)
+            | ClientRequest::Ping(_)
+            | ClientRequest::PutBucket(_)
+            | ClientRequest::Status(_) => {
+                let error = WireError::new(
+                    ErrorCode::Protocol,
+                    "a request for the node reached a replica",
+                );
+                self.shared.reply(from.asker, error);
+            }
+        }
+    }
+
+    fn begin_listing(&mut self, from: &Request<'_>, keys: Keys, store: &dyn Store) {
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        self.listings.start(cx, from.asker, keys, from.deadline_us);
+    }
+
+    fn begin(&mut self, from: &Request<'_>, place: Place, work: Work, store: &dyn Store) {
+        self.carry_out(
+            Ask {
+                asker: from.asker,
+                place,
+                deadline_us: from.deadline_us,
+                work,
+            },
+            store,
+        );
+    }
+
+    fn begin_write(
+        &mut self,
+        from: &Request<'_>,
+        place: Place,
+        ask: WriteAsk,
+        request: &ClientRequest,
+        store: &dyn Store,
+    ) {
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        match cx.coordinator(place.class) {
+            Coordinator::Here => {
+                let work = if needs_to_read_first(request, &ask) {
+                    Work::Read(read_first(ask))
+                } else {
+                    Work::Write(ask)
+                };
+                self.begin(from, place, work, store);
+            }
+            Coordinator::There(node) => {
+                let source = (from.asker, from.principal, from.hops);
+                self.forwards
+                    .pass_on(cx, source, (place.class, node), request, from.deadline_us);
+            }
+            Coordinator::Nobody => {
+                let primaries = cx.s.members(place.class);
+                let error = WireError::new(
+                    ErrorCode::Unavailable,
+                    "no primary and no fallback of this key can be reached from this node: nothing was written",
+                );
+                cx.s.reply(from.asker, error.naming(primaries).retry_after(200));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, ask: Ask, store: &dyn Store) {
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        match ask.work {
+            Work::Read(read) => self
+                .gets
+                .start(cx, ask.asker, ask.place, read, ask.deadline_us),
+            Work::Write(write) => self
+                .puts
+                .start(cx, ask.asker, ask.place, write, ask.deadline_us),
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        from: NodeId,
+        message: PeerMessage,
+        deadline_ms: u32,
+        store: &dyn Store,
+    ) {
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        match message {
+            PeerMessage::ReplicaGet(get) => cx.serve_get(from, get),
+            PeerMessage::ReplicaPut(put) => cx.serve_put(from, put),
+            PeerMessage::FindRequest(find) => cx.serve_find(from, find),
+            PeerMessage::ReplicaKeys(ask) => cx.serve_keys(from, ask),
+            PeerMessage::ReplicaState(state) => self.gets.on_state(cx, from, state),
+            PeerMessage::ReplicaAck(ack) => self.puts.on_ack(cx, from, ack),
+            PeerMessage::FoundRequest(found) => self.puts.on_found(cx, from, found),
+            PeerMessage::ReplicaKeyPage(page) => self.listings.on_page(cx, from, page),
+            PeerMessage::Forward(forward) => self.on_forward(from, forward, deadline_ms, store),
+            PeerMessage::Forwarded(forwarded) => self.forwards.on_reply(cx, from, &forwarded),
+            PeerMessage::Clocks(clocks) => cx.s.take_clocks(from, clocks),
+            PeerMessage::DotsAsk(ask) => cx.answer_dots(from, ask),
+            PeerMessage::DotsAnswer(answer) => self.anti_entropy.on_answer(cx, from, answer),
+            PeerMessage::CatchUpAsk(ask) => cx.s.answer_catch_up(from, ask),
+            PeerMessage::CatchUpAnswer(answer) => self.catch_up.on_answer(cx, from, answer),
+            PeerMessage::Hints(hints) => cx.take_hints(from, hints),
+            PeerMessage::HintsAck(ack) => self.handoff.on_ack(cx, from, &ack),
+            // The node's business, not a replica's.
+            PeerMessage::Heartbeat(_)
+            | PeerMessage::HeartbeatAck(_)
+            | PeerMessage::BucketPropose(_)
+            | PeerMessage::BucketVote(_)
+            | PeerMessage::BucketCommit(_)
+            | PeerMessage::BucketCommitted(_)
+            | PeerMessage::Buckets(_) => {}
+        }
+    }
+
+    fn on_forward(&mut self, node: NodeId, forward: Forward, deadline_ms: u32, store: &dyn Store) {
+        let asker = Asker::Node {
+            node,
+            op: forward.op,
+            partition: forward.partition,
+        };
+        let principal: Principal = Arc::from(forward.principal.as_str());
+        let deadline_us = self.shared.now.mono_us + u64::from(deadline_ms.max(1)) * 1000;
+        let from = Request {
+            asker,
+            principal: &principal,
+            hops: forward.hops,
+            deadline_us,
+        };
+        match ClientRequest::decode_body(forward.opcode, &forward.body) {
+            Ok(request) => self.on_request(&from, request, store),
+            Err(error) => self.shared.reply(
+                asker,
+                WireError::new(ErrorCode::Protocol, error.to_string()),
+            ),
+        }
+    }
+
+    fn on_peer_up(&mut self, node: NodeId, store: &dyn Store) {
+        self.shared.view.set_reachable(node, true);
+        self.anti_entropy.on_peer_change(node);
+        self.handoff.on_peer_change(node);
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        self.catch_up.on_peer_up(cx, node);
+        self.next_tick_us = self.shared.now.mono_us;
+    }
+
+    fn on_peer_down(&mut self, node: NodeId, store: &dyn Store) {
+        if !self.shared.view.set_reachable(node, false) {
+            return;
+        }
+        self.anti_entropy.on_peer_change(node);
+        self.handoff.on_peer_change(node);
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        self.gets.on_peer_down(cx, node);
+        self.puts.on_peer_down(cx, node);
+        self.listings.on_peer_down(cx, node);
+        self.forwards.on_peer_down(cx, node);
+    }
+
+    fn on_map(&mut self, map: Arc<ClusterMap>) {
+        self.shared.view.map = map;
+        let fresh: Vec<Class> = self.shared.add_missing_vnodes();
+        fresh
+            .into_iter()
+            .for_each(|class| self.shared.begin_to_wait(class));
+        self.next_tick_us = self.shared.now.mono_us;
+    }
+
+    fn on_synced(&mut self, seq: BatchSeq, store: &dyn Store) {
+        self.shared.take_synced(seq);
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        self.puts.on_synced(cx, seq);
+    }
+
+    fn on_tick(&mut self, store: &dyn Store) {
+        let now_us = self.shared.now.mono_us;
+        let background = now_us >= self.next_tick_us;
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        self.gets.on_tick(cx);
+        self.puts.on_tick(cx);
+        self.listings.on_tick(cx);
+        self.forwards.on_tick(cx);
+        if background {
+            self.catch_up.on_tick(cx);
+            self.anti_entropy.on_tick(cx);
+            self.handoff.on_tick(cx);
+            self.collector.on_tick(cx);
+            self.next_tick_us = now_us + self.shared.timing.tick_us;
+        }
+    }
+
+    fn forget(&mut self, asker: Asker) {
+        self.gets.forget_asker(asker);
+        self.puts.forget_asker(asker);
+        self.forwards.forget_asker(asker);
+    }
+}
+
+/// A delete without a context deletes what is there: it must be read first.
+fn needs_to_read_first(request: &ClientRequest, ask: &WriteAsk) -> bool {
+    match request {
+        ClientRequest::Delete(delete) => delete.context.is_none() && !ask.retry,
+        ClientRequest::Get(_)
+        | ClientRequest::Put(_)
+        | ClientRequest::Keys(_)
+        | ClientRequest::GetMap(_)
+        | ClientRequest::Ping(_)
+        | ClientRequest::PutBucket(_)
+        | ClientRequest::Status(_) => false,
+    }
+}
+
+fn read_first(ask: WriteAsk) -> ReadAsk {
+    ReadAsk {
+        quorum: quorate_protocol::options::ReadQuorum {
+            n: ask.quorum.n,
+            r: ask.quorum.n / 2 + 1,
+            pr: 0,
+            notfound_ok: true,
+            basic_quorum: false,
+            sloppy: ask.quorum.sloppy,
+            stale_ok: false,
+        },
+        mode: ask.mode,
+        session: None,
+        explain: false,
+        head: true,
+        then_delete: Some(Box::new(ask)),
+    }
+}

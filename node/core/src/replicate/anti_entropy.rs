@@ -1,0 +1,340 @@
+//! Anti-entropy by clocks: tell peers what one has, ask for what they have and one lacks, answer
+//! from the dot log. Its cost is proportional to what is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use quorate_protocol::ids::{ActorId, Dot};
+use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
+use quorate_protocol::peer::{Clocks, DotsAnswer, DotsAsk, SettledObject, VnodeClock};
+use quorate_ring::{BucketId, Class, NodeId};
+
+use crate::causality::Clock;
+use crate::effects::{Note, Priority};
+use crate::record::decode_log;
+use crate::record::keys::{self, ChunkOwner};
+use crate::replicate::handoff::arrival;
+use crate::shared::{Cx, Shared};
+use crate::shelf::{Place, damaged};
+use crate::store::{Family, StoreError};
+use crate::vnode::PeerVnode;
+
+/// Questions under way at a time, over all classes: the budget that keeps repair in the background.
+const QUESTIONS_MAX: usize = 16;
+
+/// One question that has no answer yet.
+#[derive(Debug)]
+struct Question {
+    to: NodeId,
+    number: u64,
+    sent_us: u64,
+}
+
+/// Anti-entropy of one replica.
+#[derive(Debug, Default)]
+pub(crate) struct AntiEntropy {
+    /// Revision of each vnode last told to each peer.
+    told: BTreeMap<(NodeId, Class), u64>,
+    told_us: u64,
+    questions: BTreeMap<Class, Question>,
+}
+
+impl AntiEntropy {
+    /// A peer answers (again): it is told everything, and what it was asked may be lost.
+    pub(crate) fn on_peer_change(&mut self, node: NodeId) {
+        self.told.retain(|(told, _), _| *told != node);
+        self.questions.retain(|_, question| question.to != node);
+    }
+
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        let now_us = cx.s.now.mono_us;
+        self.questions
+            .retain(|_, question| question.sent_us + cx.s.timing.resend_us > now_us);
+        if self.told_us + cx.s.timing.clocks_us <= now_us {
+            self.told_us = now_us;
+            self.tell_clocks(cx);
+        }
+        self.ask_for_missing(cx);
+    }
+
+    fn tell_clocks(&mut self, cx: &mut Cx<'_>) {
+        let mut frames: BTreeMap<NodeId, Vec<VnodeClock>> = BTreeMap::new();
+        for vnode in cx.s.vnodes.values() {
+            for &node in cx.s.view.primaries(vnode.class) {
+                if node == cx.s.view.me || !cx.s.view.is_reachable(node) {
+                    continue;
+                }
+                let told = self.told.insert((node, vnode.class), vnode.revision);
+                if told != Some(vnode.revision) {
+                    frames.entry(node).or_default().push(vnode.to_wire());
+                }
+            }
+        }
+        for (node, clocks) in frames {
+            cx.s.send(node, Clocks { clocks }, 0, Priority::Background);
+        }
+    }
+
+    fn ask_for_missing(&mut self, cx: &mut Cx<'_>) {
+        let classes: Vec<Class> = cx.s.vnodes.keys().copied().collect();
+        for class in classes {
+            if self.questions.len() >= QUESTIONS_MAX {
+                return;
+            }
+            if !self.questions.contains_key(&class) {
+                self.ask_class(cx, class);
+            }
+        }
+    }
+
+    /// Asks one peer for writes that it has and this vnode lacks, if there are any old enough.
+    fn ask_class(&mut self, cx: &mut Cx<'_>, class: Class) {
+        let Some(vnode) = cx.s.vnodes.get(&class) else {
+            return;
+        };
+        let catching_up = !vnode.waits.is_empty();
+        let ripe = |peer: &PeerVnode| {
+            catching_up || peer.at_us + cx.s.timing.missing_us <= cx.s.now.mono_us
+        };
+        let reachable = |node: &NodeId| cx.s.view.is_reachable(*node);
+        let candidates = vnode
+            .peers
+            .iter()
+            .filter(|(node, peer)| reachable(node) && ripe(peer));
+        let question = candidates.into_iter().find_map(|(&node, peer)| {
+            let runs = bounded_runs(vnode.clock.missing_from(&peer.applied), &vnode.gone);
+            (!runs.is_empty()).then_some((node, runs))
+        });
+        if let Some((to, runs)) = question {
+            let number = cx.s.new_op();
+            self.questions.insert(
+                class,
+                Question {
+                    to,
+                    number,
+                    sent_us: cx.s.now.mono_us,
+                },
+            );
+            cx.s.send(
+                to,
+                DotsAsk {
+                    class,
+                    number,
+                    runs,
+                },
+                0,
+                Priority::Background,
+            );
+        }
+    }
+
+    pub(crate) fn on_answer(&mut self, cx: &mut Cx<'_>, from: NodeId, answer: DotsAnswer) {
+        let class = answer.class;
+        let expected = self
+            .questions
+            .get(&class)
+            .is_some_and(|question| (question.to, question.number) == (from, answer.number));
+        if expected {
+            self.questions.remove(&class);
+        }
+        cx.take_dots(answer);
+        cx.s.settle_all();
+        if expected && self.questions.len() < QUESTIONS_MAX {
+            self.ask_class(cx, class);
+        }
+    }
+}
+
+/// At most one batch of missing dots, without those known to be gone.
+fn bounded_runs(
+    missing: impl Iterator<Item = (ActorId, u64, u64)>,
+    gone: &BTreeSet<Dot>,
+) -> Vec<(ActorId, u64, u64)> {
+    let (mut runs, mut left) = (Vec::new(), BATCH_ITEMS_MAX as u64);
+    for (actor, first, length) in missing {
+        let mut start = first;
+        let end = first.saturating_add(length);
+        while start < end && left > 0 {
+            if gone.contains(&Dot::new(actor, start)) {
+                start += 1;
+                continue;
+            }
+            let next_gone = gone
+                .range(Dot::new(actor, start)..Dot::new(actor, end))
+                .next()
+                .map_or(end, |dot| dot.counter);
+            let take = (next_gone - start).min(left);
+            runs.push((actor, start, take));
+            left -= take;
+            start += take;
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    runs
+}
+
+impl Shared {
+    /// Takes a peer's clocks.
+    pub(crate) fn take_clocks(&mut self, from: NodeId, clocks: Clocks) {
+        clocks
+            .clocks
+            .into_iter()
+            .for_each(|clock| self.take_clock(from, clock));
+    }
+
+    pub(crate) fn take_clock(&mut self, from: NodeId, clock: VnodeClock) {
+        if !self.is_member(from, clock.class) {
+            return;
+        }
+        let now_us = self.now.mono_us;
+        let (Ok(applied), Ok(durable)) = (
+            Clock::from_wire(&clock.applied),
+            Clock::from_wire(&clock.durable),
+        ) else {
+            return; // a malformed clock says nothing
+        };
+        let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
+            return;
+        };
+        let behind = |known: &PeerVnode| {
+            (known.vnode, known.storage) == (clock.vnode, clock.storage)
+                && !durable.covers(&known.durable)
+        };
+        if vnode.peers.get(&from).is_some_and(behind) {
+            // Late by the network, or storage that dropped what it had confirmed: worth a look.
+            self.note(Note::PeerBehindItsWord);
+        }
+        let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
+            return;
+        };
+        let told = PeerVnode {
+            vnode: clock.vnode,
+            storage: clock.storage,
+            applied,
+            durable,
+            at_us: now_us,
+        };
+        vnode.peers.insert(from, told);
+    }
+}
+
+impl Cx<'_> {
+    /// Answers a peer's question from log and objects.
+    pub(crate) fn answer_dots(&mut self, from: NodeId, ask: DotsAsk) {
+        if !self.s.is_member(from, ask.class) {
+            return;
+        }
+        let class = ask.class;
+        let collected = self.collect_dots(&ask);
+        if let Ok((objects, gone)) = self.watch(class, collected) {
+            if !gone.is_empty() {
+                self.s.note(Note::DotGone);
+            }
+            let answer = DotsAnswer {
+                class,
+                number: ask.number,
+                objects,
+                gone,
+            };
+            self.s.send(from, answer, 0, Priority::Background);
+        }
+    }
+
+    fn collect_dots(&self, ask: &DotsAsk) -> Result<(Vec<SettledObject>, Vec<Dot>), StoreError> {
+        let mut by_key: BTreeMap<(BucketId, Bytes), SettledObject> = BTreeMap::new();
+        let (mut gone, mut bytes, mut asked) = (Vec::new(), 0, 0);
+        let dots = ask.runs.iter().flat_map(|&(actor, first, length)| {
+            (first..first.saturating_add(length)).map(move |counter| Dot::new(actor, counter))
+        });
+        for dot in dots {
+            asked += 1;
+            if bytes >= BATCH_BYTES || asked > BATCH_ITEMS_MAX {
+                break;
+            }
+            if !self
+                .s
+                .vnodes
+                .get(&ask.class)
+                .is_some_and(|vnode| vnode.clock.contains(dot))
+            {
+                continue;
+            }
+            let key = keys::log_key(ask.class, dot);
+            let Some(record) = self.get(Family::Log, &key)? else {
+                gone.push(dot);
+                continue;
+            };
+            let entry = decode_log(&key, &record).map_err(|error| damaged(Family::Log, &error))?;
+            let slot = (entry.bucket, entry.key.clone());
+            if !by_key.contains_key(&slot) {
+                let object = self.settled_object(ask.class, entry.bucket, entry.key)?;
+                bytes += object
+                    .object
+                    .versions
+                    .iter()
+                    .map(|version| usize::try_from(version.size).unwrap_or(0) + 64)
+                    .sum::<usize>()
+                    + 64;
+                by_key.insert(slot.clone(), object);
+            }
+            if let Some(object) = by_key.get_mut(&slot) {
+                object.settles.push(dot);
+                object
+                    .requests
+                    .extend(entry.request.map(|request| (request, dot)));
+            }
+        }
+        let finish = |mut object: SettledObject| {
+            object.settles.sort_unstable();
+            object.settles.dedup();
+            object
+        };
+        Ok((by_key.into_values().map(finish).collect(), gone))
+    }
+
+    fn settled_object(
+        &self,
+        class: Class,
+        bucket: BucketId,
+        key: Bytes,
+    ) -> Result<SettledObject, StoreError> {
+        let place = Place { class, bucket, key };
+        let mut object = self.load(&place)?;
+        self.load_bodies(ChunkOwner::Vnode, &place, &mut object, |_| true)?;
+        let settles = object.dots().collect();
+        Ok(SettledObject {
+            bucket,
+            key: place.key,
+            object: object.to_peer(),
+            settles,
+            requests: Vec::new(),
+        })
+    }
+
+    fn take_dots(&mut self, answer: DotsAnswer) {
+        let class = answer.class;
+        if !self.s.vnodes.contains_key(&class) || !self.s.writable {
+            return;
+        }
+        for object in answer.objects {
+            let Ok((place, arrival)) = arrival(class, object) else {
+                continue;
+            };
+            if self
+                .apply(&place, arrival)
+                .is_ok_and(|applied| applied.new_dots > 0)
+            {
+                self.s.note(Note::AntiEntropyFetched);
+            }
+        }
+        if let Some(vnode) = self.s.vnodes.get_mut(&class) {
+            let missing = answer
+                .gone
+                .into_iter()
+                .filter(|&dot| !vnode.clock.contains(dot));
+            vnode.gone.extend(missing.take(BATCH_ITEMS_MAX));
+        }
+    }
+}

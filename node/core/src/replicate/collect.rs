@@ -1,0 +1,238 @@
+//! Collection: a dot-log entry goes when every member has its dot durably and its key needs no
+//! context any more. Then the context is dropped whole, and of a deleted object nothing is left.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use quorate_protocol::ids::{ActorId, Dot, RequestId};
+use quorate_protocol::limits::RETRY_WINDOW_MS;
+use quorate_ring::Class;
+
+use crate::causality::{Clock, Object, VersionVector};
+use crate::effects::Note;
+use crate::record::{decode_log, keys};
+use crate::shared::Cx;
+use crate::shelf::Place;
+use crate::store::{Family, StoreError};
+
+/// Log entries looked at in one tick, over all vnodes.
+const ENTRIES_PER_TICK: usize = 1024;
+/// Request ids forgotten in one tick.
+const REQUESTS_PER_TICK: usize = 4096;
+
+/// Where the collection of one vnode stands.
+#[derive(Debug, Default)]
+struct Progress {
+    /// What every member had when the vnode was last gone through to the end.
+    common: Clock,
+    /// For each actor, up to which counter its entries were looked at.
+    looked_at: BTreeMap<ActorId, u64>,
+    /// Entries whose key was not ready: looked at again when more is common.
+    deferred: BTreeSet<Dot>,
+}
+
+/// Collection over all vnodes.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    progress: BTreeMap<Class, Progress>,
+    /// Request ids by the monotonic time at which they may be forgotten.
+    requests: VecDeque<(u64, Class, RequestId)>,
+}
+
+impl Collector {
+    /// Request ids found in storage are kept for one more window.
+    pub(crate) fn open(requests: Vec<(Class, RequestId)>, now_us: u64) -> Self {
+        let due_us = now_us + RETRY_WINDOW_MS * 1000;
+        let requests = requests
+            .into_iter()
+            .map(|(class, request)| (due_us, class, request))
+            .collect();
+        Self {
+            progress: BTreeMap::new(),
+            requests,
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        self.forget_requests(cx);
+        if !cx.s.writable {
+            return;
+        }
+        let mut budget = ENTRIES_PER_TICK;
+        let classes: Vec<Class> =
+            cx.s.vnodes
+                .values()
+                .filter(|vnode| vnode.log_entries > 0 && !vnode.damaged)
+                .map(|vnode| vnode.class)
+                .collect();
+        for class in classes {
+            if budget == 0 {
+                return;
+            }
+            let members = cx.s.members(class);
+            let me = cx.s.view.me;
+            // Under-replicated classes have fewer members than n: those that are placed decide.
+            let Some(common) =
+                cx.s.vnodes
+                    .get(&class)
+                    .and_then(|vnode| vnode.common(&members, me))
+            else {
+                continue;
+            };
+            let progress = self.progress.entry(class).or_default();
+            if progress.common != common {
+                progress.collect(cx, class, &common, &mut budget);
+            }
+        }
+    }
+
+    fn forget_requests(&mut self, cx: &mut Cx<'_>) {
+        let due_us = cx.s.now.mono_us + RETRY_WINDOW_MS * 1000;
+        self.requests.extend(
+            cx.s.fresh_requests
+                .drain(..)
+                .map(|(class, request)| (due_us, class, request)),
+        );
+        for _ in 0..REQUESTS_PER_TICK {
+            let ripe = self
+                .requests
+                .front()
+                .is_some_and(|&(due_us, _, _)| due_us <= cx.s.now.mono_us);
+            let Some((_, class, request)) = ripe.then(|| self.requests.pop_front()).flatten()
+            else {
+                return;
+            };
+            cx.s.delete(Family::Requests, keys::request_key(class, request));
+        }
+    }
+}
+
+impl Progress {
+    fn collect(&mut self, cx: &mut Cx<'_>, class: Class, common: &Clock, budget: &mut usize) {
+        let before = *budget;
+        let mut dropped = false;
+        let deferred: Vec<Dot> = self.deferred.iter().copied().take(*budget).collect();
+        for dot in deferred {
+            *budget -= 1;
+            let key = keys::log_key(class, dot);
+            let Ok(Some(record)) = cx.get(Family::Log, &key) else {
+                continue;
+            };
+            if cx.collect_entry(class, dot, &record, common) {
+                self.deferred.remove(&dot);
+                dropped = true;
+            }
+        }
+        for actor in common.actors().collect::<Vec<_>>() {
+            dropped |= self.collect_actor(cx, class, actor, common, budget);
+        }
+        if dropped {
+            cx.s.store_vnode(class);
+        }
+        if *budget > 0 || before == 0 {
+            self.common = common.clone();
+        }
+    }
+
+    fn collect_actor(
+        &mut self,
+        cx: &mut Cx<'_>,
+        class: Class,
+        actor: ActorId,
+        common: &Clock,
+        budget: &mut usize,
+    ) -> bool {
+        let looked_at = self.looked_at.entry(actor).or_insert(0);
+        let last = common.base(actor);
+        if last <= *looked_at || *budget == 0 {
+            return false;
+        }
+        let range = keys::log_run_range(class, actor, *looked_at + 1, last - *looked_at);
+        let mut entries: Vec<(Dot, Bytes)> = Vec::new();
+        let limit = *budget;
+        let scanned = cx.scan(Family::Log, range, |key, record| {
+            if let Some((_, dot)) = keys::parse_log_key(key) {
+                entries.push((dot, Bytes::copy_from_slice(record)));
+            }
+            if entries.len() >= limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if scanned.is_err() {
+            return false; // tried again at the next tick
+        }
+        *budget -= entries.len();
+        let complete = entries.len() < limit;
+        *looked_at = if complete {
+            last
+        } else {
+            entries.last().map_or(last, |(dot, _)| dot.counter)
+        };
+        let mut dropped = false;
+        for (dot, record) in entries {
+            if cx.collect_entry(class, dot, &record, common) {
+                dropped = true;
+            } else {
+                self.deferred.insert(dot);
+            }
+        }
+        dropped
+    }
+}
+
+impl Cx<'_> {
+    /// Drops one log entry, if its key is ready. Returns whether it went.
+    fn collect_entry(&mut self, class: Class, dot: Dot, record: &Bytes, common: &Clock) -> bool {
+        let key = keys::log_key(class, dot);
+        let Ok(entry) = decode_log(&key, record) else {
+            self.s.mark_damaged(class);
+            return false;
+        };
+        let place = Place {
+            class,
+            bucket: entry.bucket,
+            key: entry.key,
+        };
+        let loaded = self.load(&place);
+        let ready = self
+            .watch(class, loaded)
+            .and_then(|object| self.drop_context(&place, object, common));
+        if !ready.unwrap_or(false) {
+            return false;
+        }
+        self.s.delete(Family::Log, key);
+        if let Some(vnode) = self.s.vnodes.get_mut(&class) {
+            vnode.log_entries = vnode.log_entries.saturating_sub(1);
+        }
+        self.s.note(Note::LogDropped);
+        true
+    }
+
+    /// Drops a key's context if every member durably has all that it names, and all versions.
+    /// Returns whether the key needs no log entry any more.
+    fn drop_context(
+        &mut self,
+        place: &Place,
+        object: Object,
+        common: &Clock,
+    ) -> Result<bool, StoreError> {
+        let settled =
+            object.dots().all(|dot| common.contains(dot)) && common.covers_context(&object.context);
+        if settled && !object.context.is_empty() {
+            let bare = Object {
+                versions: object.versions.clone(),
+                context: VersionVector::new(),
+            };
+            self.s.store_object(place, &object, &bare);
+            self.s.note(if bare.is_empty() {
+                Note::ObjectRemoved
+            } else {
+                Note::ContextDropped
+            });
+        }
+        Ok(settled)
+    }
+}

@@ -1,0 +1,296 @@
+//! Hinted handoff: what is kept for a primary goes to it as soon as it is back, in batches, one
+//! at a time for each target, and is dropped only when the target has stored it durably.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
+use quorate_protocol::peer::{Hints, HintsAck, SettledObject};
+use quorate_ring::{Class, NodeId};
+
+use crate::causality::Object;
+use crate::effects::Priority;
+use crate::record::keys::{self, ChunkOwner, KeyRange};
+use crate::record::{HintRecord, decode_hint};
+use crate::shared::Cx;
+use crate::shelf::{Arrival, Place};
+use crate::store::Family;
+
+/// A batch that a target has not acknowledged yet.
+#[derive(Debug)]
+struct InFlight {
+    number: u64,
+    sent_us: u64,
+    /// Storage keys and records as they were sent: a hint that changed since is kept.
+    sent: Vec<(Vec<u8>, Bytes)>,
+}
+
+/// Where the handoff to one target stands.
+#[derive(Debug, Default)]
+struct Target {
+    in_flight: Option<InFlight>,
+    /// The next batch begins after this storage key.
+    after: Option<Vec<u8>>,
+    /// Not before this time: the throttle, or a pause after a refusal.
+    not_before_us: u64,
+}
+
+/// Hinted handoff to all targets.
+#[derive(Debug, Default)]
+pub(crate) struct Handoff {
+    targets: BTreeMap<NodeId, Target>,
+}
+
+impl Handoff {
+    /// Objects on their way to a target right now.
+    pub(crate) fn in_flight(&self, target: NodeId) -> u64 {
+        let flying = self
+            .targets
+            .get(&target)
+            .and_then(|state| state.in_flight.as_ref());
+        flying.map_or(0, |batch| batch.sent.len() as u64)
+    }
+
+    /// The target is back, or gone: what was in flight is lost or will come again.
+    pub(crate) fn on_peer_change(&mut self, node: NodeId) {
+        self.targets.remove(&node);
+    }
+
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        let now_us = cx.s.now.mono_us;
+        let waits =
+            |&node: &NodeId| cx.s.view.is_reachable(node) && cx.s.hints.for_target(node) > 0;
+        let ready: Vec<NodeId> = cx.s.view.peers().filter(waits).collect();
+        for node in ready {
+            let target = self.targets.entry(node).or_default();
+            let stuck = |batch: &InFlight| batch.sent_us + cx.s.timing.resend_us <= now_us;
+            if target.in_flight.as_ref().is_some_and(stuck) {
+                target.in_flight = None;
+                target.after = None;
+            }
+            if target.in_flight.is_none() && target.not_before_us <= now_us {
+                target.send_next(cx, node);
+            }
+        }
+    }
+
+    pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, ack: &HintsAck) {
+        let Some(target) = self.targets.get_mut(&from) else {
+            return;
+        };
+        let Some(batch) = target.in_flight.take_if(|batch| batch.number == ack.number) else {
+            return;
+        };
+        if ack.error.is_some() {
+            target.after = None;
+            target.not_before_us = cx.s.now.mono_us + cx.s.timing.resend_us;
+            return;
+        }
+        for (key, sent) in batch.sent {
+            cx.drop_if_unchanged(from, &key, &sent);
+        }
+        if target.not_before_us <= cx.s.now.mono_us {
+            target.send_next(cx, from);
+        }
+    }
+}
+
+impl Target {
+    fn send_next(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        let Some((class, objects, sent)) = cx.collect_hints(node, self.after.as_deref()) else {
+            self.after = None; // begin again with what was added meanwhile, at the next tick
+            return;
+        };
+        self.after = sent.last().map(|(key, _)| key.clone());
+        let bytes: usize = sent.iter().map(|(_, record)| record.len()).sum();
+        let pause_us =
+            (bytes as u64).saturating_mul(1_000_000) / cx.s.timing.handoff_bytes_per_s.max(1);
+        self.not_before_us = cx.s.now.mono_us + pause_us;
+        let number = cx.s.new_op();
+        self.in_flight = Some(InFlight {
+            number,
+            sent_us: cx.s.now.mono_us,
+            sent,
+        });
+        cx.s.send(
+            node,
+            Hints {
+                class,
+                number,
+                objects,
+            },
+            0,
+            Priority::Background,
+        );
+    }
+}
+
+type Batch = (Class, Vec<SettledObject>, Vec<(Vec<u8>, Bytes)>);
+
+impl Cx<'_> {
+    /// The next hints of one class for a target, as many as one message takes.
+    fn collect_hints(&self, target: NodeId, after: Option<&[u8]>) -> Option<Batch> {
+        let range = |class| after_key(keys::hint_class_range(target, class), after);
+        let classes = self.s.hints.classes(target);
+        classes.into_iter().find_map(|class| {
+            let mut records: Vec<(Vec<u8>, Bytes)> = Vec::new();
+            let mut bytes = 0;
+            let scanned = self.scan(Family::Hints, range(class), |key, record| {
+                records.push((key.to_vec(), Bytes::copy_from_slice(record)));
+                bytes += record.len();
+                if records.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            if let Err(error) = scanned {
+                // What was read before the error is good; the rest is tried again later.
+                drop(error);
+            }
+            self.readable_hints(target, class, records)
+        })
+    }
+
+    /// Leaves out what cannot be read, or was dropped by this very step.
+    fn readable_hints(
+        &self,
+        target: NodeId,
+        class: Class,
+        records: Vec<(Vec<u8>, Bytes)>,
+    ) -> Option<Batch> {
+        let (mut objects, mut sent, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (key, record) in records {
+            if self.get(Family::Hints, &key).is_ok_and(|now| now.is_none()) {
+                continue;
+            }
+            let Some((place, mut hint)) = read_hint(&key, &record) else {
+                continue;
+            };
+            if self
+                .load_bodies(ChunkOwner::Hint(target), &place, &mut hint.object, |_| true)
+                .is_err()
+            {
+                continue;
+            }
+            bytes += usize::try_from(hint.object.bytes()).unwrap_or(usize::MAX);
+            objects.push(settled(place, hint));
+            sent.push((key, record));
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+        }
+        (!objects.is_empty()).then_some((class, objects, sent))
+    }
+
+    fn drop_if_unchanged(&mut self, target: NodeId, key: &[u8], sent: &Bytes) {
+        let unchanged = matches!(self.get(Family::Hints, key), Ok(Some(now)) if now == *sent);
+        if let (true, Some((place, hint))) = (unchanged, read_hint(key, sent)) {
+            self.s.drop_hint(target, &place, &hint.object);
+        }
+    }
+
+    /// Takes hints that another node kept for this one. Acknowledged once all are durable.
+    pub(crate) fn take_hints(&mut self, from: NodeId, hints: Hints) {
+        let (class, number) = (hints.class, hints.number);
+        let error = hints
+            .objects
+            .into_iter()
+            .find_map(|object| self.take_hint(class, object).err());
+        match error {
+            None => self.s.send_synced(
+                from,
+                HintsAck {
+                    class,
+                    number,
+                    error: None,
+                },
+                Priority::Background,
+            ),
+            Some(error) => self.s.send(
+                from,
+                HintsAck {
+                    class,
+                    number,
+                    error: Some(error),
+                },
+                0,
+                Priority::Background,
+            ),
+        }
+    }
+
+    fn take_hint(&mut self, class: Class, hint: SettledObject) -> Result<(), WireError> {
+        if !self.s.vnodes.contains_key(&class) {
+            return Err(WireError::new(
+                ErrorCode::StaleRing,
+                format!("this node has no vnode of {class}"),
+            ));
+        }
+        if !self.s.writable {
+            return Err(WireError::new(
+                ErrorCode::StorageFailed,
+                "this node's disk takes no writes at present",
+            ));
+        }
+        let (place, arrival) = arrival(class, hint)?;
+        self.apply(&place, arrival)
+            .map(|_| ())
+            .map_err(|error| WireError::new(ErrorCode::StorageFailed, error.to_string()))
+    }
+}
+
+/// What a peer sent about one key, checked.
+pub(crate) fn arrival(class: Class, sent: SettledObject) -> Result<(Place, Arrival), WireError> {
+    let object = Object::from_peer(sent.object)
+        .map_err(|error| WireError::new(ErrorCode::Protocol, error.to_string()))?;
+    let place = Place {
+        class,
+        bucket: sent.bucket,
+        key: sent.key,
+    };
+    Ok((
+        place,
+        Arrival {
+            object,
+            settles: sent.settles,
+            requests: sent.requests,
+        },
+    ))
+}
+
+fn read_hint(key: &[u8], record: &[u8]) -> Option<(Place, HintRecord)> {
+    let (_, class, bucket, name) = keys::parse_hint_key(key)?;
+    let hint = decode_hint(key, record).ok()?;
+    Some((
+        Place {
+            class,
+            bucket,
+            key: Bytes::copy_from_slice(name),
+        },
+        hint,
+    ))
+}
+
+fn settled(place: Place, hint: HintRecord) -> SettledObject {
+    SettledObject {
+        bucket: place.bucket,
+        key: place.key,
+        object: hint.object.to_peer(),
+        settles: hint.settles,
+        requests: hint.requests,
+    }
+}
+
+fn after_key((from, to): KeyRange, after: Option<&[u8]>) -> KeyRange {
+    match after {
+        Some(after) if after >= from.as_slice() => {
+            let mut next = after.to_vec();
+            next.push(0);
+            (next, to)
+        }
+        Some(_) | None => (from, to),
+    }
+}

@@ -1,0 +1,7 @@
+//! The replica's side: serving coordinators, and bringing replicas together without them.
+
+pub(crate) mod anti_entropy;
+pub(crate) mod catch_up;
+pub(crate) mod collect;
+pub(crate) mod handoff;
+pub(crate) mod serve;

@@ -1,0 +1,307 @@
+//! Serving coordinators: reads, writes, hints, request ids and listings, as a primary or fallback.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use quorate_protocol::client::{Role, SessionNeed};
+use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::ids::Dot;
+use quorate_protocol::limits::KEYS_PAGE_MAX;
+use quorate_protocol::peer::{
+    FindRequest, FoundRequest, PeerObject, ReplicaAck, ReplicaGet, ReplicaKeyPage, ReplicaKeys,
+    ReplicaPut, ReplicaState, Want,
+};
+use quorate_ring::{Class, NodeId};
+
+use crate::causality::{Body, Object};
+use crate::effects::Priority;
+use crate::record::decode_object;
+use crate::record::keys::{self, ChunkOwner};
+use crate::shared::{Cx, Shared};
+use crate::shelf::{Arrival, Place};
+use crate::store::{Family, StoreError};
+
+fn storage_error(error: &StoreError) -> WireError {
+    WireError::new(ErrorCode::StorageFailed, error.to_string())
+}
+
+fn bad_object(error: &impl ToString) -> WireError {
+    WireError::new(ErrorCode::Protocol, error.to_string())
+}
+
+impl Cx<'_> {
+    pub(crate) fn serve_get(&mut self, from: NodeId, get: ReplicaGet) {
+        let place = Place {
+            class: get.class,
+            bucket: get.bucket,
+            key: get.key.clone(),
+        };
+        let answer = if self.s.vnodes.contains_key(&get.class) {
+            let read = self.read_vnode(&place, &get);
+            self.watch(get.class, read)
+        } else {
+            self.read_hints(&place, &get)
+        };
+        let state = answer.unwrap_or_else(|error| ReplicaState {
+            error: Some(storage_error(&error)),
+            ..blank_state(get.op, Role::Primary)
+        });
+        self.s.send(from, state, 0, Priority::Foreground);
+    }
+
+    fn read_vnode(&self, place: &Place, get: &ReplicaGet) -> Result<ReplicaState, StoreError> {
+        let mut object = self.load(place)?;
+        self.load_bodies(ChunkOwner::Vnode, place, &mut object, |dot| {
+            wants(&get.want, dot)
+        })?;
+        strip_bodies(&mut object, &get.want);
+        let Some(vnode) = self.s.vnodes.get(&place.class) else {
+            return Ok(blank_state(get.op, Role::Primary));
+        };
+        // A damaged vnode has seen what it no longer holds: its word would turn loss into a delete.
+        let speaks = |dot: &&Dot| !vnode.damaged && vnode.clock.contains(**dot);
+        let known = |need: &SessionNeed| {
+            need.dots.iter().all(|&dot| vnode.clock.contains(dot))
+                && need
+                    .up_to
+                    .iter()
+                    .all(|&(actor, counter)| vnode.clock.known_up_to(actor, counter))
+        };
+        Ok(ReplicaState {
+            holds: !object.is_empty(),
+            object: object.to_peer(),
+            catching_up: !vnode.is_current(),
+            seen: get.seen.iter().filter(speaks).copied().collect(),
+            session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
+            waits_for: vnode.waits.keys().copied().collect(),
+            ..blank_state(get.op, Role::Primary)
+        })
+    }
+
+    fn read_hints(&self, place: &Place, get: &ReplicaGet) -> Result<ReplicaState, StoreError> {
+        let Some(mut hint) = self.load_hints(place, true)? else {
+            return Ok(blank_state(get.op, Role::Fallback));
+        };
+        strip_bodies(&mut hint.object, &get.want);
+        let known = |need: &SessionNeed| {
+            need.up_to.is_empty() && need.dots.iter().all(|dot| hint.settles.contains(dot))
+        };
+        Ok(ReplicaState {
+            holds: true,
+            object: hint.object.to_peer(),
+            seen: get
+                .seen
+                .iter()
+                .filter(|dot| hint.settles.contains(dot))
+                .copied()
+                .collect(),
+            session_met: get.session.as_ref().is_none_or(known),
+            ..blank_state(get.op, Role::Fallback)
+        })
+    }
+
+    pub(crate) fn serve_put(&mut self, from: NodeId, put: ReplicaPut) {
+        let (op, durable, repair) = (put.op, put.durable, put.repair);
+        let role = if put.hint_for.is_some() {
+            Role::Fallback
+        } else {
+            Role::Primary
+        };
+        let result = self.store_put(put);
+        if repair {
+            return; // read repair is acknowledged to nobody
+        }
+        let error = result.err();
+        let stored = error.is_none();
+        let ack = ReplicaAck {
+            op,
+            role,
+            durable: durable && stored,
+            error,
+        };
+        if durable && stored {
+            self.s.send_synced(from, ack, Priority::Foreground);
+        } else {
+            self.s.send(from, ack, 0, Priority::Foreground);
+        }
+    }
+
+    fn store_put(&mut self, put: ReplicaPut) -> Result<(), WireError> {
+        if !self.s.writable {
+            return Err(WireError::new(
+                ErrorCode::StorageFailed,
+                "this node's disk takes no writes at present",
+            ));
+        }
+        let object = Object::from_peer(put.object).map_err(|error| bad_object(&error))?;
+        let ahead = object
+            .versions
+            .iter()
+            .filter(|version| self.s.see_stamp(version.stamp))
+            .count();
+        if ahead > 0 && !put.repair {
+            return Err(WireError::new(
+                ErrorCode::ClockAhead,
+                "the coordinator's time stamp lies more than 1 s ahead of this node's clock: set the clocks",
+            ));
+        }
+        let place = Place {
+            class: put.class,
+            bucket: put.bucket,
+            key: put.key,
+        };
+        let arrival = Arrival {
+            object,
+            settles: put.settles,
+            requests: put.request.into_iter().collect(),
+        };
+        let stored = match put.hint_for {
+            Some(target) => self.keep_hint(target, &place, arrival),
+            None if self.s.vnodes.contains_key(&place.class) => {
+                self.apply(&place, arrival).map(|_| ())
+            }
+            None => {
+                return Err(WireError::new(
+                    ErrorCode::StaleRing,
+                    format!(
+                        "this node is no primary of {} under ring {}",
+                        place.class,
+                        self.s.view.map.ring.version()
+                    ),
+                ));
+            }
+        };
+        stored.map_err(|error| storage_error(&error))
+    }
+
+    pub(crate) fn serve_find(&mut self, from: NodeId, find: FindRequest) {
+        let place = Place {
+            class: find.class,
+            bucket: find.bucket,
+            key: find.key,
+        };
+        let blank = FoundRequest {
+            op: find.op,
+            dot: None,
+            object: PeerObject::default(),
+            settles: Vec::new(),
+            error: None,
+        };
+        let found = match self.first_try(&place, find.request) {
+            Ok(None) => blank,
+            Ok(Some(found)) => FoundRequest {
+                dot: Some(found.dot),
+                object: found.object.to_peer(),
+                settles: found.settles,
+                ..blank
+            },
+            Err(error) => FoundRequest {
+                error: Some(storage_error(&error)),
+                ..blank
+            },
+        };
+        self.s.send(from, found, 0, Priority::Foreground);
+    }
+
+    pub(crate) fn serve_keys(&mut self, from: NodeId, ask: ReplicaKeys) {
+        let blank = ReplicaKeyPage {
+            op: ask.op,
+            keys: Vec::new(),
+            more: false,
+            catching_up: false,
+            error: None,
+        };
+        let page = match self.s.vnodes.get(&ask.class) {
+            None => ReplicaKeyPage {
+                error: Some(WireError::new(
+                    ErrorCode::StaleRing,
+                    "this node is no primary of that partition",
+                )),
+                ..blank
+            },
+            Some(vnode) => {
+                let catching_up = !vnode.is_current();
+                match self.list(&ask) {
+                    Ok((keys, more)) => ReplicaKeyPage {
+                        keys,
+                        more,
+                        catching_up,
+                        ..blank
+                    },
+                    Err(error) => ReplicaKeyPage {
+                        error: Some(storage_error(&error)),
+                        ..blank
+                    },
+                }
+            }
+        };
+        self.s.send(from, page, 0, Priority::Foreground);
+    }
+
+    /// Keys with at least one version, after the one given. A page ends early where many deleted
+    /// keys lie between.
+    fn list(&self, ask: &ReplicaKeys) -> Result<(Vec<Bytes>, bool), StoreError> {
+        let limit = usize::try_from(ask.limit)
+            .unwrap_or(KEYS_PAGE_MAX)
+            .clamp(1, KEYS_PAGE_MAX);
+        let (mut from, to) = keys::object_range(ask.class, ask.bucket);
+        if let Some(after) = &ask.after {
+            from = keys::object_key(ask.class, ask.bucket, after);
+            from.push(0);
+        }
+        let (mut found, mut more) = (Vec::new(), false);
+        self.scan(Family::Objects, (from, to), |storage_key, record| {
+            let Some((_, _, key)) = keys::parse_object_key(storage_key) else {
+                return ControlFlow::Continue(());
+            };
+            // An unreadable record is a key all the same: reading it will tell.
+            let live = decode_object(storage_key, record)
+                .map_or(true, |object| !object.versions.is_empty());
+            if !live {
+                return ControlFlow::Continue(());
+            }
+            if found.len() == limit {
+                more = true;
+                return ControlFlow::Break(());
+            }
+            found.push(Bytes::copy_from_slice(key));
+            ControlFlow::Continue(())
+        })?;
+        Ok((found, more))
+    }
+}
+
+fn wants(want: &Want, dot: Dot) -> bool {
+    want.all || want.dots.contains(&dot)
+}
+
+fn strip_bodies(object: &mut Object, want: &Want) {
+    for version in object
+        .versions
+        .iter_mut()
+        .filter(|version| !wants(want, version.dot))
+    {
+        version.body = Body::Absent;
+    }
+}
+
+fn blank_state(op: u64, role: Role) -> ReplicaState {
+    ReplicaState {
+        op,
+        role,
+        object: PeerObject::default(),
+        holds: false,
+        catching_up: false,
+        seen: Vec::new(),
+        session_met: false,
+        error: None,
+        waits_for: Vec::new(),
+    }
+}
+
+impl Shared {
+    /// Whether a peer is a member of a class: only members are told clocks and dots.
+    pub(crate) fn is_member(&self, node: NodeId, class: Class) -> bool {
+        self.view.primaries(class).contains(&node)
+    }
+}

@@ -1,0 +1,299 @@
+//! What the machines of one replica share: the view, the vnodes, the step under construction.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_protocol::client::ClientReply;
+use quorate_protocol::ids::{ActorId, Dot, RequestId};
+use quorate_protocol::limits::CLOCK_AHEAD_MS_MAX;
+use quorate_protocol::peer::{Forwarded, PeerMessage};
+use quorate_ring::{Class, NodeId, PartitionId};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+
+use crate::coordinate::Ask;
+use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
+use crate::hints::HintShelf;
+use crate::store::{BatchSeq, Family, Store, StoreError, Write};
+use crate::timing::Timing;
+use crate::token::TokenKey;
+use crate::view::View;
+use crate::vnode::Vnode;
+
+/// Who wants a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A client of this node.
+    Client(Ticket),
+    /// A client of another node, which forwarded the request.
+    Node {
+        /// The forwarder.
+        node: NodeId,
+        /// Its operation.
+        op: u64,
+        /// The request's partition.
+        partition: PartitionId,
+    },
+    /// Nobody any more: the client went away.
+    Nobody,
+}
+
+/// What one machine leaves for another within one step; the router hands it on.
+#[derive(Debug)]
+pub(crate) enum Local {
+    /// A message that this node sent to itself.
+    Message(PeerMessage),
+    /// A request that is ready to be coordinated here.
+    Ask(Box<Ask>),
+}
+
+/// The state that machines share. One machine runs at a time.
+pub(crate) struct Shared {
+    pub(crate) now: Now,
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+    pub(crate) timing: Timing,
+    pub(crate) token_key: TokenKey,
+    pub(crate) view: View,
+    pub(crate) vnodes: BTreeMap<Class, Vnode>,
+    pub(crate) hints: HintShelf,
+    /// Actors of this node as a fallback, one for each class, drawn anew after a hint was dropped.
+    pub(crate) fallback_actors: BTreeMap<Class, (ActorId, u64)>,
+    pub(crate) writable: bool,
+    pub(crate) local: VecDeque<Local>,
+    /// Dots applied and not yet fsynced, with the batch they were written in.
+    pub(crate) unsynced: VecDeque<(BatchSeq, Class, Dot)>,
+    /// Request ids stored since they were last taken into account.
+    pub(crate) fresh_requests: Vec<(Class, RequestId)>,
+    rng: ChaCha12Rng,
+    hlc: u64,
+    next_op: u64,
+    step: Step,
+    overlay: BTreeMap<Family, BTreeMap<Vec<u8>, Option<Bytes>>>,
+    last_seq: BatchSeq,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        (shard, shards): (u16, u16),
+        timing: Timing,
+        token_key: TokenKey,
+        view: View,
+        mut rng: ChaCha12Rng,
+        now: Now,
+    ) -> Self {
+        // Operations start at a random number, so that answers to an earlier life match nothing.
+        let next_op = (u64::from(shard) << 48) | u64::from(rng.next_u32());
+        Self {
+            now,
+            shard,
+            shards,
+            timing,
+            token_key,
+            view,
+            vnodes: BTreeMap::new(),
+            hints: HintShelf::default(),
+            fallback_actors: BTreeMap::new(),
+            writable: true,
+            local: VecDeque::new(),
+            unsynced: VecDeque::new(),
+            fresh_requests: Vec::new(),
+            rng,
+            hlc: 0,
+            next_op,
+            step: Step::default(),
+            overlay: BTreeMap::new(),
+            last_seq: 0,
+        }
+    }
+
+    /// 64 fresh random bits.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// A number for a new operation.
+    pub(crate) fn new_op(&mut self) -> u64 {
+        self.next_op += 1;
+        self.next_op
+    }
+
+    /// A hybrid time stamp: later than every stamp given or seen here.
+    pub(crate) fn stamp(&mut self) -> u64 {
+        self.hlc = (self.now.wall_ms << 16).max(self.hlc + 1);
+        self.hlc
+    }
+
+    /// Takes note of a stamp of another node. Returns whether it lies too far ahead of this
+    /// node's clock to be believed; such a stamp is not taken note of.
+    pub(crate) fn see_stamp(&mut self, stamp: u64) -> bool {
+        let ahead = stamp >> 16 > self.now.wall_ms + CLOCK_AHEAD_MS_MAX;
+        if !ahead {
+            self.hlc = self.hlc.max(stamp);
+        }
+        ahead
+    }
+
+    /// Milliseconds left until a monotonic time; at least 1.
+    pub(crate) fn ms_until(&self, at_us: u64) -> u32 {
+        u32::try_from(at_us.saturating_sub(self.now.mono_us) / 1000)
+            .unwrap_or(u32::MAX)
+            .max(1)
+    }
+
+    /// Sends to a peer, or to this node itself within the same step.
+    pub(crate) fn send(
+        &mut self,
+        to: NodeId,
+        message: impl Into<PeerMessage>,
+        deadline_ms: u32,
+        priority: Priority,
+    ) {
+        self.send_when(to, message.into(), deadline_ms, priority, When::Written);
+    }
+
+    /// Sends once the step's batch is fsynced.
+    pub(crate) fn send_synced(
+        &mut self,
+        to: NodeId,
+        message: impl Into<PeerMessage>,
+        priority: Priority,
+    ) {
+        self.step.sync_soon = true;
+        self.send_when(to, message.into(), 0, priority, When::Synced);
+    }
+
+    fn send_when(
+        &mut self,
+        to: NodeId,
+        message: PeerMessage,
+        deadline_ms: u32,
+        priority: Priority,
+        when: When,
+    ) {
+        if to == self.view.me && when == When::Written {
+            self.local.push_back(Local::Message(message));
+        } else {
+            self.step.effects.push(Effect::Send {
+                to,
+                message,
+                deadline_ms,
+                priority,
+                when,
+            });
+        }
+    }
+
+    /// Answers whoever asked.
+    pub(crate) fn reply(&mut self, asker: Asker, reply: impl Into<ClientReply>) {
+        let reply = reply.into();
+        match asker {
+            Asker::Client(ticket) => self.step.effects.push(Effect::Reply { ticket, reply }),
+            Asker::Node {
+                node,
+                op,
+                partition,
+            } => {
+                let mut body = Vec::new();
+                reply.encode_body(&mut body);
+                let forwarded = Forwarded {
+                    op,
+                    partition,
+                    opcode: reply.opcode(),
+                    body: body.into(),
+                };
+                self.send(node, forwarded, 0, Priority::Foreground);
+            }
+            Asker::Nobody => {}
+        }
+    }
+
+    /// Counts something that happened.
+    pub(crate) fn note(&mut self, note: Note) {
+        self.step.effects.push(Effect::Note(note));
+    }
+
+    /// Asks for an fsync of this step at once; returns the number that will report it.
+    pub(crate) fn sync_soon(&mut self) -> BatchSeq {
+        self.step.sync_soon = true;
+        self.step_seq()
+    }
+
+    /// The number this step's batch will have.
+    pub(crate) const fn step_seq(&self) -> BatchSeq {
+        self.last_seq + 1
+    }
+
+    /// Collects a write.
+    pub(crate) fn put(&mut self, family: Family, key: Vec<u8>, value: Bytes) {
+        self.overlay
+            .entry(family)
+            .or_default()
+            .insert(key.clone(), Some(value.clone()));
+        self.step
+            .batch
+            .writes
+            .push(Write::Put { family, key, value });
+    }
+
+    /// Collects a removal.
+    pub(crate) fn delete(&mut self, family: Family, key: Vec<u8>) {
+        self.overlay
+            .entry(family)
+            .or_default()
+            .insert(key.clone(), None);
+        self.step.batch.writes.push(Write::Delete { family, key });
+    }
+
+    /// Ends the step.
+    pub(crate) fn finish(&mut self) -> Step {
+        self.overlay.clear();
+        let mut step = std::mem::take(&mut self.step);
+        if !step.batch.writes.is_empty() {
+            self.last_seq += 1;
+            step.seq = Some(self.last_seq);
+        }
+        step
+    }
+
+    /// Whether this replica handles a partition.
+    pub(crate) fn owns(&self, partition: PartitionId) -> bool {
+        partition.get() % self.shards == self.shard
+    }
+}
+
+/// What a machine works with during one call: the shared state and the storage.
+pub(crate) struct Cx<'a> {
+    pub(crate) s: &'a mut Shared,
+    pub(crate) store: &'a dyn Store,
+}
+
+impl Cx<'_> {
+    /// Reads a record, seeing what this step has written.
+    pub(crate) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self
+            .s
+            .overlay
+            .get(&family)
+            .and_then(|records| records.get(key))
+        {
+            Some(written) => Ok(written.clone()),
+            None => self.store.get(family, key),
+        }
+    }
+
+    /// Scans records that earlier steps wrote.
+    pub(crate) fn scan(
+        &self,
+        family: Family,
+        (from, to): (Vec<u8>, Vec<u8>),
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.store.scan(family, &from, &to, &mut visit)
+    }
+}
+
+/// A principal's name, shared by what it asked.
+pub(crate) type Principal = Arc<str>;

@@ -1,0 +1,314 @@
+//! Reading and writing a vnode's objects: the only place where an object, its dots and the clock
+//! change, always in one batch.
+
+use bytes::Bytes;
+use quorate_protocol::ids::{Dot, RequestId};
+use quorate_ring::{BucketId, Class, NodeId};
+
+use crate::causality::merge;
+use crate::causality::{Body, Object, Version};
+use crate::effects::Note;
+use crate::record::keys::{self, ChunkOwner};
+use crate::record::{
+    LogKind, LogRecord, RecordError, RequestRecord, assemble, decode_object, encode_log,
+    encode_object, encode_request, encode_vnode,
+};
+use crate::shared::{Cx, Shared};
+use crate::store::{Family, StoreError};
+
+/// Where a key lives.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) class: Class,
+    pub(crate) bucket: BucketId,
+    pub(crate) key: Bytes,
+}
+
+impl Place {
+    pub(crate) fn object_key(&self) -> Vec<u8> {
+        keys::object_key(self.class, self.bucket, &self.key)
+    }
+}
+
+/// An object that arrives, with exactly the dots that it settles.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) object: Object,
+    pub(crate) settles: Vec<Dot>,
+    pub(crate) requests: Vec<(RequestId, Dot)>,
+}
+
+/// What became of an arrival.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The stored object changed.
+    pub(crate) changed: bool,
+    /// Dots that were new here.
+    pub(crate) new_dots: usize,
+}
+
+pub(crate) fn damaged(family: Family, error: &RecordError) -> StoreError {
+    StoreError::Damaged {
+        family: family.name(),
+        detail: error.to_string(),
+    }
+}
+
+impl Cx<'_> {
+    /// This node's copy of a key: an empty object if it certainly has none. Long values stay in
+    /// their pieces.
+    pub(crate) fn load(&self, place: &Place) -> Result<Object, StoreError> {
+        let key = place.object_key();
+        match self.get(Family::Objects, &key)? {
+            None => Ok(Object::default()),
+            Some(bytes) => {
+                decode_object(&key, &bytes).map_err(|error| damaged(Family::Objects, &error))
+            }
+        }
+    }
+
+    /// Puts the pieces of long values together, for the versions wanted.
+    pub(crate) fn load_bodies(
+        &self,
+        owner: ChunkOwner,
+        place: &Place,
+        object: &mut Object,
+        wanted: impl Fn(Dot) -> bool,
+    ) -> Result<(), StoreError> {
+        for version in object
+            .versions
+            .iter_mut()
+            .filter(|version| wanted(version.dot))
+        {
+            self.load_body(owner, place, version)?;
+        }
+        Ok(())
+    }
+
+    fn load_body(
+        &self,
+        owner: ChunkOwner,
+        place: &Place,
+        version: &mut Version,
+    ) -> Result<(), StoreError> {
+        let Body::Chunked { pieces, .. } = version.body else {
+            return Ok(());
+        };
+        let mut found = Vec::new();
+        for piece in 0..pieces {
+            let key = keys::chunk_key(owner, place.class, place.bucket, version.dot, piece);
+            let bytes = self
+                .get(Family::Chunks, &key)?
+                .ok_or_else(|| StoreError::Damaged {
+                    family: Family::Chunks.name(),
+                    detail: format!(
+                        "piece {piece} of {pieces} of the value {} is missing",
+                        version.dot
+                    ),
+                })?;
+            found.push(bytes);
+        }
+        let content = assemble(version, &found).map_err(|error| damaged(Family::Chunks, &error))?;
+        version.body = Body::Whole(content);
+        Ok(())
+    }
+
+    /// Like an operation's result, but a sign of damage marks the vnode first.
+    pub(crate) fn watch<T>(
+        &mut self,
+        class: Class,
+        result: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Err(StoreError::Damaged { .. }) = &result {
+            self.s.mark_damaged(class);
+        }
+        result
+    }
+
+    /// Merges an arrival into the vnode's copy: object, dots, log and clock in one batch.
+    ///
+    /// The vnode must exist. On an error nothing was changed.
+    pub(crate) fn apply(&mut self, place: &Place, arrival: Arrival) -> Result<Applied, StoreError> {
+        let Some(vnode) = self.s.vnodes.get(&place.class) else {
+            return Err(StoreError::Failed(format!(
+                "no vnode of class {} here",
+                place.class
+            )));
+        };
+        let news: Vec<Dot> = arrival
+            .settles
+            .iter()
+            .copied()
+            .filter(|&dot| !vnode.clock.contains(dot))
+            .collect();
+        if news.is_empty() {
+            self.note_superseded(place, &arrival);
+            return Ok(Applied::default());
+        }
+        let loaded = self.load(place);
+        let local = self.watch(place.class, loaded)?;
+        let Some(vnode) = self.s.vnodes.get(&place.class) else {
+            return Ok(Applied::default());
+        };
+        let merged = merge(
+            &local,
+            &|dot| vnode.clock.contains(dot),
+            &arrival.object,
+            &arrival.settles,
+        );
+        if !merged.discarded.is_empty() {
+            self.s.note(Note::Superseded);
+        }
+        if merged.changed {
+            self.s.store_object(place, &local, &merged.object);
+        }
+        for &dot in &news {
+            let request = arrival
+                .requests
+                .iter()
+                .find(|(_, of)| *of == dot)
+                .map(|(request, _)| *request);
+            self.s.log_dot(place, dot, LogKind::Merged, request);
+        }
+        Ok(Applied {
+            changed: merged.changed,
+            new_dots: news.len(),
+        })
+    }
+
+    fn note_superseded(&mut self, place: &Place, arrival: &Arrival) {
+        let stale = !arrival.object.versions.is_empty()
+            && self.load(place).is_ok_and(|local| {
+                arrival
+                    .object
+                    .versions
+                    .iter()
+                    .any(|version| !local.has(version.dot))
+            });
+        if stale {
+            self.s.note(Note::Superseded);
+        }
+    }
+}
+
+impl Shared {
+    /// Writes `new` as the vnode's copy in place of `old`, and removes the pieces of values that
+    /// are no longer in it.
+    pub(crate) fn store_object(&mut self, place: &Place, old: &Object, new: &Object) {
+        let key = place.object_key();
+        if new.is_empty() {
+            self.delete(Family::Objects, key);
+        } else {
+            let (record, pieces) = encode_object(&key, new);
+            self.put_chunks(ChunkOwner::Vnode, place, pieces);
+            self.put(Family::Objects, key, record);
+        }
+        self.delete_chunks(ChunkOwner::Vnode, place, old, new);
+    }
+
+    /// Stores the pieces of long values.
+    pub(crate) fn put_chunks(
+        &mut self,
+        owner: ChunkOwner,
+        place: &Place,
+        pieces: Vec<(Dot, u32, Bytes)>,
+    ) {
+        for (dot, piece, bytes) in pieces {
+            self.put(
+                Family::Chunks,
+                keys::chunk_key(owner, place.class, place.bucket, dot, piece),
+                bytes,
+            );
+        }
+    }
+
+    /// Removes the pieces of `old`'s long values that `new` does not hold.
+    pub(crate) fn delete_chunks(
+        &mut self,
+        owner: ChunkOwner,
+        place: &Place,
+        old: &Object,
+        new: &Object,
+    ) {
+        for version in old.versions.iter().filter(|version| !new.has(version.dot)) {
+            let Body::Chunked { pieces, .. } = version.body else {
+                continue;
+            };
+            for piece in 0..pieces {
+                self.delete(
+                    Family::Chunks,
+                    keys::chunk_key(owner, place.class, place.bucket, version.dot, piece),
+                );
+            }
+        }
+    }
+
+    /// Adds a dot to the vnode's clock and log, and remembers the request behind it.
+    pub(crate) fn log_dot(
+        &mut self,
+        place: &Place,
+        dot: Dot,
+        kind: LogKind,
+        request: Option<RequestId>,
+    ) {
+        let at_ms = self.now.wall_ms;
+        let seq = self.step_seq();
+        let Some(vnode) = self.vnodes.get_mut(&place.class) else {
+            return;
+        };
+        if !vnode.apply_dot(dot) {
+            return;
+        }
+        vnode.log_entries += 1;
+        self.unsynced.push_back((seq, place.class, dot));
+        let key = keys::log_key(place.class, dot);
+        let record = LogRecord {
+            bucket: place.bucket,
+            key: place.key.clone(),
+            kind,
+            request,
+            at_ms,
+        };
+        let bytes = encode_log(&key, &record);
+        self.put(Family::Log, key, bytes);
+        if let Some(request) = request {
+            let key = keys::request_key(place.class, request);
+            let record = RequestRecord {
+                dot,
+                bucket: place.bucket,
+                key: place.key.clone(),
+                at_ms,
+            };
+            let bytes = encode_request(&key, &record);
+            self.put(Family::Requests, key, bytes);
+            self.fresh_requests.push((place.class, request));
+        }
+    }
+
+    /// Writes the vnode's record with its clock as it is now.
+    pub(crate) fn store_vnode(&mut self, class: Class) {
+        let Some(vnode) = self.vnodes.get(&class) else {
+            return;
+        };
+        let key = keys::vnode_key(class);
+        let bytes = encode_vnode(&key, &vnode.record());
+        self.put(Family::Vnodes, key, bytes);
+    }
+
+    /// Something of the vnode's own is unreadable: from now on its absences count for nothing.
+    pub(crate) fn mark_damaged(&mut self, class: Class) {
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        if !std::mem::replace(&mut vnode.damaged, true) {
+            vnode.revision += 1;
+            self.note(Note::DamageFound);
+            self.store_vnode(class);
+        }
+    }
+
+    /// The members of a class, this node included.
+    pub(crate) fn members(&self, class: Class) -> Vec<NodeId> {
+        self.view.primaries(class).to_vec()
+    }
+}

@@ -1,0 +1,48 @@
+//! Every waiting time and pace of the replica, with its reason. Times in microseconds.
+
+/// Waiting times and paces. The defaults are those of production.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A write whose quorum has not come by then asks fallbacks for the silent primaries; a read
+    /// likewise. Far above a healthy round trip, far below a client's patience.
+    pub hedge_us: u64,
+    /// After the answer, how long late replies are awaited for read repair.
+    pub linger_us: u64,
+    /// Between two tries at replicas that were catching up.
+    pub retry_us: u64,
+    /// How long other replicas are asked about a retried request id before it counts as unseen.
+    pub find_us: u64,
+    /// Background tick: anti-entropy, handoff and collection look for work so often.
+    pub tick_us: u64,
+    /// Clocks are sent to a peer at most so often.
+    pub clocks_us: u64,
+    /// A missing dot must be this old before it is asked for: writes in flight are not missing.
+    pub missing_us: u64,
+    /// An unanswered question or hint batch is repeated after this time.
+    pub resend_us: u64,
+    /// How long a node that holds no vnode of the class, and was not reachable since this one
+    /// started, is waited for because it might hold hints.
+    pub hint_holder_us: u64,
+    /// Hinted handoff sends at most so many bytes a second to one target.
+    pub handoff_bytes_per_s: u64,
+    /// Requests in flight on one replica beyond which new ones are refused as overloaded.
+    pub requests_max: usize,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            hedge_us: 300_000,
+            linger_us: 1_000_000,
+            retry_us: 50_000,
+            find_us: 1_000_000,
+            tick_us: 100_000,
+            clocks_us: 1_000_000,
+            missing_us: 500_000,
+            resend_us: 3_000_000,
+            hint_holder_us: 3_000_000,
+            handoff_bytes_per_s: 32 * 1024 * 1024,
+            requests_max: 20_000,
+        }
+    }
+}

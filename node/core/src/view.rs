@@ -1,0 +1,109 @@
+//! What a replica knows of the cluster: the map, and who answers this node.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use quorate_protocol::client::Role;
+use quorate_protocol::map::{Bucket, ClusterMap};
+use quorate_ring::{BucketId, Class, NodeId};
+
+/// How many fallbacks a request considers beside its n primaries.
+pub const FALLBACKS_CONSIDERED: usize = 3;
+
+/// The cluster as one node sees it.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// This node.
+    pub me: NodeId,
+    /// The map in force.
+    pub map: Arc<ClusterMap>,
+    reachable: BTreeSet<NodeId>,
+}
+
+impl View {
+    /// A view in which nobody but this node answers yet.
+    #[must_use]
+    pub fn new(me: NodeId, map: Arc<ClusterMap>) -> Self {
+        Self {
+            me,
+            map,
+            reachable: BTreeSet::from([me]),
+        }
+    }
+
+    /// Notes that a peer answers, or not. Returns whether that is news.
+    pub fn set_reachable(&mut self, node: NodeId, reachable: bool) -> bool {
+        if reachable {
+            self.reachable.insert(node)
+        } else {
+            node != self.me && self.reachable.remove(&node)
+        }
+    }
+
+    /// Whether a node answers this one; this node itself always does.
+    #[must_use]
+    pub fn is_reachable(&self, node: NodeId) -> bool {
+        self.reachable.contains(&node)
+    }
+
+    /// All other members.
+    pub fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.map
+            .members
+            .iter()
+            .map(|member| member.id)
+            .filter(|&id| id != self.me)
+    }
+
+    /// The bucket of that id.
+    #[must_use]
+    pub fn bucket(&self, id: BucketId) -> Option<&Bucket> {
+        self.map.bucket(id)
+    }
+
+    /// The class of a key of this bucket.
+    #[must_use]
+    pub fn class_of(&self, bucket: &Bucket, key: &[u8]) -> Class {
+        Class {
+            n: bucket.props.n,
+            partition: self.map.ring.partition_of(bucket.id, key),
+        }
+    }
+
+    /// The primaries of a class, in order.
+    #[must_use]
+    pub fn primaries(&self, class: Class) -> &[NodeId] {
+        self.map.ring.primaries(class)
+    }
+
+    /// The fallbacks that a request of this class considers, in order.
+    #[must_use]
+    pub fn fallbacks(&self, class: Class) -> Vec<NodeId> {
+        self.map
+            .ring
+            .fallbacks(class)
+            .take(FALLBACKS_CONSIDERED)
+            .collect()
+    }
+
+    /// A node's role for a class, or `None` if a request would not consider it.
+    #[must_use]
+    pub fn role(&self, node: NodeId, class: Class) -> Option<Role> {
+        if self.primaries(class).contains(&node) {
+            Some(Role::Primary)
+        } else if self.fallbacks(class).contains(&node) {
+            Some(Role::Fallback)
+        } else {
+            None
+        }
+    }
+
+    /// Who should coordinate a write of this class: the first reachable primary, or the first
+    /// reachable fallback if there is none.
+    #[must_use]
+    pub fn coordinator(&self, class: Class) -> Option<NodeId> {
+        let reachable = |node: &NodeId| self.is_reachable(*node);
+        let primary = self.primaries(class).iter().copied().find(reachable);
+        primary.or_else(|| self.fallbacks(class).into_iter().find(reachable))
+    }
+}

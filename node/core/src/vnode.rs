@@ -1,0 +1,165 @@
+//! One vnode: this node's replica of one replication class. Its clock, what its peers have, and
+//! whether its absences count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_protocol::ids::{ActorId, Dot, StorageId, VnodeId};
+use quorate_protocol::peer::VnodeClock;
+use quorate_ring::{Class, NodeId, RingVersion};
+
+use crate::causality::Clock;
+use crate::record::VnodeRecord;
+
+/// What is known of one peer's vnode of the same class, by its own word.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerVnode {
+    pub(crate) vnode: VnodeId,
+    pub(crate) storage: StorageId,
+    pub(crate) applied: Clock,
+    pub(crate) durable: Clock,
+    /// When it was said, monotonic microseconds here.
+    pub(crate) at_us: u64,
+}
+
+/// What a vnode that is catching up still waits for from one node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wait {
+    /// The node has said, since this wait began, that it keeps no hint for this vnode.
+    pub(crate) no_hints: bool,
+    /// The clock that the node had when asked, to be covered; `None` until it was told, and for a
+    /// node without a vnode of the class.
+    pub(crate) cover: Option<Clock>,
+    /// Whether the node has a clock of this class to tell at all.
+    pub(crate) is_peer: bool,
+}
+
+/// One vnode.
+#[derive(Debug)]
+pub(crate) struct Vnode {
+    pub(crate) class: Class,
+    pub(crate) id: VnodeId,
+    pub(crate) storage: StorageId,
+    pub(crate) ring: RingVersion,
+    /// Dots applied.
+    pub(crate) clock: Clock,
+    /// Dots applied and fsynced.
+    pub(crate) durable: Clock,
+    /// Counts changes of `clock` and `durable`, so that peers are told only what changed.
+    pub(crate) revision: u64,
+    /// This life's actor and the last counter it gave out; drawn at the first write.
+    pub(crate) actor: Option<(ActorId, u64)>,
+    pub(crate) actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
+    pub(crate) peers: BTreeMap<NodeId, PeerVnode>,
+    /// Nodes whose word is awaited before this vnode's absences count.
+    pub(crate) waits: BTreeMap<NodeId, Wait>,
+    /// Something of its own was unreadable: its absences never count, until it is rebuilt.
+    pub(crate) damaged: bool,
+    /// Dots that peers have and no log answers any more.
+    pub(crate) gone: BTreeSet<Dot>,
+    /// Dot-log entries held.
+    pub(crate) log_entries: u64,
+}
+
+impl Vnode {
+    /// A vnode as its record describes it, or a new one.
+    pub(crate) fn new(class: Class, record: VnodeRecord) -> Self {
+        Self {
+            class,
+            id: record.vnode,
+            storage: record.storage,
+            ring: record.ring,
+            durable: record.clock.clone(),
+            clock: record.clock,
+            revision: 1,
+            actor: None,
+            actors: record.actors,
+            peers: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            damaged: record.damaged,
+            gone: BTreeSet::new(),
+            log_entries: 0,
+        }
+    }
+
+    /// What is stored of it beside objects and log.
+    pub(crate) fn record(&self) -> VnodeRecord {
+        VnodeRecord {
+            vnode: self.id,
+            storage: self.storage,
+            ring: self.ring,
+            clock: self.clock.clone(),
+            actors: self.actors.clone(),
+            damaged: self.damaged,
+        }
+    }
+
+    /// Whether its absences count.
+    pub(crate) fn is_current(&self) -> bool {
+        self.waits.is_empty() && !self.damaged
+    }
+
+    /// Its clocks for the wire.
+    pub(crate) fn to_wire(&self) -> VnodeClock {
+        VnodeClock {
+            class: self.class,
+            vnode: self.id,
+            storage: self.storage,
+            applied: self.clock.to_wire(),
+            durable: self.durable.to_wire(),
+            current: self.is_current(),
+        }
+    }
+
+    /// Takes a dot as applied. Returns whether it is new.
+    pub(crate) fn apply_dot(&mut self, dot: Dot) -> bool {
+        let new = self.clock.add(dot);
+        if new {
+            self.revision += 1;
+            self.gone.remove(&dot);
+        }
+        new
+    }
+
+    /// Writes that peers are known to have and this vnode lacks: the largest of the differences.
+    pub(crate) fn lag(&self) -> u64 {
+        self.peers
+            .values()
+            .map(|peer| self.clock.count_missing_from(&peer.applied))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// What every member of the class has durably, or `None` while a member has not spoken yet.
+    pub(crate) fn common(&self, members: &[NodeId], me: NodeId) -> Option<Clock> {
+        let mut common = self.durable.clone();
+        for member in members.iter().filter(|&&member| member != me) {
+            common = common.intersect(&self.peers.get(member)?.durable);
+        }
+        Some(common)
+    }
+
+    /// Begins to wait for a node's word; a wait that was going on starts again.
+    pub(crate) fn wait_for(&mut self, node: NodeId, is_peer: bool) {
+        self.waits.insert(
+            node,
+            Wait {
+                no_hints: false,
+                cover: None,
+                is_peer,
+            },
+        );
+    }
+
+    /// Drops the waits that are over. Returns whether the vnode has just become current.
+    pub(crate) fn settle_waits(&mut self) -> bool {
+        if self.waits.is_empty() {
+            return false;
+        }
+        let clock = &self.clock;
+        self.waits.retain(|_, wait| {
+            let covered = wait.cover.as_ref().is_some_and(|cover| clock.covers(cover));
+            !(wait.no_hints && (covered || !wait.is_peer))
+        });
+        self.is_current()
+    }
+}

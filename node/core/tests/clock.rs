@@ -1,0 +1,230 @@
+//! Clocks and version vectors against plain sets of (actor, counter).
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use quorate_core::causality::{CausalityError, Clock, VersionVector};
+use quorate_protocol::peer::ActorClock;
+use quorate_protocol::{ActorId, Dot};
+
+type Dots = BTreeSet<Dot>;
+
+const ACTORS: u64 = 4;
+const COUNTERS: u64 = 24;
+
+fn dot(actor: u64, counter: u64) -> Dot {
+    Dot::new(ActorId::new(actor), counter)
+}
+
+fn dots() -> impl Strategy<Value = Vec<Dot>> {
+    prop::collection::vec(
+        (0..ACTORS, 1..COUNTERS).prop_map(|(actor, counter)| dot(actor, counter)),
+        0..70,
+    )
+}
+
+fn clock(dots: impl IntoIterator<Item = Dot>) -> Clock {
+    let mut clock = Clock::new();
+    for dot in dots {
+        clock.add(dot);
+    }
+    clock
+}
+
+fn set(dots: &[Dot]) -> Dots {
+    dots.iter().copied().collect()
+}
+
+fn expand(runs: impl Iterator<Item = (ActorId, u64, u64)>) -> Vec<Dot> {
+    runs.flat_map(|(actor, first, length)| {
+        (first..first + length).map(move |counter| Dot::new(actor, counter))
+    })
+    .collect()
+}
+
+fn base(dots: &Dots, actor: u64) -> u64 {
+    (1..)
+        .take_while(|counter| dots.contains(&dot(actor, *counter)))
+        .last()
+        .unwrap_or(0)
+}
+
+proptest! {
+    #[test]
+    fn a_clock_is_the_set_of_the_dots_added(added in dots()) {
+        let mut clock = Clock::new();
+        let mut oracle = Dots::new();
+        for dot in added {
+            prop_assert_eq!(clock.add(dot), oracle.insert(dot));
+        }
+        for actor in 0..ACTORS {
+            let last = oracle.iter().filter(|dot| dot.actor.get() == actor).map(|dot| dot.counter).max();
+            prop_assert_eq!(clock.base(ActorId::new(actor)), base(&oracle, actor));
+            prop_assert_eq!(clock.last(ActorId::new(actor)), last.unwrap_or(0));
+            for counter in 0..COUNTERS + 2 {
+                prop_assert_eq!(clock.contains(dot(actor, counter)), oracle.contains(&dot(actor, counter)));
+            }
+        }
+        let actors: BTreeSet<ActorId> = oracle.iter().map(|dot| dot.actor).collect();
+        prop_assert_eq!(clock.actors().collect::<BTreeSet<_>>(), actors);
+        prop_assert_eq!(clock.len_actors() == 0, clock.is_empty());
+    }
+
+    #[test]
+    fn equal_sets_are_equal_clocks_whatever_the_order(added in dots().prop_shuffle(), other in Just(()).prop_flat_map(|()| dots())) {
+        let sorted = clock(set(&added));
+        prop_assert_eq!(&clock(added.iter().copied()), &sorted);
+        prop_assert_eq!(clock(other.iter().copied()) == sorted, set(&other) == set(&added));
+    }
+
+    #[test]
+    fn merging_intersecting_and_missing_are_those_of_sets(left in dots(), right in dots()) {
+        let (a, b) = (set(&left), set(&right));
+        let (left, right) = (clock(left), clock(right));
+        let mut union = left.clone();
+        union.merge(&right);
+        prop_assert_eq!(union, clock(a.union(&b).copied()));
+        prop_assert_eq!(left.intersect(&right), clock(a.intersection(&b).copied()));
+        prop_assert_eq!(expand(left.missing_from(&right)), b.difference(&a).copied().collect::<Vec<_>>());
+        prop_assert_eq!(left.count_missing_from(&right), b.difference(&a).count() as u64);
+        prop_assert_eq!(left.covers(&right), b.is_subset(&a));
+    }
+
+    #[test]
+    fn a_clock_comes_back_from_the_wire(added in dots()) {
+        let clock = clock(added);
+        prop_assert_eq!(Clock::from_wire(&clock.to_wire()), Ok(clock));
+    }
+
+    #[test]
+    fn whatever_comes_from_the_wire_and_is_taken_is_in_the_only_form(
+        entries in prop::collection::vec(
+            (0..ACTORS, 0..4u64, prop::collection::vec((0..20u64, 0..4u64), 0..4)).prop_map(|(actor, base, runs)| ActorClock {
+                actor: ActorId::new(actor), base, runs,
+            }), 0..3),
+    ) {
+        if let Ok(clock) = Clock::from_wire(&entries) {
+            prop_assert_eq!(clock.to_wire(), entries);
+        }
+    }
+
+    #[test]
+    fn a_context_is_covered_only_without_gaps(added in dots(), context in dots()) {
+        let oracle = set(&added);
+        let context: VersionVector = context.into_iter().collect();
+        let covered = context.iter().all(|(actor, counter)| (1..=counter).all(|at| oracle.contains(&Dot::new(actor, at))));
+        prop_assert_eq!(clock(added).covers_context(&context), covered);
+    }
+
+    #[test]
+    fn a_version_vector_is_the_set_of_all_writes_up_to_its_counters(left in dots(), right in dots()) {
+        let downward = |dots: &[Dot]| dots.iter().flat_map(|dot| (1..=dot.counter).map(|at| Dot::new(dot.actor, at))).collect::<Dots>();
+        let (a, b) = (downward(&left), downward(&right));
+        let mut vector: VersionVector = left.into_iter().collect();
+        let other: VersionVector = right.into_iter().collect();
+        prop_assert_eq!(vector.includes(&other), b.is_subset(&a));
+        vector.join(&other);
+        for actor in 0..ACTORS {
+            for counter in 0..COUNTERS + 2 {
+                let dot = dot(actor, counter);
+                prop_assert_eq!(vector.covers(dot), a.contains(&dot) || b.contains(&dot));
+            }
+        }
+        prop_assert_eq!(VersionVector::from_wire(&vector.to_wire()), Ok(vector));
+    }
+}
+
+#[test]
+fn counter_zero_names_no_write() {
+    let mut clock = Clock::new();
+    assert!(!clock.add(dot(1, 0)));
+    assert!(clock.is_empty());
+    assert!(!clock.contains(dot(1, 0)));
+    let mut vector = VersionVector::new();
+    vector.insert(dot(1, 0));
+    assert!(vector.is_empty());
+    assert!(!vector.covers(dot(1, 0)));
+}
+
+#[test]
+fn the_largest_counters_overflow_nothing() {
+    let actor = ActorId::new(7);
+    let entry = |base, runs: &[(u64, u64)]| {
+        [ActorClock {
+            actor,
+            base,
+            runs: runs.to_vec(),
+        }]
+    };
+    let mut last = Clock::from_wire(&entry(0, &[(u64::MAX, 1)])).unwrap();
+    let all = Clock::from_wire(&entry(u64::MAX, &[])).unwrap();
+    assert!(last.add(Dot::new(actor, u64::MAX - 1)));
+    assert!(!last.add(Dot::new(actor, u64::MAX)));
+    assert!(all.covers(&last));
+    assert_eq!(
+        last.missing_from(&all).collect::<Vec<_>>(),
+        [(actor, 1, u64::MAX - 2)]
+    );
+    last.merge(&all);
+    assert_eq!(last, all);
+    assert!(!last.add(Dot::new(actor, 5)));
+    assert_eq!(Clock::from_wire(&last.to_wire()), Ok(all));
+}
+
+#[test]
+fn malformed_clocks_are_refused_by_name() {
+    let actor = ActorId::new(7);
+    let read = |base, runs: &[(u64, u64)]| {
+        Clock::from_wire(&[ActorClock {
+            actor,
+            base,
+            runs: runs.to_vec(),
+        }])
+    };
+    let bad = |first, length| {
+        Err(CausalityError::BadRun {
+            actor,
+            first,
+            length,
+        })
+    };
+    assert_eq!(read(0, &[]), Err(CausalityError::EmptyActor(actor)));
+    assert_eq!(read(3, &[(4, 1)]), bad(4, 1));
+    assert_eq!(read(3, &[(0, 1)]), bad(0, 1));
+    assert_eq!(read(0, &[(1, 5)]), bad(1, 5));
+    assert_eq!(read(3, &[(6, 0)]), bad(6, 0));
+    assert_eq!(read(3, &[(6, 2), (8, 1)]), bad(8, 1));
+    assert_eq!(read(3, &[(6, u64::MAX)]), bad(6, u64::MAX));
+    assert_eq!(read(u64::MAX, &[(6, 1)]), bad(6, 1));
+    let entry = ActorClock {
+        actor,
+        base: 1,
+        runs: Vec::new(),
+    };
+    assert_eq!(
+        Clock::from_wire(&[entry.clone(), entry]),
+        Err(CausalityError::ActorOrder(actor))
+    );
+}
+
+#[test]
+fn malformed_contexts_are_refused_by_name() {
+    let (low, high) = (ActorId::new(1), ActorId::new(2));
+    assert_eq!(
+        VersionVector::from_wire(&[(low, 0)]),
+        Err(CausalityError::ZeroCounter(low))
+    );
+    assert_eq!(
+        VersionVector::from_wire(&[(high, 1), (low, 1)]),
+        Err(CausalityError::ActorOrder(low))
+    );
+    assert_eq!(
+        VersionVector::from_wire(&[(low, 1), (low, 2)]),
+        Err(CausalityError::ActorOrder(low))
+    );
+    let many: Vec<_> = (0..20_000).map(|actor| (ActorId::new(actor), 1)).collect();
+    assert!(matches!(
+        VersionVector::from_wire(&many),
+        Err(CausalityError::TooManyActors { found: 20_000, .. })
+    ));
+}

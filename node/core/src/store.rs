@@ -62,6 +62,9 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// Is given each entry's key and value; breaks to end the scan.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// Reads. Implemented by the driver over its database.
 pub trait Store {
     /// The value under `key`, or `None` if there certainly is none.
@@ -79,7 +82,7 @@ pub trait Store {
         family: Family,
         from: &[u8],
         to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError>;
 }
 

@@ -31,6 +31,7 @@ mod outbox;
 mod peers;
 mod proposal;
 mod refusal;
+mod request;
 mod rules;
 mod stored;
 #[cfg(test)]
@@ -48,7 +49,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use self::outbox::Outbox;
 use self::proposal::{Proposal, Waiter};
-use self::rules::{Learned, Offer, Rules};
+use self::request::Wanted;
+use self::rules::{Learned, Rules};
 pub use self::stored::StoredError;
 use crate::effects::{Now, Ticket};
 
@@ -195,17 +197,32 @@ impl Agreement {
     /// When the next tick is wanted, on the clock of [`Now::mono_us`]; `u64::MAX`: never.
     #[must_use]
     pub fn next_timer(&self) -> u64 {
-        self.proposals.values().map(Proposal::next_timer).min().unwrap_or(u64::MAX)
+        self.proposals
+            .values()
+            .map(Proposal::next_timer)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Takes one event and appends what follows from it.
     pub fn handle(&mut self, now: Now, input: AgreementInput, effects: &mut Vec<AgreementEffect>) {
         match input {
-            AgreementInput::Client { ticket, request, deadline_ms } => {
+            AgreementInput::Client {
+                ticket,
+                request,
+                deadline_ms,
+            } => {
                 let deadline_us = now.mono_us + u64::from(deadline_ms) * 1000;
-                self.client(now, Waiter { ticket, deadline_us }, request);
+                self.client(
+                    now,
+                    Waiter {
+                        ticket,
+                        deadline_us,
+                    },
+                    request,
+                );
             }
-            AgreementInput::Peer { from, message } => self.peer(now, from, message),
+            AgreementInput::Peer { from, message } => self.peer(from, message),
             AgreementInput::PeerUp(peer) => self.peer_up(peer),
             AgreementInput::PeerDown(peer) => self.peer_down(peer),
             AgreementInput::BucketsDiffer(peer) => self.send_buckets(peer),
@@ -231,8 +248,14 @@ impl Agreement {
     fn propose(&mut self, now: Now, waiter: Waiter, bucket: Bucket) {
         let name = bucket.name.clone();
         if let Some(running) = self.proposals.get_mut(&name) {
-            running.join(waiter);
-            return;
+            if *running.bucket() == bucket {
+                running.join(waiter);
+                return;
+            }
+            // The revision before this one: in force here, and confirmations are a courtesy.
+            let before = running.bucket().clone();
+            let waiters = self.end(&name);
+            self.reply_stored(&waiters, before, true);
         }
         let mut proposal = Proposal::new(self.rng.next_u64(), bucket, self.outbox.number(), now);
         proposal.join(waiter);
@@ -254,7 +277,11 @@ impl Agreement {
 
     /// A proposal follows what its name's place came to hold, or what came into force.
     fn reconcile(&mut self, now: Now, name: &str) {
-        let Some(proposal) = self.proposals.get(name).filter(|proposal| proposal.is_asking()) else {
+        let Some(proposal) = self
+            .proposals
+            .get(name)
+            .filter(|proposal| proposal.is_asking())
+        else {
             return;
         };
         let settled = self.rules.named(name);
@@ -269,7 +296,12 @@ impl Agreement {
             }
             return;
         }
-        let Some(kept) = self.rules.kept(name).filter(|kept| *kept != proposal.bucket()).cloned() else {
+        let Some(kept) = self
+            .rules
+            .kept(name)
+            .filter(|kept| *kept != proposal.bucket())
+            .cloned()
+        else {
             return;
         };
         if kept.props == proposal.bucket().props {
@@ -288,7 +320,9 @@ impl Agreement {
     fn commit_if_agreed(&mut self, now: Now, name: &str) {
         let (members, me) = (self.members(), self.me);
         let durable = self.outbox.durable();
-        let Some(proposal) = self.proposals.get_mut(name) else { return };
+        let Some(proposal) = self.proposals.get_mut(name) else {
+            return;
+        };
         proposal.count_own_vote(me, durable);
         if !proposal.is_agreed(&members) || self.rules.kept(name) != Some(proposal.bucket()) {
             return;
@@ -296,12 +330,14 @@ impl Agreement {
         let bucket = proposal.bucket().clone();
         proposal.commit(me, now);
         self.learn(bucket);
-        self.send_commits(name);
+        self.ask_missing(name);
     }
 
     fn answer_if_committed(&mut self, now: Now, name: &str) {
         let members = self.members();
-        let Some(proposal) = self.proposals.get(name) else { return };
+        let Some(proposal) = self.proposals.get(name) else {
+            return;
+        };
         if proposal.is_done(&members, now) {
             let bucket = proposal.bucket().clone();
             let waiters = self.end(name);
@@ -311,18 +347,26 @@ impl Agreement {
 
     fn give_up_if_late(&mut self, now: Now, name: &str) {
         let members = self.members();
-        let Some(proposal) = self.proposals.get_mut(name) else { return };
+        let Some(proposal) = self.proposals.get_mut(name) else {
+            return;
+        };
         let late = proposal.take_late(now);
+        if late.is_empty() {
+            return;
+        }
         let refusal = refusal::missing(&self.map, name, proposal.missing(&members));
-        let abandoned = proposal.is_abandoned();
-        self.refuse(&late, &refusal);
-        if abandoned {
+        if proposal.is_abandoned() {
             self.end(name);
         }
+        self.refuse(&late, &refusal);
     }
 
     fn ask_again_if_due(&mut self, now: Now, name: &str) {
-        if self.proposals.get_mut(name).is_some_and(|proposal| proposal.repeat_if_due(now)) {
+        if self
+            .proposals
+            .get_mut(name)
+            .is_some_and(|proposal| proposal.repeat_if_due(now))
+        {
             self.ask_missing(name);
         }
     }
@@ -334,14 +378,18 @@ impl Agreement {
             Learned::News => self.outbox.changed(),
             Learned::Contradiction { kept, dropped } => {
                 self.outbox.changed();
-                self.outbox.now(AgreementEffect::Contradiction { kept, dropped });
+                self.outbox
+                    .now(AgreementEffect::Contradiction { kept, dropped });
             }
         }
     }
 
     /// Ends a proposal; who waited for it is to be answered.
     fn end(&mut self, name: &str) -> Vec<Waiter> {
-        self.proposals.remove(name).map(Proposal::into_waiters).unwrap_or_default()
+        self.proposals
+            .remove(name)
+            .map(Proposal::into_waiters)
+            .unwrap_or_default()
     }
 
     fn reply_stored(&mut self, waiters: &[Waiter], bucket: Bucket, changed: bool) {
@@ -359,10 +407,14 @@ impl Agreement {
         if self.outbox.is_changed() {
             let buckets: Vec<Bucket> = self.rules.in_force().cloned().collect();
             if buckets != self.outbox.announced(&self.map).buckets {
-                let map = ClusterMap { buckets, ..ClusterMap::clone(&self.map) };
+                let map = ClusterMap {
+                    buckets,
+                    ..ClusterMap::clone(&self.map)
+                };
                 self.outbox.announce(Arc::new(map));
             }
-            self.outbox.persist(stored::encode(self.map.cluster, &self.rules));
+            self.outbox
+                .persist(stored::encode(self.map.cluster, &self.rules));
         }
         if let Some(map) = self.outbox.flush(effects) {
             self.digest = digest(&map.buckets);
@@ -375,7 +427,10 @@ impl Agreement {
     }
 
     fn peers(&self) -> Vec<NodeId> {
-        self.members().into_iter().filter(|&node| node != self.me).collect()
+        self.members()
+            .into_iter()
+            .filter(|&node| node != self.me)
+            .collect()
     }
 
     /// An id that no bucket has, in force or kept.
@@ -385,51 +440,6 @@ impl Agreement {
             if !self.rules.uses(id) {
                 return id;
             }
-        }
-    }
-}
-
-/// What a request comes to.
-enum Wanted {
-    /// It is so already.
-    InForce(Bucket),
-    /// This definition, which is kept here now, is to come into force.
-    Next(Bucket),
-}
-
-impl Agreement {
-    /// Judges a request by what this node knows and keeps the definition it asks for.
-    fn definition(&mut self, request: PutBucket) -> Result<Wanted, quorate_protocol::WireError> {
-        let PutBucket { name, props } = request;
-        let current = self.rules.named(&name).cloned();
-        if let Some(current) = current.as_ref().filter(|current| current.props == props) {
-            return Ok(Wanted::InForce(current.clone()));
-        }
-        let kept = self.rules.kept(&name).cloned();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.props != props) {
-            return Err(refusal::differs_pending(kept, &props));
-        }
-        let bucket = match (kept, current) {
-            (Some(kept), _) => kept,
-            (None, Some(current)) => Bucket { revision: current.revision + 1, props, ..current },
-            (None, None) => Bucket { id: self.draw_id(), name, revision: 1, props },
-        };
-        bucket.check(self.map.ring.copies())?;
-        let down: Vec<NodeId> = self.peers().into_iter().filter(|node| !self.up.contains(node)).collect();
-        if !down.is_empty() {
-            return Err(refusal::missing(&self.map, &bucket.name, down));
-        }
-        match self.rules.offer(&bucket) {
-            Offer::Kept { changed } => {
-                if changed {
-                    self.outbox.changed();
-                }
-                Ok(Wanted::Next(bucket))
-            }
-            Offer::Refused(error) => Err(error),
-            // This node judged by its own rules a moment ago: neither can be.
-            Offer::Other(other) | Offer::InForce(other) => Err(refusal::differs_in_force(&other)),
-            Offer::Behind => Err(refusal::behind(&bucket)),
         }
     }
 }

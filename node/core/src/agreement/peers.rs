@@ -1,5 +1,6 @@
 //! The agreement's dealings with other members.
 
+use quorate_protocol::map::Bucket;
 use quorate_protocol::peer::{
     BucketCommit, BucketCommitted, BucketPropose, BucketVote, Buckets, PeerMessage,
 };
@@ -9,16 +10,15 @@ use quorate_ring::NodeId;
 use super::proposal::{Proposal, Waiter};
 use super::rules::Offer;
 use super::{Agreement, AgreementEffect, refusal};
-use crate::effects::Now;
 
 impl Agreement {
-    pub(super) fn peer(&mut self, now: Now, from: NodeId, message: PeerMessage) {
+    pub(super) fn peer(&mut self, from: NodeId, message: PeerMessage) {
         if from == self.me || self.map.member(from).is_none() {
             return;
         }
         match message {
             PeerMessage::BucketPropose(message) => self.vote(from, message),
-            PeerMessage::BucketVote(message) => self.count(now, from, message),
+            PeerMessage::BucketVote(message) => self.count(from, message),
             PeerMessage::BucketCommit(message) => self.committed_elsewhere(from, message),
             PeerMessage::BucketCommitted(message) => self.confirmed(from, message),
             PeerMessage::Buckets(message) => self.compare(from, message),
@@ -91,10 +91,6 @@ impl Agreement {
         );
     }
 
-    pub(super) fn send_commits(&mut self, name: &str) {
-        self.ask_missing(name);
-    }
-
     pub(super) fn ask(&mut self, proposal: &Proposal, nodes: Vec<NodeId>) {
         let (op, asking) = (proposal.op(), proposal.is_asking());
         for to in nodes {
@@ -153,7 +149,7 @@ impl Agreement {
     }
 
     /// A member answers a proposal of this node.
-    fn count(&mut self, now: Now, from: NodeId, vote: BucketVote) {
+    fn count(&mut self, from: NodeId, vote: BucketVote) {
         let running = self
             .proposals
             .values_mut()
@@ -177,8 +173,8 @@ impl Agreement {
         } else if kept == *proposal.bucket() {
             proposal.confirm(op, from);
         } else if let Offer::Kept { changed: true } = self.rules.offer(&kept) {
+            // Smaller than this node's own: `reconcile` follows it.
             self.outbox.changed();
-            self.reconcile(now, &name);
         }
     }
 
@@ -215,7 +211,7 @@ impl Agreement {
         for bucket in buckets.iter().filter(|bucket| bucket.check(copies).is_ok()) {
             self.learn(bucket.clone());
         }
-        let lacks = |mine: &quorate_protocol::map::Bucket| !buckets.contains(mine);
+        let lacks = |mine: &Bucket| !buckets.contains(mine);
         if self.rules.in_force().any(lacks) {
             self.send_buckets(from);
         }

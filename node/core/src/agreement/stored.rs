@@ -206,12 +206,7 @@ fn read_count(reader: &mut Reader<'_>) -> Result<Count, StoredError> {
 }
 
 impl From<RecordError> for StoredError {
-    fn from(error: RecordError) -> Self {
-        match error {
-            RecordError::Malformed(what) | RecordError::Damaged(what) => Self::Damaged(what),
-            RecordError::NewerFormat { .. }
-            | RecordError::UnknownCodec(_)
-            | RecordError::WrongKind { .. } => Self::Damaged("they hold a record"),
-        }
+    fn from(_: RecordError) -> Self {
+        Self::Damaged("a field is cut short or cannot be")
     }
 }

@@ -124,8 +124,9 @@ impl Object {
     /// every write that the context covers, and every version beside it. A vnode may drop the context
     /// whole when this holds for all members and no log entry of the key is left at it.
     ///
-    /// The versions count too: one of them may have come here without the dot that made it, and would
-    /// stand at the next receiver beside what it superseded.
+    /// The versions count too: one of them may have come here without its own dot being settled, and
+    /// would stand, bare of its context, at the next receiver beside what it superseded. The
+    /// empty log guards against the same; in the model of `tests/convergence.rs` either alone holds.
     #[must_use]
     pub fn context_needless_for(&self, clock: &Clock) -> bool {
         clock.covers_context(&self.context) && self.dots().all(|dot| clock.contains(dot))

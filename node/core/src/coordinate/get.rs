@@ -137,8 +137,11 @@ impl Gets {
                 continue;
             };
             if cx.s.now.mono_us >= op.deadline_us {
-                op.time_out(cx);
-                continue;
+                if !op.answered {
+                    op.time_out(cx);
+                    continue;
+                }
+                op.stop_lingering(cx);
             }
             if op.retry_at_us.is_some_and(|at| at <= cx.s.now.mono_us) {
                 op.retry_at_us = None;
@@ -157,6 +160,16 @@ impl Gets {
 }
 
 impl GetOp {
+    /// Late replies are not awaited any longer: those that came are repaired.
+    fn stop_lingering(&mut self, cx: &Cx<'_>) {
+        let silent: Vec<NodeId> = self.tally.outstanding().collect();
+        for node in silent {
+            let role = self.replies.get(&node).map_or(Role::Primary, |reply| reply.role);
+            self.tally.note(node, role, Answer::Failed);
+        }
+        self.deadline_us = cx.s.now.mono_us + cx.s.timing.linger_us;
+    }
+
     fn next_due(&self) -> u64 {
         self.retry_at_us
             .map_or(self.deadline_us, |at| at.min(self.deadline_us))

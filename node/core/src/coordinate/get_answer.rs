@@ -113,12 +113,8 @@ impl GetOp {
         cx.s.reply(self.asker, error);
     }
 
-    /// The deadline passed: answers what `stale_ok` allows, or why there is no answer. Read repair
-    /// that was still going on ends here too.
+    /// The deadline passed: answers what `stale_ok` allows, or why there is no answer.
     pub(crate) fn time_out(&mut self, cx: &mut Cx<'_>) {
-        if self.answered {
-            return;
-        }
         cx.s.note(Note::DeadlineExceeded);
         if self.ask.quorum.stale_ok && !self.replies.is_empty() {
             self.answer(cx, true);

@@ -1,0 +1,365 @@
+//! Records against whatever a disk may return instead of them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use quorate_core::causality::{Body, Clock, Content, Object, Version};
+use quorate_core::record::keys::{self, ChunkOwner, KeyRange};
+use quorate_core::record::{self, HintRecord, LogKind, LogRecord, RecordError, RecordKind, RequestRecord, VnodeRecord};
+use quorate_protocol::{ActorId, Dot, RequestId, StorageId, VnodeId};
+use quorate_ring::{BucketId, Class, NodeId, PartitionId, RingVersion};
+
+const PIECE: usize = 64 * 1024;
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..300u64, any::<u64>(), Just(u64::MAX)]
+}
+
+fn dot() -> impl Strategy<Value = Dot> {
+    (number(), number()).prop_map(|(actor, counter)| Dot::new(ActorId::new(actor), counter.max(1)))
+}
+
+fn request() -> impl Strategy<Value = RequestId> {
+    (0..2u64, number()).prop_map(|(high, low)| RequestId::new(high, low))
+}
+
+fn bytes(length: usize) -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..length).prop_map(Bytes::from)
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    let meta = prop::collection::vec((".{0,5}", bytes(9)), 0..3);
+    (bytes(90), ".{0,9}", meta).prop_map(|(value, content_type, meta)| Content { value, content_type, meta })
+}
+
+fn body() -> impl Strategy<Value = (u64, Body)> {
+    prop_oneof![
+        4 => content().prop_map(|content| (content.value.len() as u64, Body::Whole(content))),
+        1 => (number(), content(), any::<u32>()).prop_map(|(size, content, pieces)| {
+            (size, Body::Chunked { content_type: content.content_type, meta: content.meta, pieces })
+        }),
+        1 => number().prop_map(|size| (size, Body::Absent)),
+    ]
+}
+
+fn version() -> impl Strategy<Value = Version> {
+    let stamp = prop_oneof![any::<u64>(), any::<u64>().prop_map(|stamp| stamp << 16)];
+    (dot(), stamp, prop_oneof![Just(0), number()], request(), body()).prop_map(
+        |(dot, stamp, expires_ms, request, (size, body))| Version { dot, stamp, expires_ms, request, size, body },
+    )
+}
+
+fn object() -> impl Strategy<Value = Object> {
+    (prop::collection::vec(version(), 0..4), prop::collection::vec(dot(), 0..5)).prop_map(|(mut versions, context)| {
+        versions.sort_by_key(|version| version.dot);
+        versions.dedup_by_key(|version| version.dot);
+        Object { versions, context: context.into_iter().collect() }
+    })
+}
+
+fn hint() -> impl Strategy<Value = HintRecord> {
+    let requests = prop::collection::vec((request(), dot()), 0..3);
+    (object(), prop::collection::vec(dot(), 0..4), requests, number()).prop_map(|(object, settles, requests, ring)| {
+        HintRecord { object, settles, requests, born_ring: RingVersion::new(ring) }
+    })
+}
+
+fn log() -> impl Strategy<Value = LogRecord> {
+    let kind = prop::sample::select(vec![LogKind::Put, LogKind::Delete, LogKind::Merged, LogKind::Void]);
+    (number(), bytes(40), kind, prop::option::of(request()), number())
+        .prop_map(|(bucket, key, kind, request, at_ms)| LogRecord { bucket: BucketId::new(bucket), key, kind, request, at_ms })
+}
+
+fn vnode() -> impl Strategy<Value = VnodeRecord> {
+    let actors = prop::collection::btree_map(number().prop_map(ActorId::new), (number(), number()), 0..4);
+    (number(), number(), prop::collection::vec(dot(), 0..30), actors, any::<bool>()).prop_map(
+        |(vnode, ring, dots, actors, damaged)| VnodeRecord {
+            vnode: VnodeId::new(vnode),
+            storage: StorageId::new(!vnode),
+            ring: RingVersion::new(ring),
+            clock: clock(dots),
+            actors: actors.into_iter().map(|(actor, (node, ring))| (actor, (NodeId::new(node), RingVersion::new(ring)))).collect(),
+            damaged,
+        },
+    )
+}
+
+fn clock(dots: Vec<Dot>) -> Clock {
+    let mut clock = Clock::new();
+    for dot in dots {
+        clock.add(dot);
+    }
+    clock
+}
+
+fn seen() -> impl Strategy<Value = RequestRecord> {
+    (dot(), number(), bytes(40), number())
+        .prop_map(|(dot, bucket, key, at_ms)| RequestRecord { dot, bucket: BucketId::new(bucket), key, at_ms })
+}
+
+/// Every reader's verdict on the same bytes.
+fn read_all(key: &[u8], bytes: &[u8]) -> Vec<Result<(), RecordError>> {
+    vec![
+        record::decode_object(key, bytes).map(drop),
+        record::decode_hint(key, bytes).map(drop),
+        record::decode_log(key, bytes).map(drop),
+        record::decode_vnode(key, bytes).map(drop),
+        record::decode_request(key, bytes).map(drop),
+    ]
+}
+
+/// A record of any kind.
+fn any_record() -> impl Strategy<Value = (Vec<u8>, Bytes)> {
+    let key = prop::collection::vec(any::<u8>(), 0..20);
+    let key = || key.clone();
+    prop_oneof![
+        (key(), object()).prop_map(|(key, object)| { let (bytes, _) = record::encode_object(&key, &object); (key, bytes) }),
+        (key(), hint()).prop_map(|(key, hint)| { let (bytes, _) = record::encode_hint(&key, &hint); (key, bytes) }),
+        (key(), log()).prop_map(|(key, log)| { let bytes = record::encode_log(&key, &log); (key, bytes) }),
+        (key(), vnode()).prop_map(|(key, vnode)| { let bytes = record::encode_vnode(&key, &vnode); (key, bytes) }),
+        (key(), seen()).prop_map(|(key, seen)| { let bytes = record::encode_request(&key, &seen); (key, bytes) }),
+    ]
+}
+
+/// The bytes under a checksum that fits: what only a fault of the program can write.
+fn forge(key: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(&bytes[..4]);
+    hasher.update(&bytes[8..]);
+    bytes[4..8].copy_from_slice(&hasher.finalize().to_be_bytes());
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn every_record_comes_back(object in object(), hint in hint(), log in log(), vnode in vnode(), seen in seen()) {
+        let key = b"some key";
+        prop_assert_eq!(record::decode_object(key, &record::encode_object(key, &object).0), Ok(object));
+        prop_assert_eq!(record::decode_hint(key, &record::encode_hint(key, &hint).0), Ok(hint));
+        prop_assert_eq!(record::decode_log(key, &record::encode_log(key, &log)), Ok(log));
+        prop_assert_eq!(record::decode_vnode(key, &record::encode_vnode(key, &vnode)), Ok(vnode));
+        prop_assert_eq!(record::decode_request(key, &record::encode_request(key, &seen)), Ok(seen));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_damage((key, bytes) in any_record()) {
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            for verdict in read_all(&key, &flipped) {
+                prop_assert!(matches!(verdict, Err(RecordError::Damaged(_))), "bit {} gave {:?}", bit, verdict);
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_damage((key, bytes) in any_record()) {
+        for length in 0..bytes.len() {
+            for verdict in read_all(&key, &bytes[..length]) {
+                prop_assert!(matches!(verdict, Err(RecordError::Damaged(_))), "{} bytes gave {:?}", length, verdict);
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_under_another_key_is_damage((key, bytes) in any_record(), other in prop::collection::vec(any::<u8>(), 0..20)) {
+        prop_assume!(other != key);
+        for verdict in read_all(&other, &bytes) {
+            prop_assert!(matches!(verdict, Err(RecordError::Damaged(_))), "{:?}", verdict);
+        }
+    }
+
+    #[test]
+    fn exactly_one_reader_takes_a_record((key, bytes) in any_record()) {
+        let verdicts = read_all(&key, &bytes);
+        prop_assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 1);
+        let wrong = verdicts.iter().filter(|verdict| matches!(verdict, Err(RecordError::WrongKind { .. })));
+        prop_assert_eq!(wrong.count(), verdicts.len() - 1);
+    }
+
+    #[test]
+    fn random_bytes_are_refused(key in prop::collection::vec(any::<u8>(), 0..9), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(read_all(&key, &bytes).iter().all(Result::is_err));
+    }
+
+    /// Behind a checksum that fits, too, a reader neither panics nor trusts a length, and what it
+    /// takes is what a writer would have written.
+    #[test]
+    fn random_bodies_are_refused_or_in_the_only_form(
+        kind in 1..=5u8, flags in 0..4u8, body in prop::collection::vec(prop_oneof![0..4u8, any::<u8>()], 0..60),
+    ) {
+        let mut bytes = vec![1, kind, 0, flags, 0, 0, 0, 0];
+        bytes.extend(body);
+        let bytes = forge(b"", bytes);
+        if let Ok(object) = record::decode_object(b"", &bytes) {
+            prop_assert_eq!(record::decode_object(b"", &record::encode_object(b"", &object).0), Ok(object));
+        }
+        if let Ok(hint) = record::decode_hint(b"", &bytes) {
+            prop_assert_eq!(record::decode_hint(b"", &record::encode_hint(b"", &hint).0), Ok(hint));
+        }
+        if let Ok(log) = record::decode_log(b"", &bytes) {
+            prop_assert_eq!(record::encode_log(b"", &log), bytes.clone());
+        }
+        if let Ok(vnode) = record::decode_vnode(b"", &bytes) {
+            prop_assert_eq!(record::encode_vnode(b"", &vnode), bytes.clone());
+        }
+        if let Ok(seen) = record::decode_request(b"", &bytes) {
+            prop_assert_eq!(record::encode_request(b"", &seen), bytes);
+        }
+    }
+
+    #[test]
+    fn forged_changes_of_good_records_never_panic((key, bytes) in any_record(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = bytes.to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        read_all(&key, &forge(&key, bytes));
+    }
+
+    #[test]
+    fn large_values_go_through_pieces(length in prop_oneof![Just(PIECE), Just(PIECE + 1), 0..4 * PIECE], seed in any::<u8>()) {
+        let value: Bytes = (0..length).map(|at| (at % 251) as u8 ^ seed).collect::<Vec<_>>().into();
+        let content = Content { value, content_type: "t".into(), meta: vec![("n".into(), "m".into())] };
+        let (version, pieces) = stored(&content);
+        prop_assert_eq!(pieces.len(), if length > PIECE { length.div_ceil(PIECE) } else { 0 });
+        prop_assert!(pieces.iter().all(|piece| piece.len() <= PIECE + 8));
+        prop_assert_eq!(record::assemble(&version, &pieces), Ok(content));
+    }
+}
+
+/// A version as it comes back from storage, and the records of its pieces.
+fn stored(content: &Content) -> (Version, Vec<Bytes>) {
+    let version = Version {
+        dot: Dot::new(ActorId::new(1), 1),
+        stamp: 0,
+        expires_ms: 0,
+        request: RequestId::new(0, 0),
+        size: content.value.len() as u64,
+        body: Body::Whole(content.clone()),
+    };
+    let (bytes, pieces) = record::encode_object(b"k", &Object { versions: vec![version], ..Object::default() });
+    let version = record::decode_object(b"k", &bytes).unwrap().versions.remove(0);
+    (version, pieces.into_iter().map(|(_, _, piece)| piece).collect())
+}
+
+#[test]
+fn pieces_that_are_missing_swapped_damaged_or_anothers_are_refused() {
+    let content = Content { value: vec![1; 2 * PIECE + 9].into(), ..Content::default() };
+    let (version, pieces) = stored(&content);
+    let [a, b, c] = [0, 1, 2].map(|at| pieces[at].clone());
+    let damaged = |pieces: &[Bytes]| matches!(record::assemble(&version, pieces), Err(RecordError::Damaged(_)));
+    assert_eq!(record::assemble(&version, &pieces[..2]), Err(RecordError::PiecesMissing { expected: 3, found: 2 }));
+    assert!(damaged(&[b.clone(), a.clone(), c.clone()]));
+    assert!(damaged(&[a.clone(), b.clone(), c.slice(..c.len() - 1)]));
+    let mut flipped = b.to_vec();
+    flipped[700] ^= 1;
+    assert!(damaged(&[a.clone(), flipped.into(), c.clone()]));
+    let other = Version { dot: Dot::new(ActorId::new(2), 1), ..version.clone() };
+    assert!(matches!(record::assemble(&other, &pieces), Err(RecordError::Damaged(_))));
+    let longer = Version { size: version.size + 1, ..version };
+    assert!(matches!(record::assemble(&longer, &pieces), Err(RecordError::Damaged(_))));
+    let absent = Version { body: Body::Absent, ..longer };
+    assert_eq!(record::assemble(&absent, &[]), Err(RecordError::NoBody));
+}
+
+#[test]
+fn an_intact_record_of_a_newer_format_is_told_from_damage() {
+    let (bytes, _) = record::encode_object(b"k", &Object::default());
+    let with = |at: usize, byte: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = byte;
+        record::decode_object(b"k", &forge(b"k", bytes)).unwrap_err()
+    };
+    assert_eq!(with(0, 2), RecordError::NewerFormat { found: 2, known: 1 });
+    assert!(matches!(with(0, 0), RecordError::Malformed(_)));
+    let data_type = RecordKind::DataType as u8;
+    assert_eq!(with(1, data_type), RecordError::WrongKind { expected: RecordKind::Object, found: 16 });
+    assert_eq!(with(2, 1), RecordError::UnknownCodec(1));
+    assert!(matches!(with(3, 0x80), RecordError::Malformed(_)));
+}
+
+#[test]
+fn an_enormous_vnode_record_comes_back() {
+    let dots = (0..500).flat_map(|actor| (1..40).map(move |at| Dot::new(ActorId::new(actor), at * at))).collect();
+    let vnode = VnodeRecord {
+        vnode: VnodeId::new(1),
+        storage: StorageId::new(2),
+        ring: RingVersion::FIRST,
+        clock: clock(dots),
+        actors: BTreeMap::new(),
+        damaged: false,
+    };
+    assert_eq!(record::decode_vnode(b"k", &record::encode_vnode(b"k", &vnode)), Ok(vnode));
+}
+
+fn class() -> impl Strategy<Value = Class> {
+    let partition = prop_oneof![0..3u16, Just(u16::MAX), any::<u16>()];
+    (1..=7u8, partition).prop_map(|(n, partition)| Class { n, partition: PartitionId::new(partition) })
+}
+
+fn inside((from, to): &KeyRange, key: &[u8]) -> bool {
+    from.as_slice() <= key && key < to.as_slice()
+}
+
+proptest! {
+    #[test]
+    fn storage_keys_give_their_parts_back(class in class(), bucket in number(), key in bytes(30), node in number(), dot in dot(), request in request(), piece in any::<u32>()) {
+        let (bucket, node) = (BucketId::new(bucket), NodeId::new(node));
+        prop_assert_eq!(keys::parse_object_key(&keys::object_key(class, bucket, &key)), Some((class, bucket, &key[..])));
+        prop_assert_eq!(keys::parse_hint_key(&keys::hint_key(node, class, bucket, &key)), Some((node, class, bucket, &key[..])));
+        prop_assert_eq!(keys::parse_log_key(&keys::log_key(class, dot)), Some((class, dot)));
+        prop_assert_eq!(keys::parse_request_key(&keys::request_key(class, request)), Some((class, request)));
+        prop_assert_eq!(keys::parse_vnode_key(&keys::vnode_key(class)), Some(class));
+        for owner in [ChunkOwner::Vnode, ChunkOwner::Hint(node)] {
+            let chunk = keys::chunk_key(owner, class, bucket, dot, piece);
+            prop_assert_eq!(keys::parse_chunk_key(&chunk), Some((owner, class, bucket, dot, piece)));
+            prop_assert!(inside(&keys::chunk_range(owner, class, bucket, dot), &chunk));
+            prop_assert!(inside(&keys::chunk_class_range(owner, class), &chunk));
+        }
+    }
+
+    #[test]
+    fn a_range_holds_exactly_what_it_names(
+        classes in (class(), class()), buckets in (number(), number()), nodes in (number(), number()), key in bytes(30), dots in (dot(), dot()),
+    ) {
+        let buckets = (BucketId::new(buckets.0), BucketId::new(buckets.1));
+        let nodes = (NodeId::new(nodes.0), NodeId::new(nodes.1));
+        let object = keys::object_key(classes.0, buckets.0, &key);
+        let hint = keys::hint_key(nodes.0, classes.0, buckets.0, &key);
+        prop_assert_eq!(inside(&keys::object_range(classes.1, buckets.1), &object), (classes.0, buckets.0) == (classes.1, buckets.1));
+        prop_assert_eq!(inside(&keys::class_range(classes.1), &object), classes.0 == classes.1);
+        prop_assert_eq!(inside(&keys::hint_range(nodes.1), &hint), nodes.0 == nodes.1);
+        prop_assert_eq!(inside(&keys::hint_class_range(nodes.1, classes.1), &hint), (nodes.0, classes.0) == (nodes.1, classes.1));
+        let all = (nodes.0, classes.0, buckets.0) == (nodes.1, classes.1, buckets.1);
+        prop_assert_eq!(inside(&keys::hint_bucket_range(nodes.1, classes.1, buckets.1), &hint), all);
+        let log = keys::log_key(classes.0, dots.0);
+        prop_assert_eq!(inside(&keys::log_range(classes.1), &log), classes.0 == classes.1);
+        prop_assert!(inside(&keys::vnodes_range(), &keys::vnode_key(classes.0)));
+    }
+
+    #[test]
+    fn a_run_of_the_log_is_one_range(class in class(), dot in dot(), first in number(), length in number()) {
+        let range = keys::log_run_range(class, dot.actor, first, length);
+        let in_run = first <= dot.counter && dot.counter - first < length;
+        prop_assert_eq!(inside(&range, &keys::log_key(class, dot)), in_run);
+    }
+
+    #[test]
+    fn storage_keys_order_as_bucket_and_key(class in class(), left in (number(), bytes(9)), right in (number(), bytes(9))) {
+        let key = |(bucket, key): &(u64, Bytes)| keys::object_key(class, BucketId::new(*bucket), key);
+        prop_assert_eq!(key(&left).cmp(&key(&right)), left.cmp(&right));
+    }
+
+    #[test]
+    fn other_bytes_are_no_storage_keys(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        let round = |parsed: Option<Vec<u8>>| parsed.is_none_or(|again| again == bytes);
+        prop_assert!(round(keys::parse_object_key(&bytes).map(|(class, bucket, key)| keys::object_key(class, bucket, key))));
+        prop_assert!(round(keys::parse_hint_key(&bytes).map(|(node, class, bucket, key)| keys::hint_key(node, class, bucket, key))));
+        prop_assert!(round(keys::parse_log_key(&bytes).map(|(class, dot)| keys::log_key(class, dot))));
+        prop_assert!(round(keys::parse_request_key(&bytes).map(|(class, request)| keys::request_key(class, request))));
+        prop_assert!(round(keys::parse_vnode_key(&bytes).map(keys::vnode_key)));
+        prop_assert!(round(keys::parse_chunk_key(&bytes).map(|(owner, class, bucket, dot, piece)| keys::chunk_key(owner, class, bucket, dot, piece))));
+    }
+}

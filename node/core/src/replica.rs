@@ -365,10 +365,12 @@ impl Replica {
         self.puts.on_tick(cx);
         self.listings.on_tick(cx);
         self.forwards.on_tick(cx);
+        if background || self.handoff.next_due().is_some_and(|due_us| due_us <= now_us) {
+            self.handoff.on_tick(cx);
+        }
         if background {
             self.catch_up.on_tick(cx);
             self.anti_entropy.on_tick(cx);
-            self.handoff.on_tick(cx);
             self.collector.on_tick(cx);
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }

@@ -1,18 +1,21 @@
 //! Single objects: writes, what travels, and what is refused.
 
-mod model;
-
 use bytes::Bytes;
-use model::version;
 use quorate_core::causality::{
     Body, CausalityError, Content, Object, ReplyView, Version, VersionVector, differing, merge,
     merge_replies,
 };
 use quorate_protocol::peer::PeerObject;
-use quorate_protocol::{ActorId, Dot};
+use quorate_protocol::{ActorId, Dot, RequestId};
 
 fn dot(actor: u64, counter: u64) -> Dot {
     Dot::new(ActorId::new(actor), counter)
+}
+
+fn version(dot: Dot) -> Version {
+    let content = Content { value: dot.to_string().into(), ..Content::default() };
+    let size = content.value.len() as u64;
+    Version { dot, stamp: 1, expires_ms: 0, request: RequestId::new(1, dot.counter), size, body: Body::Whole(content) }
 }
 
 fn seen(dots: &[Dot]) -> VersionVector {

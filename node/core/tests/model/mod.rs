@@ -5,87 +5,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use proptest::prelude::*;
 use quorate_core::causality::{
-    Body, Clock, Content, Object, ReplyView, Version, VersionVector, differing, merge, merge_hints,
+    Body, Clock, Content, Object, ReplyView, Version, VersionVector, differing, merge_hints,
     merge_replies,
 };
 use quorate_protocol::{ActorId, Dot, RequestId};
+
+mod op;
+mod vnode;
+
+pub(crate) use op::{Op, op};
+pub(crate) use vnode::Vnode;
+use vnode::Issuer;
 
 pub(crate) const VNODES: usize = 3;
 pub(crate) const KEYS: usize = 2;
 
 pub(crate) type Key = usize;
 pub(crate) type Dots = BTreeSet<Dot>;
-
-/// One thing that happens. Numbers are taken modulo what there is to choose from.
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    /// A client remembers what it reads at a vnode.
-    Read { vnode: usize, key: Key },
-    /// A write at a vnode, blind or with a remembered token; a delete where `put` is false.
-    Write {
-        vnode: usize,
-        key: Key,
-        token: Option<usize>,
-        put: bool,
-    },
-    /// A write that a fallback coordinates for an absent vnode.
-    FallbackWrite {
-        target: usize,
-        key: Key,
-        token: Option<usize>,
-        put: bool,
-    },
-    /// A shipped object arrives, once more or for the first time.
-    Deliver { ship: usize, vnode: usize },
-    /// A shipped object is kept as a hint.
-    KeepHint { ship: usize, target: usize },
-    /// A hint is delivered and dropped.
-    Handoff { target: usize, key: Key },
-    /// One vnode asks another for what it misses.
-    AntiEntropy { asker: usize, answerer: usize },
-    /// A read over two vnodes repairs one of them.
-    Repair {
-        first: usize,
-        second: usize,
-        key: Key,
-    },
-    /// What a vnode has becomes durable.
-    Sync { vnode: usize },
-    /// A vnode loses what is not durable, and starts a new life.
-    Crash { vnode: usize },
-    /// A vnode forgets log entries and contexts that nobody needs.
-    Collect { vnode: usize },
-    /// All vnodes learn from each other and make it durable; then one collects. Hints and messages
-    /// stay on their way.
-    Quiet { vnode: usize },
-}
-
-pub(crate) fn op() -> impl Strategy<Value = Op> {
-    let n = 0..64usize;
-    let (vnode, key) = (0..VNODES, 0..KEYS);
-    let write = (
-        vnode.clone(),
-        key.clone(),
-        prop::option::weighted(0.7, n.clone()),
-        prop::bool::weighted(0.75),
-    );
-    prop_oneof![
-        3 => (vnode.clone(), key.clone()).prop_map(|(vnode, key)| Op::Read { vnode, key }),
-        4 => write.clone().prop_map(|(vnode, key, token, put)| Op::Write { vnode, key, token, put }),
-        2 => write.prop_map(|(target, key, token, put)| Op::FallbackWrite { target, key, token, put }),
-        6 => (n.clone(), vnode.clone()).prop_map(|(ship, vnode)| Op::Deliver { ship, vnode }),
-        2 => (n, vnode.clone()).prop_map(|(ship, target)| Op::KeepHint { ship, target }),
-        2 => (vnode.clone(), key.clone()).prop_map(|(target, key)| Op::Handoff { target, key }),
-        3 => (vnode.clone(), vnode.clone()).prop_map(|(asker, answerer)| Op::AntiEntropy { asker, answerer }),
-        2 => (vnode.clone(), vnode.clone(), key).prop_map(|(first, second, key)| Op::Repair { first, second, key }),
-        2 => vnode.clone().prop_map(|vnode| Op::Sync { vnode }),
-        1 => vnode.clone().prop_map(|vnode| Op::Crash { vnode }),
-        2 => vnode.clone().prop_map(|vnode| Op::Collect { vnode }),
-        3 => vnode.prop_map(|vnode| Op::Quiet { vnode }),
-    ]
-}
 
 /// One write as it happened.
 #[derive(Clone, Debug)]
@@ -114,29 +51,6 @@ pub(crate) struct Token {
     pub(crate) exact: Dots,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Vnode {
-    issuer: Issuer,
-    pub(crate) clock: Clock,
-    pub(crate) log: BTreeMap<Dot, Key>,
-    pub(crate) objects: [Object; KEYS],
-    pub(crate) known: [Dots; KEYS],
-}
-
-/// One actor and how much it wrote.
-#[derive(Clone, Debug)]
-struct Issuer {
-    actor: ActorId,
-    minted: u64,
-}
-
-impl Issuer {
-    fn mint(&mut self) -> Dot {
-        self.minted += 1;
-        Dot::new(self.actor, self.minted)
-    }
-}
-
 pub(crate) struct World {
     pub(crate) vnodes: Vec<Vnode>,
     pub(crate) durable: Vec<Vnode>,
@@ -151,7 +65,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let mut actors = 0;
         let mut vnode = || Vnode {
-            issuer: next_issuer(&mut actors),
+            issuer: Issuer::next(&mut actors),
             clock: Clock::new(),
             log: BTreeMap::new(),
             objects: Default::default(),
@@ -355,7 +269,7 @@ impl World {
         let actors = &mut self.actors;
         let fresh = || {
             (
-                next_issuer(actors),
+                Issuer::next(actors),
                 Ship {
                     key,
                     ..Ship::default()
@@ -423,7 +337,7 @@ impl World {
 
     fn crash(&mut self, vnode: usize) {
         self.vnodes[vnode] = self.durable[vnode].clone();
-        self.vnodes[vnode].issuer = next_issuer(&mut self.actors);
+        self.vnodes[vnode].issuer = Issuer::next(&mut self.actors);
         self.durable[vnode] = self.vnodes[vnode].clone();
     }
 
@@ -446,63 +360,6 @@ impl World {
                 object.context = VersionVector::new();
             }
         }
-    }
-}
-
-impl Vnode {
-    pub(crate) fn receive(&mut self, ship: &Ship) {
-        let local = &self.objects[ship.key];
-        let merged = merge(
-            local,
-            &|dot| self.clock.contains(dot),
-            &ship.object,
-            &ship.settles,
-        );
-        assert_eq!(merged.changed, merged.object != *local);
-        self.objects[ship.key] = merged.object;
-        self.known[ship.key].extend(&ship.known);
-        self.settle(ship.key, &ship.settles);
-    }
-
-    fn settle(&mut self, key: Key, dots: &[Dot]) {
-        for dot in dots {
-            if self.clock.add(*dot) {
-                self.log.insert(*dot, key);
-            }
-        }
-    }
-
-    /// The objects behind the dots that are here and not in `clock`.
-    fn answer(&self, clock: &Clock) -> Vec<Ship> {
-        let runs = clock.missing_from(&self.clock);
-        let missing: Dots = runs
-            .flat_map(|(actor, first, length)| {
-                (first..first + length).map(move |at| Dot::new(actor, at))
-            })
-            .collect();
-        let ship = |key: Key| Ship {
-            key,
-            object: self.objects[key].clone(),
-            settles: missing
-                .iter()
-                .filter(|dot| self.log[dot] == key)
-                .copied()
-                .collect(),
-            known: self.known[key].clone(),
-        };
-        (0..KEYS)
-            .map(ship)
-            .filter(|ship| !ship.settles.is_empty())
-            .collect()
-    }
-}
-
-fn next_issuer(actors: &mut u64) -> Issuer {
-    *actors += 1;
-    // Scattered, so that the order of actors is not that of their births.
-    Issuer {
-        actor: ActorId::new(actors.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-        minted: 0,
     }
 }
 

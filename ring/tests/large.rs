@@ -10,9 +10,10 @@ use common::{
     additions, assert_well_formed, first_ring, imbalance, members_in_zones, next_ring, peers,
 };
 
-/// What the design promises for 1,000 members and 16,384 partitions.
-const FIRST_TIME_MAX: Duration = Duration::from_secs(5);
-const NEXT_TIME_MAX: Duration = Duration::from_secs(1);
+/// Five times what is promised (1 s, and 5 s from nothing), itself several times what it takes:
+/// catches an algorithm that has become another one, not a machine that is busy.
+const FIRST_TIME_MAX: Duration = Duration::from_secs(25);
+const NEXT_TIME_MAX: Duration = Duration::from_secs(5);
 
 #[expect(
     clippy::disallowed_methods,
@@ -114,7 +115,7 @@ fn with_two_hundred_zones_every_change_moves_the_minimum() {
 #[test]
 fn the_largest_ring_can_be_made_and_changed() {
     let all = members_in_zones(4096, 5000);
-    let limit = Duration::from_secs(30);
+    let limit = Duration::from_secs(60);
     let ring = timed("4000 members", limit, || {
         first_ring(65_536, 7, &all[..4000])
     });

@@ -10,11 +10,9 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use crate::names;
+use quorate_protocol::names::{self, CertificateName, PRINCIPAL_BYTES_MAX};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Longest common name that X.520 allows, characters.
-const PRINCIPAL_CHARS_MAX: usize = 64;
 
 /// Why a certificate could not be made or an authority not be read.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +22,7 @@ pub enum ProvisionError {
     NotOurAuthority(String),
     /// A client's name cannot be a principal.
     #[error(
-        "the client name {0:?} cannot be a principal: use 1 to {PRINCIPAL_CHARS_MAX} printable characters, none of them a blank at either end"
+        "the client name {0:?} cannot be a principal: use 1 to {PRINCIPAL_BYTES_MAX} bytes without control characters, and no blank at either end"
     )]
     Principal(String),
     /// The certificate's last moment is not after its first.
@@ -87,7 +85,7 @@ impl Authority {
     /// # Errors
     /// The validity is empty or the certificate cannot be encoded.
     pub fn create(cluster: ClusterId, name: &str, validity: Validity) -> Result<Self, ProvisionError> {
-        let mut params = params(&format!("quorate authority of {name}"), &[names::cluster(cluster)], validity)?;
+        let mut params = params(&format!("quorate authority of {name}"), &[names::cluster_name(cluster)], validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
@@ -134,7 +132,7 @@ impl Authority {
     /// # Errors
     /// The validity is empty or the certificate cannot be encoded.
     pub fn node(&self, id: NodeId, validity: Validity) -> Result<Issued, ProvisionError> {
-        let name = names::node(id);
+        let name = names::node_name(id);
         let usage = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         self.issue(&name.clone(), name, usage, validity)
     }
@@ -144,16 +142,16 @@ impl Authority {
     /// # Errors
     /// The principal is no such name, the validity is empty or the certificate cannot be encoded.
     pub fn client(&self, principal: &str, validity: Validity) -> Result<Issued, ProvisionError> {
-        let length = principal.chars().count();
+        let length = principal.len();
         if length == 0
-            || length > PRINCIPAL_CHARS_MAX
+            || length > PRINCIPAL_BYTES_MAX
             || principal.trim() != principal
             || principal.chars().any(char::is_control)
         {
             return Err(ProvisionError::Principal(principal.to_owned()));
         }
         let usage = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.issue(principal, names::CLIENT.to_owned(), usage, validity)
+        self.issue(principal, names::CLIENT_NAME.to_owned(), usage, validity)
     }
 
     fn issue(
@@ -163,7 +161,7 @@ impl Authority {
         usage: Vec<ExtendedKeyUsagePurpose>,
         validity: Validity,
     ) -> Result<Issued, ProvisionError> {
-        let mut params = params(common_name, &[dns_name, names::cluster(self.cluster)], validity)?;
+        let mut params = params(common_name, &[dns_name, names::cluster_name(self.cluster)], validity)?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usage;
@@ -192,7 +190,11 @@ fn params(common_name: &str, dns_names: &[String], validity: Validity) -> Result
 fn cluster_of(cert: &X509Certificate<'_>) -> Option<ClusterId> {
     let names = cert.subject_alternative_name().ok()??;
     names.value.general_names.iter().find_map(|name| {
-        if let GeneralName::DNSName(name) = name { names::parse_cluster(name) } else { None }
+        let GeneralName::DNSName(name) = name else { return None };
+        match CertificateName::parse(name) {
+            CertificateName::Cluster(cluster) => Some(cluster),
+            CertificateName::Node(_) | CertificateName::Client | CertificateName::Other => None,
+        }
     })
 }
 
@@ -286,7 +288,7 @@ mod tests {
 
     #[test]
     fn names_and_validities_that_cannot_be_are_refused() {
-        for name in ["", " a", "a\n", &"x".repeat(65)] {
+        for name in ["", " a", "a\n", &"x".repeat(65), &"ë".repeat(33)] {
             assert!(authority().client(name, Validity::leaf()).is_err(), "{name:?}");
         }
         let now = SystemTime::now();

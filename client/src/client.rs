@@ -1,0 +1,172 @@
+//! A handle to a cluster.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quorate_protocol::ErrorCode;
+use quorate_protocol::client::{ClientReply, ClientRequest, Ping, PutBucket, Status, StatusReport};
+use quorate_protocol::map::{Bucket as BucketDefinition, BucketProps, ClusterMap};
+use quorate_ring::NodeId;
+
+use crate::bucket::Bucket;
+use crate::builder::Builder;
+use crate::dispatch::{Operation, Route, Shared};
+use crate::error::{Error, Kind};
+use crate::profile::Profile;
+use crate::session::Session;
+
+/// A handle to a cluster. Cheap to clone; clones share connections and the retry budget.
+///
+/// Connections end when the last clone is dropped; [`Client::close`] also waits until the nodes
+/// have been told.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) profile: Profile,
+}
+
+/// The answer of [`Client::ping`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// The node's build.
+    pub build: String,
+    /// From question to answer.
+    pub time: Duration,
+}
+
+impl Client {
+    /// Begins to connect.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), quorate_client::Error> {
+    /// use quorate_client::{Client, TlsFiles};
+    ///
+    /// let client = Client::builder()
+    ///     .seeds(["10.0.0.1:4200", "10.0.0.2:4200"])
+    ///     .tls(TlsFiles { ca: "ca.pem".into(), cert: "admin.pem".into(), key: "admin.key".into() })
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) const fn new(shared: Arc<Shared>, profile: Profile) -> Self {
+        Self { shared, profile }
+    }
+
+    /// The same client with other defaults.
+    #[must_use]
+    pub fn with_profile(&self, profile: Profile) -> Self {
+        Self { shared: Arc::clone(&self.shared), profile }
+    }
+
+    /// A bucket by its name. Whether it exists is seen when the first request is sent.
+    #[must_use]
+    pub fn bucket(&self, name: impl Into<String>) -> Bucket {
+        Bucket::new(self.clone(), name.into(), None)
+    }
+
+    /// A new session: its reads see its own writes, and never go back behind what it has read.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        Session::new(self.clone())
+    }
+
+    /// The cluster map that requests are routed by right now.
+    #[must_use]
+    pub fn map(&self) -> Arc<ClusterMap> {
+        self.shared.map()
+    }
+
+    /// Reads the cluster map anew.
+    ///
+    /// # Errors
+    /// No node could be asked.
+    pub async fn refresh_map(&self) -> Result<Arc<ClusterMap>, Error> {
+        let deadline = tokio::time::Instant::now() + self.profile.deadline(None)?;
+        self.shared.refresh(deadline).await?;
+        Ok(self.map())
+    }
+
+    /// Creates a bucket, or changes the defaults of one; n and mode never change. Returns the
+    /// bucket and whether this call made a difference: the same definition twice is fine.
+    ///
+    /// # Errors
+    /// Every member must agree: those missing are named. A name that is taken by a bucket of other
+    /// copies or mode is refused.
+    pub async fn create_bucket(&self, name: &str, props: BucketProps) -> Result<(BucketDefinition, bool), Error> {
+        BucketDefinition::check_name(name)?;
+        let operation = Admin { request: PutBucket { name: name.to_owned(), props }.into(), route: Route::Anybody };
+        match self.run(&operation).await? {
+            ClientReply::BucketStored(stored) => {
+                self.refresh_map().await?;
+                Ok((stored.bucket, stored.changed))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// One node's report on itself and its peers; with a line for each vnode if `vnodes`.
+    ///
+    /// # Errors
+    /// The node could not be asked.
+    pub async fn status(&self, node: NodeId, vnodes: bool) -> Result<StatusReport, Error> {
+        match self.run(&Admin { request: Status { vnodes }.into(), route: Route::Node(node) }).await? {
+            ClientReply::StatusReport(report) => Ok(report),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks one node for a sign of life.
+    ///
+    /// # Errors
+    /// The node could not be asked.
+    pub async fn ping(&self, node: NodeId) -> Result<Pong, Error> {
+        let started = Instant::now();
+        let nonce = self.shared.random();
+        match self.run(&Admin { request: Ping { nonce }.into(), route: Route::Node(node) }).await? {
+            ClientReply::Pong(pong) if pong.nonce == nonce && pong.node == node => {
+                Ok(Pong { build: pong.build, time: started.elapsed() })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends all connections and waits, for a second at most, until the nodes have been told.
+    pub async fn close(&self) {
+        self.shared.close().await;
+    }
+
+    async fn run(&self, operation: &Admin) -> Result<ClientReply, Error> {
+        self.shared.run(operation, self.profile.deadline(None)?).await
+    }
+}
+
+/// An administrative request: always the same, whatever the map.
+struct Admin {
+    request: ClientRequest,
+    route: Route,
+}
+
+impl Operation for Admin {
+    fn is_write(&self) -> bool {
+        matches!(self.request, ClientRequest::PutBucket(_))
+    }
+
+    fn prepare(&self, map: &ClusterMap, _retry: bool) -> Result<(ClientRequest, Route), Error> {
+        match self.route {
+            Route::Node(node) if map.member(node).is_none() => {
+                Err(Error::new(Kind::Fix, ErrorCode::Invalid, format!("{node} is no member of this cluster")))
+            }
+            Route::Node(_) | Route::Anybody | Route::Key(_) => Ok((self.request.clone(), self.route)),
+        }
+    }
+}
+
+/// A reply that is of the protocol, to another question.
+pub(crate) fn unexpected(reply: &ClientReply) -> Error {
+    Error::protocol(format!("the node answered something else than was asked ({})", reply.name()))
+}

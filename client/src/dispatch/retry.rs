@@ -1,0 +1,254 @@
+//! What to do after a try that did not succeed: decisions only, no I/O.
+
+use std::time::Duration;
+
+use quorate_protocol::{ErrorCode, WireError};
+
+use crate::error::{Error, Kind};
+
+/// Most tries of one request that reach a node.
+const TRIES_MAX: u32 = 6;
+/// Most times one request refreshes the cluster map.
+const REFRESHES_MAX: u32 = 2;
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How a try ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Nothing was sent.
+    Unreached(String),
+    /// The connection ended while the answer was awaited.
+    Lost(String),
+    /// The deadline passed while the answer was awaited.
+    TimedOut,
+    /// The answer is not of the protocol.
+    Malformed(String),
+    /// The node refused, or failed.
+    Answered(WireError),
+}
+
+/// Where the next try goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// To the node that was just tried.
+    Same,
+    /// To the next in order.
+    Other,
+    /// Wherever the cluster map, read anew, says.
+    Refreshed,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing more: this is the request's end.
+    End(Error),
+    /// Try again.
+    Again {
+        /// Where.
+        place: Place,
+        /// After so long.
+        pause: Duration,
+        /// Whether the retry budget pays for it, and how the request ends if it cannot.
+        paid: Option<Error>,
+    },
+}
+
+/// The tries of one request so far.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    write: bool,
+    sent: u32,
+    refreshes: u32,
+    maybe_applied: bool,
+    lost_here: bool,
+}
+
+impl Tries {
+    pub(crate) const fn new(write: bool) -> Self {
+        Self { write, sent: 0, refreshes: 0, maybe_applied: false, lost_here: false }
+    }
+
+    /// Whether a try reached a node, or may have: the next one says that it is a retry.
+    pub(crate) const fn is_retry(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Whether an earlier try of this write may have been applied.
+    pub(crate) const fn maybe_applied(&self) -> bool {
+        self.maybe_applied
+    }
+
+    /// Whether the map may be read once more for this request's sake.
+    pub(crate) const fn refresh(&mut self) -> bool {
+        self.refreshes += 1;
+        self.refreshes <= REFRESHES_MAX
+    }
+
+    /// Decides. `left` is what is left of the deadline; `random` is any number, for the jitter.
+    pub(crate) fn after(&mut self, failure: Failure, left: Duration, random: u64) -> Next {
+        if !matches!(failure, Failure::Unreached(_)) {
+            self.sent += 1;
+        }
+        let lost_before = std::mem::take(&mut self.lost_here);
+        let again = |place, pause, error: Error| {
+            if self.sent >= TRIES_MAX || pause >= left {
+                Next::End(error)
+            } else {
+                Next::Again { place, pause, paid: Some(error) }
+            }
+        };
+        match failure {
+            Failure::Unreached(_) => Next::Again { place: Place::Other, pause: Duration::ZERO, paid: None },
+            Failure::Lost(why) => {
+                let error = Error::unavailable(format!("the connection was lost before the answer came: {why}"));
+                // The coordinator of a write remembers its id: it is asked once more before others.
+                let place = if self.write && !lost_before { Place::Same } else { Place::Other };
+                let next = again(place, Duration::ZERO, error);
+                self.maybe_applied |= self.write;
+                self.lost_here = place == Place::Same;
+                next
+            }
+            Failure::TimedOut => {
+                self.maybe_applied |= self.write;
+                Next::End(Error::new(Kind::Retry, ErrorCode::DeadlineExceeded, "no answer came within the deadline"))
+            }
+            Failure::Malformed(why) => {
+                self.maybe_applied |= self.write;
+                Next::End(Error::protocol(format!("the node's answer cannot be read: {why}")))
+            }
+            Failure::Answered(wire) => {
+                let pause = backoff(self.sent, random);
+                let after = Duration::from_millis(wire.retry_after_ms.unwrap_or(0).into());
+                let (code, error) = (wire.code, Error::answered(wire, self.write));
+                match code {
+                    ErrorCode::Stopping | ErrorCode::StorageFailed => again(Place::Other, Duration::ZERO, error),
+                    ErrorCode::Unavailable | ErrorCode::Overloaded => again(Place::Other, pause.max(after), error),
+                    ErrorCode::StaleRing | ErrorCode::NoSuchBucket if self.refresh() => {
+                        Next::Again { place: Place::Refreshed, pause: Duration::ZERO, paid: None }
+                    }
+                    ErrorCode::StaleRing
+                    | ErrorCode::NoSuchBucket
+                    | ErrorCode::QuorumNotMet
+                    | ErrorCode::InDoubt
+                    | ErrorCode::DeadlineExceeded
+                    | ErrorCode::TooLarge
+                    | ErrorCode::BadContext
+                    | ErrorCode::NotAuthorised
+                    | ErrorCode::Invalid
+                    | ErrorCode::Protocol
+                    | ErrorCode::NotSupported
+                    | ErrorCode::Conflict
+                    | ErrorCode::ClockAhead
+                    | ErrorCode::Unknown(_) => Next::End(error),
+                }
+            }
+        }
+    }
+}
+
+/// The pause before try number `tries`: doubling, and between half of it and the whole by chance,
+/// so that clients which failed together don't return together.
+pub(crate) fn backoff(tries: u32, random: u64) -> Duration {
+    let whole = (PAUSE_FIRST * 2u32.pow(tries.min(10))).min(PAUSE_MAX);
+    let half = u64::try_from(whole.as_micros() / 2).unwrap_or(u64::MAX);
+    Duration::from_micros(half + random % (half + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEFT: Duration = Duration::from_secs(5);
+
+    fn lost() -> Failure {
+        Failure::Lost("reset".to_owned())
+    }
+
+    fn answered(code: ErrorCode) -> Failure {
+        Failure::Answered(WireError::new(code, "x"))
+    }
+
+    fn place(next: Next) -> Option<Place> {
+        match next {
+            Next::End(_) => None,
+            Next::Again { place, .. } => Some(place),
+        }
+    }
+
+    #[test]
+    fn a_lost_write_goes_to_its_coordinator_once_more_and_then_elsewhere() {
+        let mut tries = Tries::new(true);
+        assert!(!tries.is_retry());
+        assert_eq!(place(tries.after(lost(), LEFT, 0)), Some(Place::Same));
+        assert!(tries.is_retry() && tries.maybe_applied());
+        assert_eq!(place(tries.after(lost(), LEFT, 0)), Some(Place::Other));
+        assert_eq!(place(tries.after(lost(), LEFT, 0)), Some(Place::Same));
+    }
+
+    #[test]
+    fn a_lost_read_goes_elsewhere_and_leaves_no_doubt() {
+        let mut tries = Tries::new(false);
+        assert_eq!(place(tries.after(lost(), LEFT, 0)), Some(Place::Other));
+        assert!(!tries.maybe_applied());
+    }
+
+    #[test]
+    fn what_was_not_sent_costs_nothing_and_is_no_retry() {
+        let mut tries = Tries::new(true);
+        let next = tries.after(Failure::Unreached("down".to_owned()), LEFT, 0);
+        assert_eq!(next, Next::Again { place: Place::Other, pause: Duration::ZERO, paid: None });
+        assert!(!tries.is_retry() && !tries.maybe_applied());
+    }
+
+    #[test]
+    fn a_refusal_leaves_no_doubt_about_the_write() {
+        for code in [ErrorCode::Stopping, ErrorCode::Unavailable, ErrorCode::Overloaded, ErrorCode::StorageFailed] {
+            let mut tries = Tries::new(true);
+            assert_eq!(place(tries.after(answered(code), LEFT, 0)), Some(Place::Other), "{code:?}");
+            assert!(tries.is_retry() && !tries.maybe_applied());
+        }
+    }
+
+    #[test]
+    fn an_overloaded_node_is_left_alone_for_as_long_as_it_asks() {
+        let wire = WireError::new(ErrorCode::Overloaded, "x").retry_after(700);
+        let next = Tries::new(false).after(Failure::Answered(wire.clone()), LEFT, 0);
+        assert!(matches!(next, Next::Again { pause, .. } if pause == Duration::from_millis(700)));
+        let next = Tries::new(false).after(Failure::Answered(wire), Duration::from_millis(600), 0);
+        assert!(matches!(next, Next::End(error) if error.retry_after() == Some(Duration::from_millis(700))));
+    }
+
+    #[test]
+    fn an_old_map_is_read_anew_twice_at_most() {
+        let mut tries = Tries::new(false);
+        assert_eq!(place(tries.after(answered(ErrorCode::NoSuchBucket), LEFT, 0)), Some(Place::Refreshed));
+        assert_eq!(place(tries.after(answered(ErrorCode::StaleRing), LEFT, 0)), Some(Place::Refreshed));
+        assert_eq!(place(tries.after(answered(ErrorCode::NoSuchBucket), LEFT, 0)), None);
+    }
+
+    #[test]
+    fn wrong_requests_and_missed_quorums_are_final() {
+        for code in [ErrorCode::Invalid, ErrorCode::QuorumNotMet, ErrorCode::BadContext, ErrorCode::InDoubt] {
+            assert_eq!(place(Tries::new(true).after(answered(code), LEFT, 0)), None, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn tries_are_bounded() {
+        let mut tries = Tries::new(false);
+        let made = (0..100).take_while(|_| place(tries.after(answered(ErrorCode::Unavailable), LEFT, 0)).is_some()).count();
+        assert_eq!(made, 5);
+    }
+
+    #[test]
+    fn pauses_grow_and_are_jittered_within_their_half() {
+        assert_eq!(backoff(0, 0), Duration::from_millis(10));
+        for tries in 0..20 {
+            let (low, high) = (backoff(tries, 0), backoff(tries, u64::MAX));
+            assert!(low <= high && high <= PAUSE_MAX);
+        }
+        assert_eq!(backoff(20, 0), PAUSE_MAX / 2);
+    }
+}

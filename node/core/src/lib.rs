@@ -41,6 +41,7 @@
 //!     may run several replicas over disjoint partitions on one storage. Messages that name no
 //!     partition are answered to the replica whose number stands in the top 16 bits of their `op`.
 
+pub mod agreement;
 pub mod causality;
 mod coordinate;
 pub mod effects;

@@ -1,11 +1,11 @@
 //! Storage in memory, with a live and a durable image so that a test can cut the power.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use quorate_core::store::{Batch, Family, Store, StoreError, Write};
+use quorate_core::store::{Batch, Family, Store, StoreError, Visit, Write};
 
 use super::Storage;
 
@@ -139,7 +139,7 @@ impl Store for Memory {
         family: Family,
         from: &[u8],
         to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         let mut page = self.page(family, Bound::Included(from), to)?;
         while let Some((last, _)) = page.last().cloned() {

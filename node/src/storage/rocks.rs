@@ -13,14 +13,13 @@
 //! * Filters serve the point reads of absent keys; the dot log and the chunks are read by range, or
 //!   where the key is known to be there.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use quorate_core::store::{Batch, Family, Store, StoreError, Write};
+use quorate_core::store::{Batch, Family, Store, StoreError, Visit, Write};
 use quorate_protocol::StorageId;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
@@ -263,7 +262,7 @@ impl Store for Rocks {
         family: Family,
         from: &[u8],
         to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         if from >= to {
             return Ok(());

@@ -1,0 +1,274 @@
+//! The node's own machines: who answers, and which buckets there are.
+//!
+//! Both are small and share one loop on the network's runtime. What the shards must know of their
+//! decisions is told through the shards' inboxes.
+
+use std::sync::Arc;
+
+use quorate_core::agreement::{Agreement, AgreementEffect, AgreementInput};
+use quorate_core::effects::Now;
+use quorate_core::membership::{MemberEffect, MemberInput, Membership};
+use quorate_protocol::client::{PutBucket, Status};
+use quorate_protocol::frame::Header;
+use quorate_protocol::peer::PeerMessage;
+use quorate_ring::NodeId;
+use tokio::sync::mpsc;
+
+use crate::net::{ClientKey, Lane};
+use crate::storage::Storage;
+
+use super::context::{Context, Map};
+use super::inbox::{Control, Outlet};
+use super::network::Network;
+use super::outbox;
+use super::persist::Persister;
+use super::placement::Placement;
+use super::status;
+use super::tickets::Tickets;
+
+/// Messages and requests that may wait for the hub.
+const FRAMES_MAX: usize = 4096;
+
+/// What the hub is asked to do for clients.
+#[derive(Debug)]
+pub(super) enum NodeRequest {
+    PutBucket(PutBucket),
+    Status(Status),
+}
+
+/// A frame for the hub, decoded.
+#[derive(Debug)]
+pub(super) enum HubFrame {
+    Peer { from: NodeId, message: PeerMessage },
+    Client { client: ClientKey, header: Header, request: NodeRequest },
+}
+
+/// What the node tells the hub.
+#[derive(Debug)]
+pub(super) enum HubEvent {
+    /// There is a connection to a peer.
+    Linked(NodeId),
+    /// The connection is gone.
+    Unlinked(NodeId),
+    /// A client's connection is gone.
+    ClientLost(ClientKey),
+    /// The agreement's state of that number is durable.
+    Persisted(u64),
+    /// What the node's checks find wrong now.
+    Warn(Vec<String>),
+    /// The node stops.
+    Stop,
+}
+
+/// The sending half of the hub's queue.
+#[derive(Clone, Debug)]
+pub(super) struct HubOutlet {
+    frames: mpsc::Sender<HubFrame>,
+    events: mpsc::UnboundedSender<HubEvent>,
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub(super) struct HubInbox {
+    frames: mpsc::Receiver<HubFrame>,
+    events: mpsc::UnboundedReceiver<HubEvent>,
+}
+
+/// An empty queue.
+pub(super) fn hub_inbox() -> (HubOutlet, HubInbox) {
+    let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
+    let (events, events_out) = mpsc::unbounded_channel();
+    (HubOutlet { frames, events }, HubInbox { frames: frames_out, events: events_out })
+}
+
+impl HubOutlet {
+    /// Queues a frame; `false` where there are too many.
+    pub(super) fn frame(&self, frame: HubFrame) -> bool {
+        self.frames.try_send(frame).is_ok()
+    }
+
+    /// Tells the hub something. Never refused.
+    pub(super) fn tell(&self, event: HubEvent) {
+        let _ = self.events.send(event);
+    }
+}
+
+/// The hub.
+pub(super) struct Hub<S, N> {
+    pub(super) context: Arc<Context<S, N>>,
+    pub(super) inbox: HubInbox,
+    pub(super) own: HubOutlet,
+    pub(super) shards: Vec<Outlet>,
+    pub(super) membership: Membership,
+    pub(super) agreement: Agreement,
+    pub(super) placement: Arc<Placement>,
+    pub(super) tickets: Tickets,
+    /// Stores the agreement's state; `None` where nothing outlives the process.
+    pub(super) persister: Option<Persister>,
+    /// Things an operator should know, as the node's own checks see them.
+    pub(super) warnings: Vec<String>,
+}
+
+impl<S: Storage, N: Network> Hub<S, N> {
+    /// Runs until the node stops.
+    pub(super) async fn run(mut self) {
+        let now = self.context.clock.now();
+        self.tell_digest(now);
+        loop {
+            let timer = self.membership.next_timer().min(self.agreement.next_timer());
+            let wake = self.context.clock.instant(timer);
+            tokio::select! {
+                biased;
+                event = self.inbox.events.recv() => match event {
+                    Some(HubEvent::Stop) | None => return,
+                    Some(event) => self.event(event),
+                },
+                Some(frame) = self.inbox.frames.recv() => self.frame(frame),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.context.clock.now();
+        if self.membership.next_timer() <= now.mono_us {
+            self.member(now, MemberInput::Tick);
+        }
+        if self.agreement.next_timer() <= now.mono_us {
+            self.agree(now, AgreementInput::Tick);
+        }
+    }
+
+    fn event(&mut self, event: HubEvent) {
+        let now = self.context.clock.now();
+        match event {
+            HubEvent::Linked(peer) => self.member(now, MemberInput::Linked(peer)),
+            HubEvent::Unlinked(peer) => self.member(now, MemberInput::Unlinked(peer)),
+            HubEvent::ClientLost(client) => {
+                self.tickets.forget(client);
+            }
+            HubEvent::Persisted(number) => self.agree(now, AgreementInput::Persisted(number)),
+            HubEvent::Warn(warnings) => self.warnings = warnings,
+            HubEvent::Stop => {}
+        }
+    }
+
+    fn frame(&mut self, frame: HubFrame) {
+        let now = self.context.clock.now();
+        match frame {
+            HubFrame::Peer { from, message: PeerMessage::Heartbeat(hb) } => {
+                self.member(now, MemberInput::Heartbeat { from, hb });
+            }
+            HubFrame::Peer { from, message: PeerMessage::HeartbeatAck(hb) } => {
+                self.member(now, MemberInput::Ack { from, hb });
+            }
+            HubFrame::Peer { from, message } => {
+                self.member(now, MemberInput::Heard(from));
+                self.agree(now, AgreementInput::Peer { from, message });
+            }
+            HubFrame::Client { client, header, request: NodeRequest::PutBucket(request) } => {
+                let ticket = self.tickets.issue(client, header);
+                self.agree(now, AgreementInput::Client { ticket, request, deadline_ms: header.deadline_ms });
+            }
+            HubFrame::Client { client, header, request: NodeRequest::Status(request) } => {
+                self.report(now, client, header, request);
+            }
+        }
+    }
+
+    fn member(&mut self, now: Now, input: MemberInput) {
+        let mut effects = Vec::new();
+        self.membership.handle(now, input, &mut effects);
+        for effect in effects {
+            match effect {
+                MemberEffect::Send { to, message } => self.send(to, Lane::Datagram, &message),
+                MemberEffect::Up(peer) => {
+                    tracing::info!(%peer, "peer answers");
+                    self.reachable(now, peer, true);
+                }
+                MemberEffect::Down(peer) => {
+                    tracing::warn!(%peer, "peer does not answer: others stand in for it");
+                    self.reachable(now, peer, false);
+                }
+                MemberEffect::Restarted(peer) => {
+                    tracing::info!(%peer, "peer has restarted");
+                    self.reachable(now, peer, false);
+                    self.reachable(now, peer, true);
+                }
+                MemberEffect::BucketsDiffer(peer) => self.agree(now, AgreementInput::BucketsDiffer(peer)),
+            }
+        }
+    }
+
+    fn reachable(&mut self, now: Now, peer: NodeId, up: bool) {
+        for shard in &self.shards {
+            shard.tell(if up { Control::PeerUp(peer) } else { Control::PeerDown(peer) });
+        }
+        let input = if up { AgreementInput::PeerUp(peer) } else { AgreementInput::PeerDown(peer) };
+        self.agree(now, input);
+    }
+
+    fn agree(&mut self, now: Now, input: AgreementInput) {
+        let mut effects = Vec::new();
+        self.agreement.handle(now, input, &mut effects);
+        for effect in effects {
+            match effect {
+                AgreementEffect::Persist { number, bytes } => self.persist(number, bytes),
+                AgreementEffect::Send { to, message } => self.send(to, Lane::Small, &message),
+                AgreementEffect::Reply { ticket, reply } => {
+                    if let Some(waiting) = self.tickets.close(ticket) {
+                        let Context { network, counters, .. } = &*self.context;
+                        let ring = self.placement.ring_version();
+                        outbox::reply_now(network, counters, ring, waiting.client, &waiting.header, &reply);
+                    }
+                }
+                AgreementEffect::MapChanged(map) => self.map_changed(now, &map),
+                AgreementEffect::Contradiction { kept, dropped } => {
+                    tracing::error!(
+                        bucket = kept.name, kept = %kept.id, dropped = %dropped.id,
+                        "two definitions of one bucket were in force: the members' map files do not belong together"
+                    );
+                }
+            }
+        }
+    }
+
+    fn map_changed(&mut self, now: Now, map: &Map) {
+        tracing::info!(buckets = map.buckets.len(), "the buckets in force changed");
+        self.placement.set(Arc::clone(map));
+        for shard in &self.shards {
+            shard.tell(Control::Map(Arc::clone(map)));
+        }
+        self.tell_digest(now);
+    }
+
+    fn tell_digest(&mut self, now: Now) {
+        let digest = self.agreement.digest();
+        self.member(now, MemberInput::Buckets(digest));
+    }
+
+    fn send(&self, to: NodeId, lane: Lane, message: &PeerMessage) {
+        let Context { network, counters, .. } = &*self.context;
+        outbox::send_now(network, counters, self.placement.ring_version(), to, lane, message);
+    }
+
+    fn persist(&self, number: u64, bytes: Vec<u8>) {
+        match &self.persister {
+            Some(persister) => persister.store(number, bytes),
+            None => self.own.tell(HubEvent::Persisted(number)),
+        }
+    }
+
+    /// Asks all shards for their part, and answers when they have reported.
+    fn report(&self, now: Now, client: ClientKey, header: Header, request: Status) {
+        let mut base = status::base(&*self.context, &self.placement.map(), &self.membership, now);
+        base.warnings.extend(self.warnings.iter().cloned());
+        let parts = status::ask(&self.shards);
+        let (context, ring) = (Arc::clone(&self.context), self.placement.ring_version());
+        tokio::spawn(async move {
+            let reply = status::gather(base, parts, request.vnodes).await.into();
+            outbox::reply_now(&context.network, &context.counters, ring, client, &header, &reply);
+        });
+    }
+}

@@ -1,0 +1,138 @@
+//! Frames of one step, gathered so that each peer and each client is written to once.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quorate_core::effects::Priority;
+use quorate_protocol::client::ClientReply;
+use quorate_protocol::frame::{self, Header};
+use quorate_protocol::limits::SMALL_BODY_BYTES_MAX;
+use quorate_protocol::peer::PeerMessage;
+use quorate_ring::{NodeId, RingVersion};
+
+use crate::net::{ClientKey, Lane};
+
+use super::counters::{Counters, Event};
+use super::network::Network;
+
+/// Bytes of small frames after which a peer's buffer is handed over before the step ends.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Frames waiting for the end of a step. Reused from step to step.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    small: BTreeMap<NodeId, Vec<u8>>,
+    replies: BTreeMap<ClientKey, Vec<u8>>,
+}
+
+impl Outbox {
+    /// Adds a message to a peer.
+    pub(super) fn send(
+        &mut self,
+        network: &impl Network,
+        counters: &Counters,
+        ring: RingVersion,
+        to: NodeId,
+        message: &PeerMessage,
+        deadline_ms: u32,
+        priority: Priority,
+    ) {
+        let buffer = self.small.entry(to).or_default();
+        let start = buffer.len();
+        append(buffer, ring, message, deadline_ms, priority);
+        if buffer.len() - start > SMALL_BODY_BYTES_MAX {
+            let large = buffer.split_off(start);
+            hand_over(network, counters, to, Lane::Bulk, large.into());
+        } else if buffer.len() > BUFFER_BYTES {
+            hand_over(network, counters, to, Lane::Small, std::mem::take(buffer).into());
+        }
+    }
+
+    /// Adds the answer to the request that came with `asked`.
+    pub(super) fn reply(&mut self, ring: RingVersion, client: ClientKey, asked: &Header, answer: &ClientReply) {
+        append_reply(self.replies.entry(client).or_default(), ring, asked, answer);
+    }
+
+    /// Hands everything over.
+    pub(super) fn flush(&mut self, network: &impl Network, counters: &Counters) {
+        while let Some((client, frames)) = self.replies.pop_first() {
+            answer(network, counters, client, frames.into());
+        }
+        for (to, buffer) in &mut self.small {
+            if !buffer.is_empty() {
+                hand_over(network, counters, *to, Lane::Small, Bytes::copy_from_slice(buffer));
+                buffer.clear();
+            }
+        }
+    }
+}
+
+fn append(buffer: &mut Vec<u8>, ring: RingVersion, message: &PeerMessage, deadline_ms: u32, priority: Priority) {
+    let header = Header {
+        opcode: message.opcode(),
+        count: 1,
+        priority: match priority {
+            Priority::Foreground => 0,
+            Priority::Background => 1,
+        },
+        deadline_ms,
+        ring: ring.get(),
+        ..Header::default()
+    };
+    frame::write(&header, buffer, |body| message.encode_body(body));
+}
+
+fn hand_over(network: &impl Network, counters: &Counters, to: NodeId, lane: Lane, frames: Bytes) {
+    // The core bears lost messages: a dead link or a full queue is no error here.
+    if network.send_peer(to, lane, frames).is_err() {
+        counters.event(Event::PeerSendDropped);
+    }
+}
+
+/// Sends one message by itself.
+pub(super) fn send_now(
+    network: &impl Network,
+    counters: &Counters,
+    ring: RingVersion,
+    to: NodeId,
+    lane: Lane,
+    message: &PeerMessage,
+) {
+    let mut buffer = Vec::new();
+    append(&mut buffer, ring, message, 0, Priority::Foreground);
+    let lane = if buffer.len() > SMALL_BODY_BYTES_MAX { Lane::Bulk } else { lane };
+    hand_over(network, counters, to, lane, buffer.into());
+}
+
+/// Answers the request that came with `asked`.
+pub(super) fn reply_now(
+    network: &impl Network,
+    counters: &Counters,
+    ring: RingVersion,
+    client: ClientKey,
+    asked: &Header,
+    reply: &ClientReply,
+) {
+    let mut buffer = Vec::new();
+    append_reply(&mut buffer, ring, asked, reply);
+    answer(network, counters, client, buffer.into());
+}
+
+fn append_reply(buffer: &mut Vec<u8>, ring: RingVersion, asked: &Header, answer: &ClientReply) {
+    let header = Header {
+        opcode: answer.opcode(),
+        count: 1,
+        request: asked.request,
+        trace: asked.trace,
+        ring: ring.get(),
+        ..Header::default()
+    };
+    frame::write(&header, buffer, |body| answer.encode_body(body));
+}
+
+fn answer(network: &impl Network, counters: &Counters, client: ClientKey, frames: Bytes) {
+    // A client that is gone needs no answer; the network counts what it owes to the others.
+    if network.reply(client, frames).is_err() {
+        counters.event(Event::ReplyDropped);
+    }
+}

@@ -1,0 +1,200 @@
+//! What the network delivers, handed to the shard or machine it concerns.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use quorate_protocol::client::{ClientReply, ClientRequest, MapReply, Pong};
+use quorate_protocol::codec::DecodeError;
+use quorate_protocol::frame::Header;
+use quorate_protocol::hello::{Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
+use quorate_protocol::limits::DEADLINE_MS_MAX;
+use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::{ErrorCode, WireError};
+use quorate_ring::NodeId;
+
+use crate::net::{ClientKey, NetEvent, NetHandler};
+
+use super::clock::Clock;
+use super::counters::{Counters, Event};
+use super::hub::{HubEvent, HubFrame, HubOutlet, NodeRequest};
+use super::inbox::{Control, Frame, Full, Outlet};
+use super::network::Network;
+use super::outbox;
+use super::placement::{Handler, Placement};
+use super::split::{Route, route, shard_of};
+
+/// What a client should wait before it tries an overloaded node again, milliseconds.
+const OVERLOADED_RETRY_MS: u32 = 100;
+
+/// Takes the network's events.
+pub(super) struct Router<N> {
+    pub(super) node: NodeId,
+    pub(super) incarnation: u64,
+    pub(super) placement: Arc<Placement>,
+    pub(super) shards: Vec<Outlet>,
+    pub(super) hub: HubOutlet,
+    pub(super) counters: Arc<Counters>,
+    pub(super) clock: Clock,
+    /// Set once the network runs, which is before it delivers anything that needs an answer.
+    pub(super) network: OnceLock<N>,
+    pub(super) stopping: AtomicBool,
+}
+
+impl<N: Network> NetHandler for Router<N> {
+    fn on_event(&self, event: NetEvent) {
+        match event {
+            NetEvent::PeerUp { node, hello } => {
+                tracing::debug!(peer = %node, build = hello.build, "link to peer is up");
+                self.hub.tell(HubEvent::Linked(node));
+            }
+            NetEvent::PeerLost { node, reason } => {
+                tracing::debug!(peer = %node, reason, "link to peer is gone");
+                self.hub.tell(HubEvent::Unlinked(node));
+            }
+            NetEvent::PeerFrame { from, header, body } => self.peer_frame(from, &header, &body),
+            NetEvent::ClientFrame { client, principal, header, body } => {
+                if let Err(error) = self.client_frame(client, principal, header, &body) {
+                    self.reply(client, &header, &error.into());
+                }
+            }
+            NetEvent::ClientLost { client } => {
+                self.hub.tell(HubEvent::ClientLost(client));
+                for shard in &self.shards {
+                    shard.tell(Control::ClientLost(client));
+                }
+            }
+        }
+    }
+
+    fn hello(&self) -> Hello {
+        let map = self.placement.map();
+        Hello {
+            version_min: PROTOCOL_VERSION_MIN,
+            version_max: PROTOCOL_VERSION,
+            capabilities: 0,
+            build: crate::BUILD.to_owned(),
+            cluster: Some(map.cluster),
+            node: Some(self.node),
+            ring: Some(map.ring.version()),
+            incarnation: self.incarnation,
+            wall_ms: self.clock.now().wall_ms,
+        }
+    }
+}
+
+impl<N: Network> Router<N> {
+    fn shards(&self) -> u16 {
+        // The number of shards is a u16 in the configuration.
+        u16::try_from(self.shards.len()).unwrap_or(u16::MAX)
+    }
+
+    fn peer_frame(&self, from: NodeId, header: &Header, body: &Bytes) {
+        let mut message = match PeerMessage::decode_body(header.opcode, body) {
+            Ok(message) => message,
+            Err(error) => {
+                self.counters.event(Event::BadPeerFrame);
+                tracing::warn!(peer = %from, %error, "a peer sent what is no message");
+                return;
+            }
+        };
+        let deadline_ms = header.deadline_ms;
+        let to_shard = |shard: u16, message| {
+            let frame = Frame::Peer { from, deadline_ms, message };
+            if self.shards[usize::from(shard)].frame(frame, body.len()) == Err(Full) {
+                self.counters.event(Event::PeerFrameDropped);
+            }
+        };
+        match route(&mut message, self.shards()) {
+            Route::Shard(shard) => to_shard(shard, message),
+            Route::Parts(parts) => parts.into_iter().for_each(|(shard, part)| to_shard(shard, part)),
+            Route::Hub => {
+                if !self.hub.frame(HubFrame::Peer { from, message }) {
+                    self.counters.event(Event::PeerFrameDropped);
+                }
+            }
+        }
+    }
+
+    fn client_frame(
+        &self,
+        client: ClientKey,
+        principal: Arc<str>,
+        header: Header,
+        body: &Bytes,
+    ) -> Result<(), WireError> {
+        if self.stopping.load(Ordering::Relaxed) {
+            let text = "this node is stopping: nothing was done, ask another node";
+            return Err(WireError::new(ErrorCode::Stopping, text).retry_after(OVERLOADED_RETRY_MS));
+        }
+        let request = ClientRequest::decode_body(header.opcode, body).map_err(|error| self.bad_request(&error))?;
+        match self.placement.handler(&request)? {
+            Handler::Node => self.node_request(client, header, request),
+            Handler::Partition(partition) => {
+                check_deadline(header.deadline_ms)?;
+                let shard = shard_of(partition, self.shards());
+                let frame = Frame::Client { client, principal, header, request };
+                self.shards[usize::from(shard)].frame(frame, body.len()).map_err(|Full| self.overloaded())
+            }
+        }
+    }
+
+    fn node_request(&self, client: ClientKey, header: Header, request: ClientRequest) -> Result<(), WireError> {
+        let map = self.placement.map();
+        let for_hub = match request {
+            ClientRequest::Ping(ping) => {
+                let pong =
+                    Pong { nonce: ping.nonce, node: self.node, cluster: map.cluster, build: crate::BUILD.to_owned() };
+                self.reply(client, &header, &pong.into());
+                return Ok(());
+            }
+            ClientRequest::GetMap(_) => {
+                let reply = MapReply { map: map.as_ref().clone(), node: self.node };
+                self.reply(client, &header, &reply.into());
+                return Ok(());
+            }
+            ClientRequest::PutBucket(request) => {
+                check_deadline(header.deadline_ms)?;
+                NodeRequest::PutBucket(request)
+            }
+            ClientRequest::Status(request) => NodeRequest::Status(request),
+            ClientRequest::Get(_) | ClientRequest::Put(_) | ClientRequest::Delete(_) | ClientRequest::Keys(_) => {
+                return Err(WireError::new(ErrorCode::Protocol, "a request for a key reached the node's own machines"));
+            }
+        };
+        if self.hub.frame(HubFrame::Client { client, header, request: for_hub }) {
+            Ok(())
+        } else {
+            Err(self.overloaded())
+        }
+    }
+
+    fn reply(&self, client: ClientKey, header: &Header, reply: &ClientReply) {
+        if let Some(network) = self.network.get() {
+            outbox::reply_now(network, &self.counters, self.placement.ring_version(), client, header, reply);
+        }
+    }
+
+    fn bad_request(&self, error: &DecodeError) -> WireError {
+        self.counters.event(Event::BadRequest);
+        let code = match error {
+            DecodeError::UnknownOpcode(_) => ErrorCode::NotSupported,
+            DecodeError::Malformed(_) | DecodeError::Trailing => ErrorCode::Protocol,
+        };
+        WireError::new(code, error.to_string())
+    }
+
+    fn overloaded(&self) -> WireError {
+        self.counters.event(Event::Overloaded);
+        let text = "this node has more requests waiting than it takes: nothing was done";
+        WireError::new(ErrorCode::Overloaded, text).retry_after(OVERLOADED_RETRY_MS)
+    }
+}
+
+fn check_deadline(deadline_ms: u32) -> Result<(), WireError> {
+    if (1..=DEADLINE_MS_MAX).contains(&deadline_ms) {
+        return Ok(());
+    }
+    let text = format!("a deadline of {deadline_ms} ms: it must be from 1 to {DEADLINE_MS_MAX}");
+    Err(WireError::new(ErrorCode::Invalid, text))
+}

@@ -1,0 +1,372 @@
+//! One shard: a replica over its partitions, fed from one inbox, one batch for each step.
+//!
+//! A *life* is the time of one [`Replica`]. It ends when a batch cannot be written or synced: what
+//! waits for an answer is told so, nothing of the failed step leaves the node, and after a pause
+//! the storage is reopened and a new life begins from what is stored.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_core::effects::{Effect, Input, Now, Step, When};
+use quorate_core::store::{BatchSeq, StoreError};
+use quorate_core::{OpenError, Replica, ReplicaConfig};
+use quorate_protocol::client::ClientReply;
+use quorate_protocol::{ErrorCode, WireError};
+use quorate_ring::NodeId;
+
+use crate::storage::Storage;
+
+use super::context::{Context, Map};
+use super::counters::Event;
+use super::inbox::{Control, Frame, Inbox, Life, Next};
+use super::network::Network;
+use super::outbox::{self, Outbox};
+use super::tickets::Tickets;
+
+/// First and longest pause before storage is opened again.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Why a life ended.
+enum Ended {
+    /// The node stops.
+    Stopped,
+    /// Storage failed.
+    Failed(StoreError),
+}
+
+/// One shard.
+pub(super) struct Shard<S, N> {
+    number: u16,
+    context: Arc<Context<S, N>>,
+    inbox: Inbox,
+    map: Map,
+    up: BTreeSet<NodeId>,
+    writable: bool,
+    stopping: bool,
+    life: Life,
+    committed: BatchSeq,
+    synced: BatchSeq,
+    tickets: Tickets,
+    outbox: Outbox,
+    /// Effects of committed steps that wait for an fsync, in order.
+    parked: VecDeque<(BatchSeq, Effect)>,
+}
+
+impl<S: Storage, N: Network> Shard<S, N> {
+    /// Opens the shard's first replica.
+    ///
+    /// # Errors
+    /// What is stored cannot be used.
+    pub(super) fn open(
+        number: u16,
+        context: Arc<Context<S, N>>,
+        inbox: Inbox,
+        map: Map,
+    ) -> Result<(Self, Replica), OpenError> {
+        let shard = Self {
+            number,
+            context,
+            inbox,
+            map,
+            up: BTreeSet::new(),
+            writable: true,
+            stopping: false,
+            life: Life::default(),
+            committed: 0,
+            synced: 0,
+            tickets: Tickets::default(),
+            outbox: Outbox::default(),
+            parked: VecDeque::new(),
+        };
+        let replica = shard.open_replica()?;
+        Ok((shard, replica))
+    }
+
+    /// Runs until the node stops.
+    pub(super) async fn run(mut self, first: Replica) {
+        let mut next = Some(first);
+        while let Some(replica) = next.take() {
+            match self.live(replica).await {
+                Ended::Stopped => return,
+                Ended::Failed(error) => {
+                    self.bury(&error);
+                    next = self.revive().await;
+                }
+            }
+        }
+    }
+
+    fn open_replica(&self) -> Result<Replica, OpenError> {
+        let config = ReplicaConfig {
+            node: self.context.node,
+            shard: self.number,
+            shards: self.context.shards,
+            token_key: self.context.token_key,
+            // Never used before: two lives with one seed would issue the same dots.
+            seed: rand::random(),
+            timing: self.context.timing,
+        };
+        // The core counts what it finds as durable.
+        self.context.storage.sync()?;
+        let now = self.context.clock.now();
+        Replica::open(config, Arc::clone(&self.map), now, &*self.context.storage)
+    }
+
+    async fn live(&mut self, mut replica: Replica) -> Ended {
+        let now = self.context.clock.now();
+        self.introduce(&mut replica, now);
+        loop {
+            let step = replica.finish();
+            if let Err(error) = self.perform(step) {
+                return Ended::Failed(error);
+            }
+            if self.stopping && self.tickets.len() == 0 {
+                return Ended::Stopped;
+            }
+            // What arrived meanwhile is read before the next step, which then holds more of it.
+            tokio::task::yield_now().await;
+            let event = self.wait(&replica).await;
+            if let Err(ended) = self.feed(&mut replica, event) {
+                return ended;
+            }
+        }
+    }
+
+    /// Tells a new replica what the shard knows already.
+    fn introduce(&self, replica: &mut Replica, now: Now) {
+        let store = &*self.context.storage;
+        for &peer in &self.up {
+            replica.handle(now, Input::PeerUp(peer), store);
+        }
+        if !self.writable {
+            replica.handle(now, Input::StorageWritable(false), store);
+        }
+    }
+
+    /// Waits for an event, or until the replica wants a tick (`None`).
+    async fn wait(&mut self, replica: &Replica) -> Option<Next> {
+        tokio::select! {
+            biased;
+            next = self.inbox.next() => Some(next),
+            () = tokio::time::sleep_until(self.context.clock.instant(replica.next_timer())) => None,
+        }
+    }
+
+    /// Hands the replica everything that waits.
+    fn feed(&mut self, replica: &mut Replica, event: Option<Next>) -> Result<(), Ended> {
+        let now = self.context.clock.now();
+        match event {
+            Some(Next::Control(control)) => {
+                self.control(replica, now, control)?;
+                while let Some(control) = self.inbox.try_control() {
+                    self.control(replica, now, control)?;
+                }
+            }
+            Some(Next::Frames) => {
+                let Self { inbox, tickets, context, .. } = self;
+                for frame in inbox.take_frames() {
+                    replica.handle(now, input(frame, tickets), &*context.storage);
+                }
+            }
+            Some(Next::Closed) => return Err(Ended::Stopped),
+            None => {}
+        }
+        if replica.next_timer() <= now.mono_us {
+            replica.handle(now, Input::Tick, &*self.context.storage);
+        }
+        Ok(())
+    }
+
+    fn control(&mut self, replica: &mut Replica, now: Now, control: Control) -> Result<(), Ended> {
+        self.remember(&control);
+        let storage = Arc::clone(&self.context.storage);
+        let store = &*storage;
+        match control {
+            Control::ClientLost(client) => {
+                for ticket in self.tickets.forget(client) {
+                    replica.handle(now, Input::ClientGone(ticket), store);
+                }
+            }
+            Control::PeerUp(peer) => replica.handle(now, Input::PeerUp(peer), store),
+            Control::PeerDown(peer) => replica.handle(now, Input::PeerDown(peer), store),
+            Control::Map(map) => replica.handle(now, Input::Map(map), store),
+            Control::Writable(writable) => replica.handle(now, Input::StorageWritable(writable), store),
+            Control::Synced(life, seq) if life == self.life => {
+                self.synced = seq;
+                self.release();
+                replica.handle(now, Input::Synced(seq), store);
+            }
+            Control::Synced(_, _) => {}
+            Control::SyncFailed(error) => return Err(Ended::Failed(error)),
+            Control::Status(report) => {
+                // Nobody waits any more where the asker ran out of patience.
+                let _ = report.send(replica.status());
+            }
+            Control::Stop => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps what the next life must be told.
+    fn remember(&mut self, control: &Control) {
+        match control {
+            Control::PeerUp(peer) => {
+                self.up.insert(*peer);
+            }
+            Control::PeerDown(peer) => {
+                self.up.remove(peer);
+            }
+            Control::Map(map) => self.map = Arc::clone(map),
+            Control::Writable(writable) => self.writable = *writable,
+            Control::Stop => self.stopping = true,
+            Control::ClientLost(_) | Control::Synced(..) | Control::SyncFailed(_) | Control::Status(_) => {}
+        }
+    }
+
+    /// Writes the step's batch, then does what the step asks for.
+    fn perform(&mut self, step: Step) -> Result<(), StoreError> {
+        if let Some(seq) = step.seq {
+            self.context.storage.commit(&step.batch)?;
+            self.context.counters.event(Event::Commit);
+            self.committed = seq;
+            self.context.desk.committed(self.number, self.life, seq, step.sync_soon);
+        }
+        for effect in step.effects {
+            self.effect(effect);
+        }
+        self.outbox.flush(&self.context.network, &self.context.counters);
+        Ok(())
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        let context = &self.context;
+        match effect {
+            Effect::Send { when: When::Synced, .. } if self.synced < self.committed => {
+                self.parked.push_back((self.committed, effect));
+            }
+            Effect::Send { to, message, deadline_ms, priority, when: When::Written | When::Synced } => {
+                let ring = self.map.ring.version();
+                self.outbox.send(&context.network, &context.counters, ring, to, &message, deadline_ms, priority);
+            }
+            Effect::Reply { ticket, reply } => {
+                if let Some(waiting) = self.tickets.close(ticket) {
+                    self.outbox.reply(self.map.ring.version(), waiting.client, &waiting.header, &reply);
+                }
+            }
+            Effect::Note(note) => context.counters.note(note),
+        }
+    }
+
+    /// Performs the effects that waited for an fsync and wait no more.
+    fn release(&mut self) {
+        while self.parked.front().is_some_and(|(seq, _)| *seq <= self.synced) {
+            if let Some((_, Effect::Send { to, message, deadline_ms, priority, when: _ })) = self.parked.pop_front() {
+                let (context, ring) = (&self.context, self.map.ring.version());
+                self.outbox.send(&context.network, &context.counters, ring, to, &message, deadline_ms, priority);
+            }
+        }
+    }
+
+    /// Ends a life: nothing that was not written has been promised, and who waits is told.
+    fn bury(&mut self, error: &StoreError) {
+        tracing::error!(shard = self.number, %error, "storage failed: this shard takes no requests until it works again");
+        self.context.counters.event(Event::StorageFailure);
+        self.parked.clear();
+        self.life = Life(self.life.0 + 1);
+        self.committed = 0;
+        self.synced = 0;
+        let ring = self.map.ring.version();
+        for waiting in self.tickets.close_all() {
+            let reply = in_doubt();
+            let (network, counters) = (&self.context.network, &self.context.counters);
+            outbox::reply_now(network, counters, ring, waiting.client, &waiting.header, &reply);
+        }
+    }
+
+    /// Opens storage and replica again, however long that takes; `None` when the node stops.
+    async fn revive(&mut self) -> Option<Replica> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            if !self.sit_out(pause).await {
+                return None;
+            }
+            pause = (pause * 2).min(PAUSE_MAX);
+            match self.reopen().await {
+                Ok(replica) => {
+                    tracing::warn!(shard = self.number, "storage works again");
+                    return Some(replica);
+                }
+                Err(error) => {
+                    tracing::error!(shard = self.number, %error, "storage cannot be opened again; the next try is in {pause:?}");
+                    self.context.counters.event(Event::StorageFailure);
+                }
+            }
+        }
+    }
+
+    async fn reopen(&self) -> Result<Replica, String> {
+        let storage = Arc::clone(&self.context.storage);
+        let reopened = tokio::task::spawn_blocking(move || storage.reopen()).await;
+        reopened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        self.open_replica().map_err(|error| error.to_string())
+    }
+
+    /// Lets a pause pass in which every request is refused by name; `false` when the node stops.
+    async fn sit_out(&mut self, pause: Duration) -> bool {
+        let end = tokio::time::Instant::now() + pause;
+        loop {
+            let next = tokio::select! {
+                next = self.inbox.next() => next,
+                () = tokio::time::sleep_until(end) => return !self.stopping,
+            };
+            match next {
+                Next::Control(control) => self.remember(&control),
+                Next::Frames => self.refuse_frames(),
+                Next::Closed => return false,
+            }
+            if self.stopping {
+                return false;
+            }
+        }
+    }
+
+    fn refuse_frames(&mut self) {
+        let (context, ring) = (&self.context, self.map.ring.version());
+        for frame in self.inbox.take_frames() {
+            match frame {
+                Frame::Client { client, header, .. } => {
+                    outbox::reply_now(&context.network, &context.counters, ring, client, &header, &storage_failed());
+                }
+                // Peers ask again, or take a fallback.
+                Frame::Peer { .. } => {}
+            }
+        }
+    }
+}
+
+fn input(frame: Frame, tickets: &mut Tickets) -> Input {
+    match frame {
+        Frame::Client { client, principal, header, request } => {
+            if header.trace != 0 {
+                tracing::debug!(trace = format_args!("{:016x}", header.trace), request = request.name(), %principal, "request");
+            }
+            let ticket = tickets.issue(client, header);
+            Input::Client { ticket, principal, request, deadline_ms: header.deadline_ms }
+        }
+        Frame::Peer { from, deadline_ms, message } => Input::Peer { from, message, deadline_ms },
+    }
+}
+
+fn storage_failed() -> ClientReply {
+    let text = "this node's storage does not work at the moment: ask another node";
+    WireError::new(ErrorCode::StorageFailed, text).retry_after(1_000).into()
+}
+
+/// For a request that was under way: another node may have stored it already.
+fn in_doubt() -> ClientReply {
+    let text = "this node's storage failed while the request was under way: other nodes may have stored it; \
+                retry with the same request id on another node";
+    WireError::new(ErrorCode::StorageFailed, text).retry_after(1_000).into()
+}

@@ -365,7 +365,12 @@ impl Replica {
         self.puts.on_tick(cx);
         self.listings.on_tick(cx);
         self.forwards.on_tick(cx);
-        if background || self.handoff.next_due().is_some_and(|due_us| due_us <= now_us) {
+        if background
+            || self
+                .handoff
+                .next_due()
+                .is_some_and(|due_us| due_us <= now_us)
+        {
             self.handoff.on_tick(cx);
         }
         if background {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_protocol::client::Role;
 use quorate_protocol::map::{Bucket, ClusterMap};
 use quorate_ring::{BucketId, Class, NodeId};
 
@@ -84,26 +83,5 @@ impl View {
             .fallbacks(class)
             .take(FALLBACKS_CONSIDERED)
             .collect()
-    }
-
-    /// A node's role for a class, or `None` if a request would not consider it.
-    #[must_use]
-    pub fn role(&self, node: NodeId, class: Class) -> Option<Role> {
-        if self.primaries(class).contains(&node) {
-            Some(Role::Primary)
-        } else if self.fallbacks(class).contains(&node) {
-            Some(Role::Fallback)
-        } else {
-            None
-        }
-    }
-
-    /// Who should coordinate a write of this class: the first reachable primary, or the first
-    /// reachable fallback if there is none.
-    #[must_use]
-    pub fn coordinator(&self, class: Class) -> Option<NodeId> {
-        let reachable = |node: &NodeId| self.is_reachable(*node);
-        let primary = self.primaries(class).iter().copied().find(reachable);
-        primary.or_else(|| self.fallbacks(class).into_iter().find(reachable))
     }
 }

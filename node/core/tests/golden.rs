@@ -11,13 +11,18 @@ use std::path::Path;
 
 use bytes::Bytes;
 use quorate_core::causality::{Body, Clock, Content, Object, Version};
-use quorate_core::record::{self, HintRecord, LogKind, LogRecord, RequestRecord, VnodeRecord, keys};
+use quorate_core::record::{
+    self, HintRecord, LogKind, LogRecord, RequestRecord, VnodeRecord, keys,
+};
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::peer::ActorClock;
 use quorate_protocol::{ActorId, ClusterId, Dot, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionId, RingVersion};
 
-const CLASS: Class = Class { n: 3, partition: PartitionId::new(0x0117) };
+const CLASS: Class = Class {
+    n: 3,
+    partition: PartitionId::new(0x0117),
+};
 const BUCKET: BucketId = BucketId::new(0xb0b1_b2b3_b4b5_b6b7);
 const KEY: &[u8] = b"colour/of/the sky";
 const REQUEST: RequestId = RequestId::new(0xa0a1_a2a3_a4a5_a6a7, 9);
@@ -30,7 +35,10 @@ fn dot(actor: u64, counter: u64) -> Dot {
 }
 
 fn small() -> Object {
-    let content = Content { value: Bytes::from_static(b"blue"), ..Content::default() };
+    let content = Content {
+        value: Bytes::from_static(b"blue"),
+        ..Content::default()
+    };
     let version = Version {
         dot: dot(1, 1),
         stamp: WALL_MS << 16,
@@ -39,12 +47,22 @@ fn small() -> Object {
         size: 4,
         body: Body::Whole(content),
     };
-    Object { versions: vec![version], ..Object::default() }
+    Object {
+        versions: vec![version],
+        ..Object::default()
+    }
 }
 
 fn full() -> Object {
-    let meta = vec![("author".to_owned(), Bytes::from_static(b"me")), ("mood".to_owned(), Bytes::new())];
-    let content = Content { value: Bytes::from_static(b"grey"), content_type: "text/plain".to_owned(), meta: meta.clone() };
+    let meta = vec![
+        ("author".to_owned(), Bytes::from_static(b"me")),
+        ("mood".to_owned(), Bytes::new()),
+    ];
+    let content = Content {
+        value: Bytes::from_static(b"grey"),
+        content_type: "text/plain".to_owned(),
+        meta: meta.clone(),
+    };
     let rich = Version {
         dot: dot(1, 300),
         stamp: WALL_MS << 16 | 5,
@@ -53,10 +71,28 @@ fn full() -> Object {
         size: 4,
         body: Body::Whole(content),
     };
-    let chunked = Body::Chunked { content_type: "image/png".to_owned(), meta, pieces: 3 };
-    let pieces = Version { dot: dot(2, 7), expires_ms: 0, size: 150_000, body: chunked, ..rich.clone() };
-    let absent = Version { dot: dot(3, 1), size: 12, body: Body::Absent, ..rich.clone() };
-    Object { versions: vec![rich, pieces, absent], context: [dot(1, 299), dot(4, 70_000)].into_iter().collect() }
+    let chunked = Body::Chunked {
+        content_type: "image/png".to_owned(),
+        meta,
+        pieces: 3,
+    };
+    let pieces = Version {
+        dot: dot(2, 7),
+        expires_ms: 0,
+        size: 150_000,
+        body: chunked,
+        ..rich.clone()
+    };
+    let absent = Version {
+        dot: dot(3, 1),
+        size: 12,
+        body: Body::Absent,
+        ..rich.clone()
+    };
+    Object {
+        versions: vec![rich, pieces, absent],
+        context: [dot(1, 299), dot(4, 70_000)].into_iter().collect(),
+    }
 }
 
 fn hint() -> HintRecord {
@@ -70,8 +106,16 @@ fn hint() -> HintRecord {
 
 fn vnode() -> VnodeRecord {
     let clock = [
-        ActorClock { actor: dot(1, 1).actor, base: 300, runs: vec![(302, 1), (310, 1000)] },
-        ActorClock { actor: dot(2, 1).actor, base: 0, runs: vec![(2, 6)] },
+        ActorClock {
+            actor: dot(1, 1).actor,
+            base: 300,
+            runs: vec![(302, 1), (310, 1000)],
+        },
+        ActorClock {
+            actor: dot(2, 1).actor,
+            base: 0,
+            runs: vec![(2, 6)],
+        },
     ];
     VnodeRecord {
         vnode: VnodeId::new(0x2021_2223_2425_2627),
@@ -89,7 +133,13 @@ fn a_small_object_has_the_bytes_of_format_1_and_costs_38_beside_key_and_value() 
     let (bytes, pieces) = record::encode_object(&storage_key, &small());
     assert!(pieces.is_empty());
     assert_eq!(storage_key.len() + bytes.len() - KEY.len() - 4, 11 + 8 + 17);
-    check("1-object-small", &storage_key, &bytes, &small(), record::decode_object);
+    check(
+        "1-object-small",
+        &storage_key,
+        &bytes,
+        &small(),
+        record::decode_object,
+    );
 }
 
 #[test]
@@ -97,15 +147,30 @@ fn a_full_object_has_the_bytes_of_format_1() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &full());
     assert!(pieces.is_empty(), "its large value lies in pieces already");
-    check("1-object-full", &storage_key, &bytes, &full(), record::decode_object);
+    check(
+        "1-object-full",
+        &storage_key,
+        &bytes,
+        &full(),
+        record::decode_object,
+    );
 }
 
 #[test]
 fn a_deleted_object_has_the_bytes_of_format_1() {
-    let object = Object { versions: Vec::new(), context: [dot(1, 1)].into_iter().collect() };
+    let object = Object {
+        versions: Vec::new(),
+        context: [dot(1, 1)].into_iter().collect(),
+    };
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_object(&storage_key, &object);
-    check("1-object-deleted", &storage_key, &bytes, &object, record::decode_object);
+    check(
+        "1-object-deleted",
+        &storage_key,
+        &bytes,
+        &object,
+        record::decode_object,
+    );
 }
 
 #[test]
@@ -117,7 +182,13 @@ fn a_hint_has_the_bytes_of_format_1() {
 
 #[test]
 fn log_entries_have_the_bytes_of_format_1() {
-    let entry = |kind, request| LogRecord { bucket: BUCKET, key: Bytes::from_static(KEY), kind, request, at_ms: WALL_MS };
+    let entry = |kind, request| LogRecord {
+        bucket: BUCKET,
+        key: Bytes::from_static(KEY),
+        kind,
+        request,
+        at_ms: WALL_MS,
+    };
     let storage_key = keys::log_key(CLASS, dot(1, 300));
     let all = [
         ("1-log-put", entry(LogKind::Put, Some(REQUEST))),
@@ -126,30 +197,66 @@ fn log_entries_have_the_bytes_of_format_1() {
         ("1-log-void", entry(LogKind::Void, None)),
     ];
     for (name, entry) in all {
-        check(name, &storage_key, &record::encode_log(&storage_key, &entry), &entry, record::decode_log);
+        check(
+            name,
+            &storage_key,
+            &record::encode_log(&storage_key, &entry),
+            &entry,
+            record::decode_log,
+        );
     }
 }
 
 #[test]
 fn a_vnode_has_the_bytes_of_format_1() {
     let storage_key = keys::vnode_key(CLASS);
-    check("1-vnode", &storage_key, &record::encode_vnode(&storage_key, &vnode()), &vnode(), record::decode_vnode);
+    check(
+        "1-vnode",
+        &storage_key,
+        &record::encode_vnode(&storage_key, &vnode()),
+        &vnode(),
+        record::decode_vnode,
+    );
 }
 
 #[test]
 fn a_request_has_the_bytes_of_format_1() {
-    let request = RequestRecord { dot: dot(1, 300), bucket: BUCKET, key: Bytes::from_static(KEY), at_ms: WALL_MS };
+    let request = RequestRecord {
+        dot: dot(1, 300),
+        bucket: BUCKET,
+        key: Bytes::from_static(KEY),
+        at_ms: WALL_MS,
+    };
     let storage_key = keys::request_key(CLASS, REQUEST);
     let bytes = record::encode_request(&storage_key, &request);
-    check("1-request", &storage_key, &bytes, &request, record::decode_request);
+    check(
+        "1-request",
+        &storage_key,
+        &bytes,
+        &request,
+        record::decode_request,
+    );
 }
 
 #[test]
 fn a_piece_has_the_bytes_of_format_1() {
     let value = Bytes::from(vec![7; 65_536 + 5]);
-    let content = Content { value: value.clone(), ..Content::default() };
-    let version = Version { size: value.len() as u64, body: Body::Whole(content), ..small().versions.remove(0) };
-    let (_, pieces) = record::encode_object(b"", &Object { versions: vec![version], ..Object::default() });
+    let content = Content {
+        value: value.clone(),
+        ..Content::default()
+    };
+    let version = Version {
+        size: value.len() as u64,
+        body: Body::Whole(content),
+        ..small().versions.remove(0)
+    };
+    let (_, pieces) = record::encode_object(
+        b"",
+        &Object {
+            versions: vec![version],
+            ..Object::default()
+        },
+    );
     let (dot, number, bytes) = pieces.last().unwrap();
     let storage_key = keys::chunk_key(keys::ChunkOwner::Hint(TARGET), CLASS, BUCKET, *dot, *number);
     compare("1-piece", &storage_key, bytes);
@@ -161,12 +268,20 @@ fn a_token_has_the_bytes_of_version_1() {
     let seen = [dot(1, 300), dot(2, 7)].into_iter().collect();
     let token = token::seal(&secret, cluster, BUCKET, KEY, &seen);
     let fixture = compare("token-1", KEY, &token);
-    assert_eq!(token::open(&secret, cluster, BUCKET, KEY, &fixture), Ok(seen));
+    assert_eq!(
+        token::open(&secret, cluster, BUCKET, KEY, &fixture),
+        Ok(seen)
+    );
 }
 
 /// Both directions: today's writer makes these bytes, and today's reader reads them.
-fn check<T, E>(name: &str, storage_key: &[u8], bytes: &[u8], expected: &T, decode: impl Fn(&[u8], &[u8]) -> Result<T, E>)
-where
+fn check<T, E>(
+    name: &str,
+    storage_key: &[u8],
+    bytes: &[u8],
+    expected: &T,
+    decode: impl Fn(&[u8], &[u8]) -> Result<T, E>,
+) where
     T: PartialEq + Debug,
     E: PartialEq + Debug,
 {
@@ -175,18 +290,30 @@ where
 }
 
 fn compare(name: &str, key: &[u8], bytes: &[u8]) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.hex"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(format!("{name}.hex"));
     let actual = format!("key\n{}bytes\n{}", hex(key), hex(bytes));
     let Ok(expected) = std::fs::read_to_string(&path) else {
-        panic!("no fixture tests/fixtures/{name}.hex; if the format is new, add the file:\n{actual}");
+        panic!(
+            "no fixture tests/fixtures/{name}.hex; if the format is new, add the file:\n{actual}"
+        );
     };
-    assert_eq!(actual, expected, "{name}: the format changed under its number");
+    assert_eq!(
+        actual, expected,
+        "{name}: the format changed under its number"
+    );
     unhex(expected.split_once("bytes\n").unwrap().1)
 }
 
 /// 16 bytes a line.
 fn hex(bytes: &[u8]) -> String {
-    let line = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
+    let line = |line: &[u8]| {
+        line.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+            + "\n"
+    };
     bytes.chunks(16).map(line).collect()
 }
 

@@ -13,9 +13,19 @@ fn dot(actor: u64, counter: u64) -> Dot {
 }
 
 fn version(dot: Dot) -> Version {
-    let content = Content { value: dot.to_string().into(), ..Content::default() };
+    let content = Content {
+        value: dot.to_string().into(),
+        ..Content::default()
+    };
     let size = content.value.len() as u64;
-    Version { dot, stamp: 1, expires_ms: 0, request: RequestId::new(1, dot.counter), size, body: Body::Whole(content) }
+    Version {
+        dot,
+        stamp: 1,
+        expires_ms: 0,
+        request: RequestId::new(1, dot.counter),
+        size,
+        body: Body::Whole(content),
+    }
 }
 
 fn seen(dots: &[Dot]) -> VersionVector {

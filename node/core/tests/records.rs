@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_core::causality::{Body, Clock, Content, Object, Version};
-use quorate_core::record::{self, HintRecord, LogKind, LogRecord, RecordError, RecordKind, RequestRecord, VnodeRecord};
+use quorate_core::record::{
+    self, HintRecord, LogKind, LogRecord, RecordError, RecordKind, RequestRecord, VnodeRecord,
+};
 use quorate_protocol::{ActorId, Dot, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, NodeId, RingVersion};
 
@@ -29,7 +31,11 @@ fn bytes(length: usize) -> impl Strategy<Value = Bytes> {
 
 fn content() -> impl Strategy<Value = Content> {
     let meta = prop::collection::vec((".{0,5}", bytes(9)), 0..3);
-    (bytes(90), ".{0,9}", meta).prop_map(|(value, content_type, meta)| Content { value, content_type, meta })
+    (bytes(90), ".{0,9}", meta).prop_map(|(value, content_type, meta)| Content {
+        value,
+        content_type,
+        meta,
+    })
 }
 
 fn body() -> impl Strategy<Value = (u64, Body)> {
@@ -44,44 +50,98 @@ fn body() -> impl Strategy<Value = (u64, Body)> {
 
 fn version() -> impl Strategy<Value = Version> {
     let stamp = prop_oneof![any::<u64>(), any::<u64>().prop_map(|stamp| stamp << 16)];
-    (dot(), stamp, prop_oneof![Just(0), number()], request(), body()).prop_map(
-        |(dot, stamp, expires_ms, request, (size, body))| Version { dot, stamp, expires_ms, request, size, body },
+    (
+        dot(),
+        stamp,
+        prop_oneof![Just(0), number()],
+        request(),
+        body(),
     )
+        .prop_map(|(dot, stamp, expires_ms, request, (size, body))| Version {
+            dot,
+            stamp,
+            expires_ms,
+            request,
+            size,
+            body,
+        })
 }
 
 fn object() -> impl Strategy<Value = Object> {
-    (prop::collection::vec(version(), 0..4), prop::collection::vec(dot(), 0..5)).prop_map(|(mut versions, context)| {
-        versions.sort_by_key(|version| version.dot);
-        versions.dedup_by_key(|version| version.dot);
-        Object { versions, context: context.into_iter().collect() }
-    })
+    (
+        prop::collection::vec(version(), 0..4),
+        prop::collection::vec(dot(), 0..5),
+    )
+        .prop_map(|(mut versions, context)| {
+            versions.sort_by_key(|version| version.dot);
+            versions.dedup_by_key(|version| version.dot);
+            Object {
+                versions,
+                context: context.into_iter().collect(),
+            }
+        })
 }
 
 fn hint() -> impl Strategy<Value = HintRecord> {
     let requests = prop::collection::vec((request(), dot()), 0..3);
-    (object(), prop::collection::vec(dot(), 0..4), requests, number()).prop_map(|(object, settles, requests, ring)| {
-        HintRecord { object, settles, requests, born_ring: RingVersion::new(ring) }
-    })
+    (
+        object(),
+        prop::collection::vec(dot(), 0..4),
+        requests,
+        number(),
+    )
+        .prop_map(|(object, settles, requests, ring)| HintRecord {
+            object,
+            settles,
+            requests,
+            born_ring: RingVersion::new(ring),
+        })
 }
 
 fn log() -> impl Strategy<Value = LogRecord> {
-    let kind = prop::sample::select(vec![LogKind::Put, LogKind::Delete, LogKind::Merged, LogKind::Void]);
-    (number(), bytes(40), kind, prop::option::of(request()), number())
-        .prop_map(|(bucket, key, kind, request, at_ms)| LogRecord { bucket: BucketId::new(bucket), key, kind, request, at_ms })
+    let kind = prop::sample::select(vec![
+        LogKind::Put,
+        LogKind::Delete,
+        LogKind::Merged,
+        LogKind::Void,
+    ]);
+    (
+        number(),
+        bytes(40),
+        kind,
+        prop::option::of(request()),
+        number(),
+    )
+        .prop_map(|(bucket, key, kind, request, at_ms)| LogRecord {
+            bucket: BucketId::new(bucket),
+            key,
+            kind,
+            request,
+            at_ms,
+        })
 }
 
 fn vnode() -> impl Strategy<Value = VnodeRecord> {
-    let actors = prop::collection::btree_map(number().prop_map(ActorId::new), (number(), number()), 0..4);
-    (number(), number(), prop::collection::vec(dot(), 0..30), actors, any::<bool>()).prop_map(
-        |(vnode, ring, dots, actors, damaged)| VnodeRecord {
+    let actors =
+        prop::collection::btree_map(number().prop_map(ActorId::new), (number(), number()), 0..4);
+    (
+        number(),
+        number(),
+        prop::collection::vec(dot(), 0..30),
+        actors,
+        any::<bool>(),
+    )
+        .prop_map(|(vnode, ring, dots, actors, damaged)| VnodeRecord {
             vnode: VnodeId::new(vnode),
             storage: StorageId::new(!vnode),
             ring: RingVersion::new(ring),
             clock: clock(dots),
-            actors: actors.into_iter().map(|(actor, (node, ring))| (actor, (NodeId::new(node), RingVersion::new(ring)))).collect(),
+            actors: actors
+                .into_iter()
+                .map(|(actor, (node, ring))| (actor, (NodeId::new(node), RingVersion::new(ring))))
+                .collect(),
             damaged,
-        },
-    )
+        })
 }
 
 fn clock(dots: Vec<Dot>) -> Clock {
@@ -93,8 +153,12 @@ fn clock(dots: Vec<Dot>) -> Clock {
 }
 
 fn seen() -> impl Strategy<Value = RequestRecord> {
-    (dot(), number(), bytes(40), number())
-        .prop_map(|(dot, bucket, key, at_ms)| RequestRecord { dot, bucket: BucketId::new(bucket), key, at_ms })
+    (dot(), number(), bytes(40), number()).prop_map(|(dot, bucket, key, at_ms)| RequestRecord {
+        dot,
+        bucket: BucketId::new(bucket),
+        key,
+        at_ms,
+    })
 }
 
 /// Every reader's verdict on the same bytes.
@@ -113,11 +177,26 @@ fn any_record() -> impl Strategy<Value = (Vec<u8>, Bytes)> {
     let key = prop::collection::vec(any::<u8>(), 0..20);
     let key = || key.clone();
     prop_oneof![
-        (key(), object()).prop_map(|(key, object)| { let (bytes, _) = record::encode_object(&key, &object); (key, bytes) }),
-        (key(), hint()).prop_map(|(key, hint)| { let (bytes, _) = record::encode_hint(&key, &hint); (key, bytes) }),
-        (key(), log()).prop_map(|(key, log)| { let bytes = record::encode_log(&key, &log); (key, bytes) }),
-        (key(), vnode()).prop_map(|(key, vnode)| { let bytes = record::encode_vnode(&key, &vnode); (key, bytes) }),
-        (key(), seen()).prop_map(|(key, seen)| { let bytes = record::encode_request(&key, &seen); (key, bytes) }),
+        (key(), object()).prop_map(|(key, object)| {
+            let (bytes, _) = record::encode_object(&key, &object);
+            (key, bytes)
+        }),
+        (key(), hint()).prop_map(|(key, hint)| {
+            let (bytes, _) = record::encode_hint(&key, &hint);
+            (key, bytes)
+        }),
+        (key(), log()).prop_map(|(key, log)| {
+            let bytes = record::encode_log(&key, &log);
+            (key, bytes)
+        }),
+        (key(), vnode()).prop_map(|(key, vnode)| {
+            let bytes = record::encode_vnode(&key, &vnode);
+            (key, bytes)
+        }),
+        (key(), seen()).prop_map(|(key, seen)| {
+            let bytes = record::encode_request(&key, &seen);
+            (key, bytes)
+        }),
     ]
 }
 
@@ -238,28 +317,69 @@ fn stored(content: &Content) -> (Version, Vec<Bytes>) {
         size: content.value.len() as u64,
         body: Body::Whole(content.clone()),
     };
-    let (bytes, pieces) = record::encode_object(b"k", &Object { versions: vec![version], ..Object::default() });
-    let version = record::decode_object(b"k", &bytes).unwrap().versions.remove(0);
-    (version, pieces.into_iter().map(|(_, _, piece)| piece).collect())
+    let (bytes, pieces) = record::encode_object(
+        b"k",
+        &Object {
+            versions: vec![version],
+            ..Object::default()
+        },
+    );
+    let version = record::decode_object(b"k", &bytes)
+        .unwrap()
+        .versions
+        .remove(0);
+    (
+        version,
+        pieces.into_iter().map(|(_, _, piece)| piece).collect(),
+    )
 }
 
 #[test]
 fn pieces_that_are_missing_swapped_damaged_or_anothers_are_refused() {
-    let content = Content { value: vec![1; 2 * PIECE + 9].into(), ..Content::default() };
+    let content = Content {
+        value: vec![1; 2 * PIECE + 9].into(),
+        ..Content::default()
+    };
     let (version, pieces) = stored(&content);
     let [a, b, c] = [0, 1, 2].map(|at| pieces[at].clone());
-    let damaged = |pieces: &[Bytes]| matches!(record::assemble(&version, pieces), Err(RecordError::Damaged(_)));
-    assert_eq!(record::assemble(&version, &pieces[..2]), Err(RecordError::PiecesMissing { expected: 3, found: 2 }));
+    let damaged = |pieces: &[Bytes]| {
+        matches!(
+            record::assemble(&version, pieces),
+            Err(RecordError::Damaged(_))
+        )
+    };
+    assert_eq!(
+        record::assemble(&version, &pieces[..2]),
+        Err(RecordError::PiecesMissing {
+            expected: 3,
+            found: 2
+        })
+    );
     assert!(damaged(&[b.clone(), a.clone(), c.clone()]));
     assert!(damaged(&[a.clone(), b.clone(), c.slice(..c.len() - 1)]));
     let mut flipped = b.to_vec();
     flipped[700] ^= 1;
     assert!(damaged(&[a.clone(), flipped.into(), c.clone()]));
-    let other = Version { dot: Dot::new(ActorId::new(2), 1), ..version.clone() };
-    assert!(matches!(record::assemble(&other, &pieces), Err(RecordError::Damaged(_))));
-    let longer = Version { size: version.size + 1, ..version };
-    assert!(matches!(record::assemble(&longer, &pieces), Err(RecordError::Damaged(_))));
-    let absent = Version { body: Body::Absent, ..longer };
+    let other = Version {
+        dot: Dot::new(ActorId::new(2), 1),
+        ..version.clone()
+    };
+    assert!(matches!(
+        record::assemble(&other, &pieces),
+        Err(RecordError::Damaged(_))
+    ));
+    let longer = Version {
+        size: version.size + 1,
+        ..version
+    };
+    assert!(matches!(
+        record::assemble(&longer, &pieces),
+        Err(RecordError::Damaged(_))
+    ));
+    let absent = Version {
+        body: Body::Absent,
+        ..longer
+    };
     assert_eq!(record::assemble(&absent, &[]), Err(RecordError::NoBody));
 }
 
@@ -274,14 +394,22 @@ fn an_intact_record_of_a_newer_format_is_told_from_damage() {
     assert_eq!(with(0, 2), RecordError::NewerFormat { found: 2, known: 1 });
     assert!(matches!(with(0, 0), RecordError::Malformed(_)));
     let data_type = RecordKind::DataType as u8;
-    assert_eq!(with(1, data_type), RecordError::WrongKind { expected: RecordKind::Object, found: 16 });
+    assert_eq!(
+        with(1, data_type),
+        RecordError::WrongKind {
+            expected: RecordKind::Object,
+            found: 16
+        }
+    );
     assert_eq!(with(2, 1), RecordError::UnknownCodec(1));
     assert!(matches!(with(3, 0x80), RecordError::Malformed(_)));
 }
 
 #[test]
 fn an_enormous_vnode_record_comes_back() {
-    let dots = (0..500).flat_map(|actor| (1..40).map(move |at| Dot::new(ActorId::new(actor), at * at))).collect();
+    let dots = (0..500)
+        .flat_map(|actor| (1..40).map(move |at| Dot::new(ActorId::new(actor), at * at)))
+        .collect();
     let vnode = VnodeRecord {
         vnode: VnodeId::new(1),
         storage: StorageId::new(2),
@@ -290,5 +418,8 @@ fn an_enormous_vnode_record_comes_back() {
         actors: BTreeMap::new(),
         damaged: false,
     };
-    assert_eq!(record::decode_vnode(b"k", &record::encode_vnode(b"k", &vnode)), Ok(vnode));
+    assert_eq!(
+        record::decode_vnode(b"k", &record::encode_vnode(b"k", &vnode)),
+        Ok(vnode)
+    );
 }

@@ -24,7 +24,10 @@ fn bytes(length: usize) -> impl Strategy<Value = Bytes> {
 
 fn class() -> impl Strategy<Value = Class> {
     let partition = prop_oneof![0..3u16, Just(u16::MAX), any::<u16>()];
-    (1..=7u8, partition).prop_map(|(n, partition)| Class { n, partition: PartitionId::new(partition) })
+    (1..=7u8, partition).prop_map(|(n, partition)| Class {
+        n,
+        partition: PartitionId::new(partition),
+    })
 }
 
 fn inside((from, to): &KeyRange, key: &[u8]) -> bool {

@@ -17,8 +17,11 @@ fn secret() -> TokenKey {
 
 fn seen() -> impl Strategy<Value = VersionVector> {
     let dot = (any::<u64>(), prop_oneof![1..300u64, any::<u64>()]);
-    prop::collection::vec(dot, 0..12)
-        .prop_map(|dots| dots.into_iter().map(|(actor, counter)| Dot::new(ActorId::new(actor), counter)).collect())
+    prop::collection::vec(dot, 0..12).prop_map(|dots| {
+        dots.into_iter()
+            .map(|(actor, counter)| Dot::new(ActorId::new(actor), counter))
+            .collect()
+    })
 }
 
 fn sealed(seen: &VersionVector) -> Bytes {
@@ -83,7 +86,10 @@ proptest! {
 #[test]
 fn a_token_over_the_limit_is_refused_unread() {
     let found = quorate_protocol::limits::CONTEXT_BYTES_MAX + 1;
-    assert_eq!(open(&secret(), CLUSTER, BUCKET, KEY, &vec![1; found]), Err(TokenError::TooLong { found }));
+    assert_eq!(
+        open(&secret(), CLUSTER, BUCKET, KEY, &vec![1; found]),
+        Err(TokenError::TooLong { found })
+    );
 }
 
 #[test]

@@ -164,7 +164,10 @@ impl GetOp {
     fn stop_lingering(&mut self, cx: &Cx<'_>) {
         let silent: Vec<NodeId> = self.tally.outstanding().collect();
         for node in silent {
-            let role = self.replies.get(&node).map_or(Role::Primary, |reply| reply.role);
+            let role = self
+                .replies
+                .get(&node)
+                .map_or(Role::Primary, |reply| reply.role);
             self.tally.note(node, role, Answer::Failed);
         }
         self.deadline_us = cx.s.now.mono_us + cx.s.timing.linger_us;

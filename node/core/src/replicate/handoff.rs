@@ -61,7 +61,11 @@ impl Handoff {
     /// When the throttle lets the next batch of a handoff under way go.
     pub(crate) fn next_due(&self) -> Option<u64> {
         let paused = |target: &&Target| target.in_flight.is_none() && target.after.is_some();
-        self.targets.values().filter(paused).map(|target| target.not_before_us).min()
+        self.targets
+            .values()
+            .filter(paused)
+            .map(|target| target.not_before_us)
+            .min()
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {

@@ -15,8 +15,8 @@ mod op;
 mod vnode;
 
 pub(crate) use op::{Op, op};
-pub(crate) use vnode::Vnode;
 use vnode::Issuer;
+pub(crate) use vnode::Vnode;
 
 pub(crate) const VNODES: usize = 3;
 pub(crate) const KEYS: usize = 2;

@@ -28,7 +28,10 @@ impl Issuer {
     pub(crate) fn next(actors: &mut u64) -> Self {
         *actors += 1;
         // Scattered, so that the order of actors is not that of their births.
-        Self { actor: ActorId::new(actors.wrapping_mul(0x9e37_79b9_7f4a_7c15)), minted: 0 }
+        Self {
+            actor: ActorId::new(actors.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            minted: 0,
+        }
     }
 
     pub(crate) fn mint(&mut self) -> Dot {

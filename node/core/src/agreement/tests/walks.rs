@@ -394,6 +394,9 @@ fn the_stored_form_is_what_it_was_in_format_1() {
     let rules = crate::agreement::rules::Rules::from_lists(map(1).buckets, vec![kept]);
     let bytes = stored::encode(map(1).cluster, &rules);
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "51424b5400000001676ce779000000000000000700000000000000070100000000000000010764656661756c74010300050200010102030405060708056bc3a47365ac0202012d0100ff01");
+    assert_eq!(
+        hex,
+        "51424b5400000001676ce779000000000000000700000000000000070100000000000000010764656661756c74010300050200010102030405060708056bc3a47365ac0202012d0100ff01"
+    );
     assert_eq!(stored::decode(map(1).cluster, &bytes), Ok(rules));
 }

@@ -1,0 +1,425 @@
+//! Scenarios walked on real replicas over a perfect network, named after their lines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod walk;
+
+use quorate_core::{Family, Note};
+use quorate_protocol::ErrorCode;
+use quorate_protocol::client::Role;
+use quorate_protocol::options::Count;
+use quorate_ring::NodeId;
+use walk::{LWW, SIBLINGS, Walk, a_get, values};
+
+const KEY: &str = "a key";
+
+fn primaries(walk: &Walk) -> Vec<NodeId> {
+    walk.preference(SIBLINGS, KEY).primaries
+}
+
+fn fallbacks(walk: &Walk) -> Vec<NodeId> {
+    walk.preference(SIBLINGS, KEY).fallbacks
+}
+
+fn read_r(walk: &mut Walk, at: NodeId, r: u8) -> Result<Vec<String>, quorate_protocol::WireError> {
+    let mut get = a_get(KEY);
+    get.options.r = Some(Count::Exactly(r));
+    walk.get(at, get).map(|got| values(&got))
+}
+
+#[test]
+fn r01_exactly_n_copies_on_n_distinct_nodes() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let put = walk.a_put(KEY, "v");
+    walk.put(nodes[0], put).unwrap();
+    walk.pass(100);
+    let holders = (1..=5)
+        .filter(|&id| walk.disk(NodeId::new(id)).entries(Family::Objects) == 1)
+        .count();
+    assert_eq!(holders, 3);
+    assert_eq!(nodes.len(), 3);
+}
+
+#[test]
+fn r02_explain_names_every_replica_with_its_answer() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let put = walk.a_put(KEY, "v");
+    walk.put(nodes[1], put).unwrap();
+    let mut get = a_get(KEY);
+    get.options.explain = true;
+    get.options.r = Some(Count::All);
+    let got = walk.get(nodes[0], get).unwrap();
+    assert_eq!(got.info.answered, 3);
+    assert!(got.info.preference.starts_with(&nodes));
+    assert_eq!(got.info.replicas.len(), 3);
+    assert!(
+        got.info
+            .replicas
+            .iter()
+            .all(|replica| replica.answer == "value" && replica.role == Role::Primary)
+    );
+}
+
+#[test]
+fn r03_a_fallback_takes_the_place_of_a_dead_primary_and_the_reply_says_so() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    walk.kill(nodes[2]);
+    let mut put = walk.a_put(KEY, "v");
+    put.options.w = Some(Count::All);
+    let written = walk.put(nodes[0], put).unwrap();
+    assert_eq!((written.info.primaries, written.info.fallbacks), (2, 1));
+    assert_eq!(walk.hints_for(fallbacks(&walk)[0], nodes[2]), 1);
+}
+
+#[test]
+fn r04_r05_a_read_with_a_primary_down_succeeds_and_fills_the_fallback() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let put = walk.a_put(KEY, "v");
+    walk.put(nodes[0], put).unwrap();
+    walk.kill(nodes[2]);
+    let mut strict = a_get(KEY);
+    strict.options.r = Some(Count::All);
+    strict.options.notfound_ok = Some(false);
+    let error = walk.get(nodes[0], strict.clone()).unwrap_err();
+    assert_eq!(
+        (error.code, error.needed, error.got),
+        (ErrorCode::QuorumNotMet, Some(3), Some(2))
+    );
+    assert_eq!(read_r(&mut walk, nodes[0], 3).unwrap(), ["v"]);
+    walk.pass(2_000);
+    assert_eq!(
+        walk.hints_for(fallbacks(&walk)[0], nodes[2]),
+        1,
+        "read repair fills the fallback"
+    );
+    let got = walk.get(nodes[0], strict).unwrap();
+    assert_eq!((got.info.primaries, got.info.fallbacks), (2, 1));
+}
+
+#[test]
+fn r06_two_primaries_down_and_two_fallbacks_filled_from_the_one_left() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let put = walk.a_put(KEY, "v");
+    walk.put(nodes[0], put).unwrap();
+    walk.pass(100);
+    walk.kill(nodes[0]);
+    walk.kill(nodes[1]);
+    assert_eq!(read_r(&mut walk, nodes[2], 3).unwrap(), ["v"]);
+    walk.pass(2_000);
+    let held: u64 = fallbacks(&walk)
+        .iter()
+        .map(|&f| walk.hints_for(f, nodes[0]) + walk.hints_for(f, nodes[1]))
+        .sum();
+    assert_eq!(held, 2);
+}
+
+#[test]
+fn r07_without_any_primary_only_what_a_fallback_holds_is_an_answer() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let asked = fallbacks(&walk)[1];
+    nodes.iter().for_each(|&node| walk.kill(node));
+    let error = read_r(&mut walk, asked, 1).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    let mut put = walk.a_put(KEY, "v");
+    put.options.w = Some(Count::Exactly(2));
+    let written = walk.put(asked, put).unwrap();
+    assert_eq!((written.info.primaries, written.info.fallbacks), (0, 2));
+    let got = walk.get(asked, a_get(KEY)).unwrap();
+    assert!(got.fallbacks_only);
+    assert_eq!(values(&got), ["v"]);
+    nodes.iter().for_each(|&node| walk.start(node));
+    walk.pass(5_000);
+    assert_eq!(read_r(&mut walk, nodes[2], 3).unwrap(), ["v"]);
+}
+
+#[test]
+fn r08_pw_counts_primaries_only() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    walk.kill(nodes[0]);
+    let mut put = walk.a_put(KEY, "v");
+    put.options.w = Some(Count::All);
+    walk.put(nodes[1], put).unwrap();
+    assert_eq!(read_r(&mut walk, nodes[1], 3).unwrap(), ["v"]);
+    let mut put = walk.a_put(KEY, "w");
+    put.options.pw = Some(Count::All);
+    let error = walk.put(nodes[1], put).unwrap_err();
+    assert_eq!(
+        (error.code, error.needed, error.got),
+        (ErrorCode::QuorumNotMet, Some(3), Some(2))
+    );
+}
+
+#[test]
+fn r09_hints_reach_the_returned_primary_and_are_dropped_after_it_stored_them() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    walk.kill(nodes[0]);
+    let mut put = walk.a_put(KEY, "v");
+    put.options.w = Some(Count::All);
+    walk.put(nodes[1], put).unwrap();
+    walk.start(nodes[0]);
+    walk.pass(5_000);
+    assert!(walk.current(nodes[0]));
+    assert!(walk.notes(Note::HintDelivered) > 0);
+    assert!(
+        fallbacks(&walk)
+            .iter()
+            .all(|&f| walk.disk(f).entries(Family::Hints) == 0)
+    );
+    walk.kill(nodes[1]);
+    walk.kill(nodes[2]);
+    assert_eq!(read_r(&mut walk, nodes[0], 1).unwrap(), ["v"]);
+}
+
+#[test]
+fn r14_a_write_to_all_is_read_with_r1_through_every_node() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let mut put = walk.a_put(KEY, "v");
+    put.options.w = Some(Count::All);
+    walk.put(nodes[0], put).unwrap();
+    for id in 1..=5 {
+        assert_eq!(read_r(&mut walk, NodeId::new(id), 1).unwrap(), ["v"]);
+    }
+}
+
+#[test]
+fn r16_two_blind_writes_are_siblings_and_a_context_resolves_them() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    for (at, value) in [(nodes[0], "one"), (nodes[1], "two")] {
+        let put = walk.a_put(KEY, value);
+        walk.put(at, put).unwrap();
+    }
+    let got = walk.get(nodes[2], a_get(KEY)).unwrap();
+    assert_eq!(values(&got), ["one", "two"]);
+    let mut put = walk.a_put(KEY, "both");
+    put.context = Some(got.context);
+    walk.put(nodes[2], put).unwrap();
+    assert_eq!(read_r(&mut walk, nodes[0], 3).unwrap(), ["both"]);
+}
+
+#[test]
+fn r16_blind_writes_through_one_coordinator_are_siblings_too() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    for value in ["one", "two"] {
+        let put = walk.a_put(KEY, value);
+        walk.put(nodes[0], put).unwrap();
+    }
+    assert_eq!(read_r(&mut walk, nodes[0], 2).unwrap(), ["one", "two"]);
+}
+
+#[test]
+fn a_chain_of_writes_through_returned_contexts_leaves_the_unseen_sibling_alone() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let put = walk.a_put(KEY, "other");
+    walk.put(nodes[0], put).unwrap();
+    let mut context = None;
+    for round in 0..10 {
+        let mut put = walk.a_put(KEY, &format!("mine {round}"));
+        put.context = context;
+        context = Some(walk.put(nodes[round % 3], put).unwrap().context);
+    }
+    assert_eq!(read_r(&mut walk, nodes[1], 3).unwrap(), ["mine 9", "other"]);
+}
+
+#[test]
+fn r17_interleaved_writers_never_explode_siblings_or_context() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let mut contexts = vec![None; 10];
+    for round in 0..1_000 {
+        let writer = (round * 7) % 10;
+        let at = nodes[round % 3];
+        let mut put = walk.a_put(KEY, &format!("{writer}:{round}"));
+        put.context = contexts[writer].take();
+        walk.put(at, put).unwrap();
+        let reader = (round * 3) % 10;
+        let got = walk.get(nodes[(round + 1) % 3], a_get(KEY)).unwrap();
+        assert!(got.siblings.len() <= 11, "{} siblings", got.siblings.len());
+        assert!(
+            got.context.len() < 200,
+            "a context of {} bytes",
+            got.context.len()
+        );
+        contexts[reader] = Some(got.context);
+    }
+}
+
+#[test]
+fn r19_a_delete_is_not_undone_by_a_replica_or_hint_that_comes_back() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let put = walk.a_put(KEY, "old");
+    walk.put(nodes[0], put).unwrap();
+    walk.pass(100);
+    walk.kill(nodes[2]);
+    let delete = walk.a_delete(KEY);
+    assert!(walk.delete(nodes[0], delete).unwrap().dot.is_some());
+    walk.pass(60_000);
+    walk.start(nodes[2]);
+    walk.pass(10_000);
+    assert_eq!(
+        read_r(&mut walk, nodes[2], 3).unwrap(),
+        Vec::<String>::new()
+    );
+    for &node in &nodes {
+        assert_eq!(
+            walk.disk(node).entries(Family::Objects),
+            0,
+            "nothing of a deleted object is left"
+        );
+        assert_eq!(walk.disk(node).entries(Family::Log), 0);
+    }
+    let put = walk.a_put(KEY, "new");
+    walk.put(nodes[1], put).unwrap();
+    assert_eq!(read_r(&mut walk, nodes[0], 3).unwrap(), ["new"]);
+}
+
+#[test]
+fn deleting_what_is_not_there_writes_nothing() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let delete = walk.a_delete(KEY);
+    assert_eq!(walk.delete(nodes[0], delete).unwrap().dot, None);
+    assert!(
+        nodes
+            .iter()
+            .all(|&node| walk.disk(node).entries(Family::Log) == 0)
+    );
+}
+
+#[test]
+fn a_quiet_cluster_drops_log_and_context_and_its_reads_write_nothing() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let mut context = None;
+    for round in 0..5 {
+        let mut put = walk.a_put(KEY, &format!("{round}"));
+        put.context = context;
+        context = Some(walk.put(nodes[round % 3], put).unwrap().context);
+    }
+    walk.pass(5_000);
+    assert!(
+        nodes
+            .iter()
+            .all(|&node| walk.disk(node).entries(Family::Log) == 0)
+    );
+    assert!(walk.notes(Note::ContextDropped) > 0);
+    assert_eq!(read_r(&mut walk, nodes[0], 3).unwrap(), ["4"]);
+    walk.pass(2_000);
+    assert_eq!(
+        walk.notes(Note::ReadRepair) + walk.notes(Note::FallbackRepair),
+        0
+    );
+}
+
+#[test]
+fn a_retry_with_the_same_request_id_never_makes_a_second_version() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let mut put = walk.a_put(KEY, "v");
+    let first = walk.put(nodes[0], put.clone()).unwrap();
+    put.retry = true;
+    for &at in &nodes {
+        assert_eq!(walk.put(at, put.clone()).unwrap().dot, first.dot);
+    }
+    walk.kill(nodes[0]);
+    assert_eq!(walk.put(nodes[1], put.clone()).unwrap().dot, first.dot);
+    assert_eq!(read_r(&mut walk, nodes[1], 2).unwrap(), ["v"]);
+    assert_eq!(walk.notes(Note::RetryRecognised), 4);
+}
+
+#[test]
+fn an_lww_bucket_shows_the_latest_only() {
+    let mut walk = Walk::new(5);
+    let at = walk.preference(LWW, KEY).primaries;
+    for (node, value) in [(at[0], "early"), (at[1], "late")] {
+        let mut put = walk.a_put(KEY, value);
+        put.bucket = LWW;
+        walk.put(node, put).unwrap();
+        walk.pass(10);
+    }
+    let mut get = a_get(KEY);
+    get.bucket = LWW;
+    assert_eq!(values(&walk.get(at[2], get).unwrap()), ["late"]);
+}
+
+#[test]
+fn any_node_takes_any_request() {
+    let mut walk = Walk::new(5);
+    for id in 1..=5 {
+        let put = walk.a_put(&format!("key {id}"), "v");
+        walk.put(NodeId::new(id), put).unwrap();
+        assert_eq!(
+            values(
+                &walk
+                    .get(NodeId::new(6 - id), a_get(&format!("key {id}")))
+                    .unwrap()
+            ),
+            ["v"]
+        );
+    }
+    assert!(walk.notes(Note::Forwarded) > 0);
+}
+
+#[test]
+fn a_cluster_of_one_or_two_works_and_says_that_it_is_under_replicated() {
+    for count in [1, 2] {
+        let mut walk = Walk::new(count);
+        let at = NodeId::new(1);
+        let mut put = walk.a_put(KEY, "v");
+        put.options.w = Some(Count::Exactly(1));
+        let written = walk.put(at, put).unwrap();
+        assert!(
+            written
+                .info
+                .warnings
+                .iter()
+                .any(|warning| warning.contains("under-replicated"))
+        );
+        assert_eq!(read_r(&mut walk, at, 1).unwrap(), ["v"]);
+    }
+}
+
+#[test]
+fn a_value_in_pieces_comes_back_whole_through_reads_hints_and_anti_entropy() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let long = "0123456789abcdef".repeat(50_000);
+    walk.kill(nodes[2]);
+    let put = walk.a_put(KEY, &long);
+    let written = walk.put(nodes[0], put).unwrap();
+    walk.start(nodes[2]);
+    walk.pass(5_000);
+    walk.kill(nodes[0]);
+    walk.kill(nodes[1]);
+    assert_eq!(read_r(&mut walk, nodes[2], 1).unwrap(), [long]);
+    walk.start(nodes[0]);
+    walk.start(nodes[1]);
+    let mut delete = walk.a_delete(KEY);
+    delete.context = Some(written.context);
+    walk.delete(nodes[0], delete).unwrap();
+    walk.pass(5_000);
+    for id in (1..=5).map(NodeId::new) {
+        assert_eq!(
+            walk.disk(id).entries(Family::Chunks),
+            0,
+            "pieces left on {id}"
+        );
+    }
+}

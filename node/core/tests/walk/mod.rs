@@ -1,0 +1,419 @@
+//! A handful of replicas in one thread, with a perfect network: for walking a scenario line by
+//! line. Faults beyond "this node is down" are the simulator's business.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_core::store::Visit;
+use quorate_core::{
+    Effect, Family, Input, Note, Now, Replica, ReplicaConfig, Step, Store, StoreError, Ticket,
+    Timing, When, Write,
+};
+use quorate_protocol::client::{
+    ClientReply, ClientRequest, Content, Delete, Get, Got, Put, Written,
+};
+use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::options::{QuorumDefaults, ReadOptions, WriteOptions};
+use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::{ClusterId, RequestId, WireError};
+use quorate_ring::{BucketId, NodeId, PartitionCount, PreferenceList, Ring};
+
+pub const SIBLINGS: BucketId = BucketId::new(1);
+pub const LWW: BucketId = BucketId::new(2);
+
+#[derive(Default)]
+pub struct Disk(BTreeMap<Family, BTreeMap<Vec<u8>, Bytes>>);
+
+impl Disk {
+    pub fn entries(&self, family: Family) -> usize {
+        self.0.get(&family).map_or(0, BTreeMap::len)
+    }
+
+    fn commit(&mut self, step: &Step) {
+        for write in &step.batch.writes {
+            match write {
+                Write::Put { family, key, value } => {
+                    self.0
+                        .entry(*family)
+                        .or_default()
+                        .insert(key.clone(), value.clone());
+                }
+                Write::Delete { family, key } => {
+                    self.0.entry(*family).or_default().remove(key);
+                }
+            }
+        }
+    }
+}
+
+impl Store for Disk {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self
+            .0
+            .get(&family)
+            .and_then(|records| records.get(key))
+            .cloned())
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(records) = self.0.get(&family) else {
+            return Ok(());
+        };
+        for (key, value) in records.range(from.to_vec()..to.to_vec()) {
+            if visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Node {
+    replica: Option<Replica>,
+    disk: Disk,
+    inbox: VecDeque<Input>,
+}
+
+pub struct Walk {
+    pub map: Arc<ClusterMap>,
+    nodes: BTreeMap<NodeId, Node>,
+    now: Now,
+    lives: u8,
+    tickets: u64,
+    replies: BTreeMap<Ticket, ClientReply>,
+    notes: BTreeMap<Note, u64>,
+}
+
+impl Walk {
+    /// `count` nodes, 8 partitions, n = 3 (or as many as there are), one bucket of each mode.
+    pub fn new(count: u64) -> Self {
+        let map = Arc::new(map(count));
+        let ids: Vec<NodeId> = map.members.iter().map(|member| member.id).collect();
+        let node = || Node {
+            replica: None,
+            disk: Disk::default(),
+            inbox: VecDeque::new(),
+        };
+        let nodes = ids.iter().map(|&id| (id, node())).collect();
+        let now = Now {
+            mono_us: 1_000_000,
+            wall_ms: 1_700_000_000_000,
+        };
+        let mut walk = Self {
+            map,
+            nodes,
+            now,
+            lives: 0,
+            tickets: 0,
+            replies: BTreeMap::new(),
+            notes: BTreeMap::new(),
+        };
+        ids.into_iter().for_each(|id| walk.start(id));
+        walk.pass(3_000);
+        walk
+    }
+
+    pub fn preference(&self, bucket: BucketId, key: &str) -> PreferenceList {
+        let props = &self.map.bucket(bucket).unwrap().props;
+        let partition = self.map.ring.partition_of(bucket, key.as_bytes());
+        self.map.ring.preference_list(quorate_ring::Class {
+            n: props.n,
+            partition,
+        })
+    }
+
+    pub fn start(&mut self, id: NodeId) {
+        self.lives += 1;
+        let config = ReplicaConfig {
+            node: id,
+            shard: 0,
+            shards: 1,
+            token_key: [7; 32],
+            seed: [self.lives; 32],
+            timing: Timing::default(),
+        };
+        let (now, map) = (self.now, Arc::clone(&self.map));
+        let up: Vec<NodeId> = self.up().collect();
+        let node = self.nodes.get_mut(&id).unwrap();
+        node.replica = Some(Replica::open(config, map, now, &node.disk).unwrap());
+        for other in up {
+            self.give(other, Input::PeerUp(id));
+            self.give(id, Input::PeerUp(other));
+        }
+    }
+
+    pub fn kill(&mut self, id: NodeId) {
+        let node = self.nodes.get_mut(&id).unwrap();
+        node.replica = None;
+        node.inbox.clear();
+        for other in self.up().collect::<Vec<_>>() {
+            self.give(other, Input::PeerDown(id));
+        }
+    }
+
+    fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.nodes
+            .iter()
+            .filter(|(_, node)| node.replica.is_some())
+            .map(|(&id, _)| id)
+    }
+
+    fn give(&mut self, to: NodeId, input: Input) {
+        let node = self.nodes.get_mut(&to).unwrap();
+        if node.replica.is_some() {
+            node.inbox.push_back(input);
+        }
+    }
+
+    /// Lets virtual time pass, delivering everything at once.
+    pub fn pass(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(10) {
+            self.now.mono_us += 10_000;
+            self.now.wall_ms += 10;
+            for id in self.up().collect::<Vec<_>>() {
+                self.give(id, Input::Tick);
+            }
+            while self.turn() {}
+        }
+    }
+
+    fn turn(&mut self) -> bool {
+        let ids: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| !node.inbox.is_empty())
+            .map(|(&id, _)| id)
+            .collect();
+        for &id in &ids {
+            self.step(id);
+        }
+        !ids.is_empty()
+    }
+
+    fn step(&mut self, id: NodeId) {
+        let now = self.now;
+        let node = self.nodes.get_mut(&id).unwrap();
+        let Some(replica) = node.replica.as_mut() else {
+            return node.inbox.clear();
+        };
+        for input in std::mem::take(&mut node.inbox) {
+            replica.handle(now, input, &node.disk);
+        }
+        let step = replica.finish();
+        node.disk.commit(&step);
+        if let Some(seq) = step.seq {
+            node.inbox.push_back(Input::Synced(seq));
+        }
+        for effect in step.effects {
+            self.perform(id, effect);
+        }
+    }
+
+    fn perform(&mut self, from: NodeId, effect: Effect) {
+        match effect {
+            Effect::Send {
+                to,
+                message,
+                deadline_ms,
+                priority: _,
+                when: When::Written | When::Synced,
+            } => {
+                let mut body = Vec::new();
+                message.encode_body(&mut body);
+                let message = PeerMessage::decode_body(message.opcode(), &body)
+                    .expect("what was sent can be read");
+                self.give(
+                    to,
+                    Input::Peer {
+                        from,
+                        message,
+                        deadline_ms,
+                    },
+                );
+            }
+            Effect::Reply { ticket, reply } => {
+                let again = self.replies.insert(ticket, reply);
+                assert!(again.is_none(), "a client was answered twice");
+            }
+            Effect::Note(note) => *self.notes.entry(note).or_default() += 1,
+        }
+    }
+
+    pub fn notes(&self, note: Note) -> u64 {
+        self.notes.get(&note).copied().unwrap_or(0)
+    }
+
+    pub fn disk(&self, id: NodeId) -> &Disk {
+        &self.nodes[&id].disk
+    }
+
+    pub fn current(&self, id: NodeId) -> bool {
+        let status = self.nodes[&id].replica.as_ref().unwrap().status();
+        status
+            .vnodes
+            .iter()
+            .all(|vnode| vnode.current && vnode.lag == 0)
+    }
+
+    pub fn hints_for(&self, at: NodeId, target: NodeId) -> u64 {
+        let status = self.nodes[&at].replica.as_ref().unwrap().status();
+        status
+            .peers
+            .iter()
+            .find(|peer| peer.node == target)
+            .unwrap()
+            .hints
+    }
+
+    /// Sends a request and does not wait.
+    pub fn begin(&mut self, at: NodeId, request: impl Into<ClientRequest>) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.give(
+            at,
+            Input::Client {
+                ticket,
+                principal: Arc::from("tester"),
+                request: request.into(),
+                deadline_ms: 2_000,
+            },
+        );
+        ticket
+    }
+
+    pub fn reply(&mut self, ticket: Ticket) -> Option<ClientReply> {
+        self.replies.remove(&ticket)
+    }
+
+    pub fn ask(&mut self, at: NodeId, request: impl Into<ClientRequest>) -> ClientReply {
+        let ticket = self.begin(at, request);
+        while self.turn() {}
+        for _ in 0..300 {
+            if let Some(reply) = self.reply(ticket) {
+                return reply;
+            }
+            self.pass(10);
+        }
+        panic!("no reply within 3 s of virtual time");
+    }
+
+    pub fn get(&mut self, at: NodeId, get: Get) -> Result<Got, WireError> {
+        match self.ask(at, get) {
+            ClientReply::Got(got) => Ok(got),
+            ClientReply::Failed(error) => Err(error),
+            other => panic!("a get was answered with {}", other.name()),
+        }
+    }
+
+    pub fn put(&mut self, at: NodeId, put: Put) -> Result<Written, WireError> {
+        written(self.ask(at, put))
+    }
+
+    pub fn delete(&mut self, at: NodeId, delete: Delete) -> Result<Written, WireError> {
+        written(self.ask(at, delete))
+    }
+
+    pub fn a_put(&mut self, key: &str, value: &str) -> Put {
+        self.tickets += 1;
+        Put {
+            bucket: SIBLINGS,
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            content: Content {
+                value: Bytes::copy_from_slice(value.as_bytes()),
+                ..Content::default()
+            },
+            context: None,
+            options: WriteOptions::default(),
+            request: RequestId::new(1, self.tickets),
+            retry: false,
+        }
+    }
+
+    pub fn a_delete(&mut self, key: &str) -> Delete {
+        self.tickets += 1;
+        Delete {
+            bucket: SIBLINGS,
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            context: None,
+            options: WriteOptions::default(),
+            request: RequestId::new(2, self.tickets),
+            retry: false,
+        }
+    }
+}
+
+fn written(reply: ClientReply) -> Result<Written, WireError> {
+    match reply {
+        ClientReply::Written(written) => Ok(written),
+        ClientReply::Failed(error) => Err(error),
+        other => panic!("a write was answered with {}", other.name()),
+    }
+}
+
+pub fn a_get(key: &str) -> Get {
+    Get {
+        bucket: SIBLINGS,
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        options: ReadOptions::default(),
+        session: None,
+    }
+}
+
+pub fn values(got: &Got) -> Vec<String> {
+    let mut values: Vec<String> = got
+        .siblings
+        .iter()
+        .map(|sibling| String::from_utf8_lossy(&sibling.content.value).into_owned())
+        .collect();
+    values.sort();
+    values
+}
+
+fn map(count: u64) -> ClusterMap {
+    let member = |number: u64| Member {
+        id: NodeId::new(number),
+        name: format!("n{number}"),
+        peer_addresses: vec![format!("127.0.0.1:{}", 7000 + number)],
+        client_addresses: vec![format!("127.0.0.1:{}", 8000 + number)],
+        zone: Default::default(),
+        weight: Default::default(),
+    };
+    let members: Vec<Member> = (1..=count).map(member).collect();
+    let placed: Vec<quorate_ring::Placed> = members
+        .iter()
+        .map(|member| quorate_ring::Placed {
+            id: member.id,
+            zone: member.zone.clone(),
+            weight: member.weight,
+        })
+        .collect();
+    let bucket = |id: BucketId, name: &str, mode| Bucket {
+        id,
+        name: name.to_owned(),
+        revision: 1,
+        props: BucketProps {
+            n: 3,
+            mode,
+            defaults: QuorumDefaults::default(),
+        },
+    };
+    ClusterMap {
+        cluster: ClusterId::new(1, 2),
+        name: "walk".to_owned(),
+        format_level: FORMAT_LEVEL,
+        members,
+        ring: Ring::first(PartitionCount::new(8).unwrap(), 3, &placed).unwrap(),
+        buckets: vec![
+            bucket(SIBLINGS, "default", BucketMode::Siblings),
+            bucket(LWW, "latest", BucketMode::Lww),
+        ],
+    }
+}

@@ -1,5 +1,6 @@
 //! The node of a Quorate cluster: sockets, storage, threads and files around `quorate-core`.
 //!
+//! * [`daemon`]: the process: checks at start, signals, free space, metrics.
 //! * [`driver`] joins the core's replicas with network and storage; neither knows the other.
 //! * [`net`]: QUIC, for peers and for clients; [`tls`]: certificates.
 //! * [`storage`]: RocksDB, and a memory storage for tests that can lose power.
@@ -7,6 +8,7 @@
 //! * [`config`]: the configuration file.
 
 pub mod config;
+pub mod daemon;
 pub mod driver;
 pub mod identity;
 pub mod net;

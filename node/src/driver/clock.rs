@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// A monotonic clock with an arbitrary start, beside the wall clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(super) struct Clock {
     start: Instant,
 }
 
@@ -20,7 +20,7 @@ impl Default for Clock {
 impl Clock {
     /// The time.
     #[must_use]
-    pub fn now(&self) -> Now {
+    pub(super) fn now(&self) -> Now {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // 64 bits last for half a million years of microseconds.
         Now {
@@ -31,7 +31,7 @@ impl Clock {
 
     /// When [`Now::mono_us`] will be `mono_us`; a day from now at the latest.
     #[must_use]
-    pub fn instant(&self, mono_us: u64) -> Instant {
+    pub(super) fn instant(&self, mono_us: u64) -> Instant {
         let day = Duration::from_secs(86_400);
         let wait = Duration::from_micros(mono_us).saturating_sub(self.start.elapsed());
         Instant::now() + wait.min(day)
@@ -39,7 +39,7 @@ impl Clock {
 
     /// Since the clock was made, milliseconds.
     #[must_use]
-    pub fn uptime_ms(&self) -> u64 {
+    pub(super) fn uptime_ms(&self) -> u64 {
         self.now().mono_us / 1000
     }
 }

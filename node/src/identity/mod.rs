@@ -136,24 +136,20 @@ impl DataDir {
     /// It is in use, not initialised, damaged, of a newer format, or another's. Nothing was
     /// changed.
     pub fn open(path: &Path, node: NodeId, cluster: ClusterId) -> Result<Self, DataDirError> {
-        let file = identity_path(path);
-        let text = match fs::read(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(DataDirError::Missing(path.to_owned()));
-            }
-            Err(source) => return Err(io_error("cannot read", &file, source)),
-        };
-        let identity = Identity::parse(&text).map_err(|source| DataDirError::Identity { path: file, source })?;
-        let path = path.to_owned();
-        if identity.cluster != cluster {
-            return Err(DataDirError::OtherCluster { path, found: identity.cluster, expected: cluster });
-        }
-        if identity.node != node {
-            return Err(DataDirError::OtherNode { path, found: identity.node, expected: node });
-        }
-        let lock = Lock::take(&path)?;
-        Ok(Self { path, identity, _lock: lock })
+        let identity = read_identity(path)?;
+        check_owner(path, identity, node, cluster)?;
+        let lock = Lock::take(path)?;
+        Ok(Self { path: path.to_owned(), identity, _lock: lock })
+    }
+
+    /// Checks what [`Self::open`] and [`Self::load_map`] would, without the lock.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub fn inspect(path: &Path, node: NodeId, cluster: ClusterId) -> Result<MapState, DataDirError> {
+        let identity = read_identity(path)?;
+        check_owner(path, identity, node, cluster)?;
+        load_map(path, identity)
     }
 
     /// Whose directory this is.
@@ -179,18 +175,7 @@ impl DataDir {
     /// # Errors
     /// The file is missing, damaged, or of another cluster, or the node is no member in it.
     pub fn load_map(&self) -> Result<MapState, DataDirError> {
-        let file = map_path(&self.path);
-        let bytes = fs::read(&file).map_err(|source| io_error("cannot read", &file, source))?;
-        let state = MapState::parse(&bytes).map_err(|source| DataDirError::Map { path: file.clone(), source })?;
-        if state.map.cluster != self.identity.cluster {
-            return Err(DataDirError::OtherCluster {
-                path: file,
-                found: state.map.cluster,
-                expected: self.identity.cluster,
-            });
-        }
-        check_member(&state.map, self.identity.node)?;
-        Ok(state)
+        load_map(&self.path, self.identity)
     }
 
     /// Where the map is stored; to be replaced by [`MapState::store`] only.
@@ -198,6 +183,38 @@ impl DataDir {
     pub fn map_file(&self) -> PathBuf {
         map_path(&self.path)
     }
+}
+
+fn read_identity(path: &Path) -> Result<Identity, DataDirError> {
+    let file = identity_path(path);
+    let text = match fs::read(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(DataDirError::Missing(path.to_owned())),
+        Err(source) => return Err(io_error("cannot read", &file, source)),
+    };
+    Identity::parse(&text).map_err(|source| DataDirError::Identity { path: file, source })
+}
+
+fn check_owner(path: &Path, found: Identity, node: NodeId, cluster: ClusterId) -> Result<(), DataDirError> {
+    let path = path.to_owned();
+    if found.cluster != cluster {
+        return Err(DataDirError::OtherCluster { path, found: found.cluster, expected: cluster });
+    }
+    if found.node != node {
+        return Err(DataDirError::OtherNode { path, found: found.node, expected: node });
+    }
+    Ok(())
+}
+
+fn load_map(path: &Path, identity: Identity) -> Result<MapState, DataDirError> {
+    let file = map_path(path);
+    let bytes = fs::read(&file).map_err(|source| io_error("cannot read", &file, source))?;
+    let state = MapState::parse(&bytes).map_err(|source| DataDirError::Map { path: file.clone(), source })?;
+    if state.map.cluster != identity.cluster {
+        return Err(DataDirError::OtherCluster { path: file, found: state.map.cluster, expected: identity.cluster });
+    }
+    check_member(&state.map, identity.node)?;
+    Ok(state)
 }
 
 fn identity_path(path: &Path) -> PathBuf {

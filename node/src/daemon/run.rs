@@ -1,0 +1,267 @@
+//! `quorate-node run`: checks first, then the node, until a signal ends it.
+#![cfg(feature = "rocksdb")]
+
+use std::io::Write as _;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_core::{Timing, membership};
+use quorate_protocol::map::ClusterMap;
+use quorate_ring::NodeId;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::config::Config;
+use crate::driver::{self, Driver, OneRuntime, Setup, Spawner, Spawners, Threads};
+use crate::identity::{DataDir, MapState};
+use crate::net::{self, NetHandle, NetParts, NetSettings};
+use crate::storage::rocks::{Rocks, RocksSettings};
+use crate::tls::Tls;
+
+use super::checks::{Space, open_files, raise_descriptor_limit};
+use super::metrics::MetricsFile;
+use super::{DaemonError, load_tls, logging};
+
+/// How often free space is looked at.
+const SPACE_EVERY: Duration = Duration::from_secs(1);
+/// How often the counters are written to the metrics file.
+const METRICS_EVERY: Duration = Duration::from_secs(10);
+/// How long the whole of a stop may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(9);
+
+/// Everything that was checked before anything was changed.
+struct Checked {
+    config_path: PathBuf,
+    config: Config,
+    secret: [u8; 32],
+    tls: Arc<Tls>,
+    dir: DataDir,
+    map: MapState,
+    sockets: (UdpSocket, UdpSocket),
+    descriptors: u64,
+}
+
+/// Runs the node that `config_path` describes, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`DaemonError`].
+pub fn run(config_path: &Path) -> Result<ExitCode, DaemonError> {
+    let checked = check(config_path)?;
+    logging::start(&checked.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| DaemonError::System { what: "a runtime", source })?;
+    let ended = runtime.block_on(serve(checked));
+    // A thread that hangs in a system call must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended
+}
+
+fn check(config_path: &Path) -> Result<Checked, DaemonError> {
+    let config = Config::load(config_path)?;
+    let secret = config.load_secret()?;
+    logging::filter(&config)?;
+    let tls = load_tls(&config)?;
+    let descriptors = raise_descriptor_limit()?;
+    let dir = DataDir::open(&config.data_dir, tls.node(), tls.cluster())?;
+    let map = dir.load_map()?;
+    let sockets = (net::bind(config.listen_peer)?, net::bind(config.listen_client)?);
+    let config_path = config_path.to_owned();
+    Ok(Checked { config_path, config, secret, tls: Arc::new(tls), dir, map, sockets, descriptors })
+}
+
+/// A node that serves.
+struct Node {
+    config_path: PathBuf,
+    config: Config,
+    driver: Driver<NetHandle>,
+    network: NetHandle,
+    metrics: Option<MetricsFile>,
+    dir: DataDir,
+    writable: bool,
+    free_mb: u64,
+}
+
+async fn serve(checked: Checked) -> Result<ExitCode, DaemonError> {
+    let system = |what| move |source| DaemonError::System { what, source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP"))?;
+    let mut node = start(checked)?;
+    node.announce();
+    let (mut space, mut metrics) = (every(SPACE_EVERY), every(METRICS_EVERY));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => node.reload(),
+            _ = space.tick() => node.look_at_space(),
+            _ = metrics.tick() => node.write_metrics(),
+            part = node.driver.broken() => return Err(DaemonError::Broken(part)),
+        }
+    }
+    tracing::info!("stopping: new requests are refused, running ones end, everything is synced");
+    tokio::select! {
+        () = node.stop() => Ok(ExitCode::SUCCESS),
+        () = second(&mut terminate, &mut interrupt) => Err(DaemonError::Hasty),
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+async fn second(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn start(checked: Checked) -> Result<Node, DaemonError> {
+    let Checked { config_path, config, secret, tls, dir, map, sockets, descriptors } = checked;
+    let identity = dir.identity();
+    tracing::info!(node = %identity.node, cluster = %identity.cluster, build = crate::BUILD, "starting");
+    let settings =
+        RocksSettings { cache_bytes: mebibytes(config.cache_mb), open_files_max: open_files(descriptors) };
+    let storage = Arc::new(Rocks::open(&dir.database(), identity.storage, settings)?);
+    let setup = Setup {
+        node: identity.node,
+        map,
+        map_file: Some(dir.map_file()),
+        token_key: secret,
+        shards: config.shards,
+        storage,
+        timing: Timing::default(),
+        member_timing: membership::Timing::default(),
+    };
+    // One shard runs beside the network, which saves a hand-over between threads for each frame.
+    let shards: &dyn Spawner = if config.shards == 1 { &OneRuntime } else { &Threads };
+    let mut handle = None;
+    let driver = driver::start(setup, Spawners { shards, sync: &Threads }, |handler| {
+        let network = net::start(NetParts::on_sockets(sockets, tls, net_settings(&config), handler)?)?;
+        handle = Some(network.clone());
+        Ok(network)
+    })?;
+    // The driver has called the closure: without a network there is no driver.
+    let network = handle.ok_or(DaemonError::Broken("the network"))?;
+    let metrics = config.metrics_file.clone().map(|file| MetricsFile::new(file, &driver.counters()));
+    let mut node = Node { config_path, config, driver, network, metrics, dir, writable: true, free_mb: 0 };
+    node.look_at_space();
+    node.set_peers();
+    Ok(node)
+}
+
+fn net_settings(config: &Config) -> NetSettings {
+    let defaults = NetSettings::default();
+    NetSettings {
+        initial_mtu: config.initial_mtu.unwrap_or(defaults.initial_mtu),
+        seed: rand::random(),
+        ..defaults
+    }
+}
+
+fn mebibytes(count: u32) -> usize {
+    usize::try_from(u64::from(count) << 20).unwrap_or(usize::MAX)
+}
+
+/// How this node reaches its peers: the map's addresses, or the configuration's where it has one.
+fn peer_addresses(config: &Config, map: &ClusterMap, me: NodeId) -> Vec<(NodeId, Vec<String>)> {
+    let others = map.members.iter().filter(|member| member.id != me);
+    others
+        .map(|member| match config.peer_addresses.get(&member.id) {
+            Some(address) => (member.id, vec![address.clone()]),
+            None => (member.id, member.peer_addresses.clone()),
+        })
+        .collect()
+}
+
+impl Node {
+    /// Tells who started the process that it serves. A closed output is no reason to end.
+    fn announce(&self) {
+        let address = |address: std::io::Result<std::net::SocketAddr>| {
+            address.map_or_else(|_| "?".to_owned(), |address| address.to_string())
+        };
+        let (peer, client) = (address(self.network.peer_address()), address(self.network.client_address()));
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "ready node={} peer={peer} client={client}", self.dir.identity().node);
+        let _ = out.flush();
+        tracing::info!(peer, client, shards = self.config.shards, "serving");
+    }
+
+    fn set_peers(&self) {
+        self.network.set_peers(peer_addresses(&self.config, &self.driver.map(), self.dir.identity().node));
+    }
+
+    /// Reads certificates and peer addresses again; whatever is wrong leaves things as they were.
+    fn reload(&mut self) {
+        match self.network.reload_tls() {
+            Ok(()) => tracing::info!("certificates read again"),
+            Err(error) => tracing::error!(%error, "the certificates in force stay"),
+        }
+        match Config::load(&self.config_path) {
+            Ok(config) => {
+                self.config.peer_addresses = config.peer_addresses;
+                self.set_peers();
+                tracing::info!("peer addresses read again; other changes need a restart");
+            }
+            Err(error) => tracing::error!(%error, "the peer addresses in force stay"),
+        }
+    }
+
+    fn look_at_space(&mut self) {
+        let space = match Space::look(self.dir.path(), self.config.disk_reserve_mb) {
+            Ok(space) => space,
+            Err(error) => {
+                tracing::warn!(%error, "the free space cannot be found out");
+                return;
+            }
+        };
+        self.free_mb = space.free_mb;
+        let writable = space.writable(self.writable);
+        if writable == self.writable {
+            return;
+        }
+        self.writable = writable;
+        self.driver.set_writable(writable);
+        if writable {
+            tracing::info!(free_mb = space.free_mb, "there is free space again: writes are taken");
+            self.driver.set_warnings(Vec::new());
+        } else {
+            let text = format!(
+                "{} MiB are free where the data is, {} are kept in reserve: writes are refused",
+                space.free_mb, space.reserve_mb
+            );
+            tracing::error!("{text}");
+            self.driver.set_warnings(vec![text]);
+        }
+    }
+
+    fn write_metrics(&self) {
+        let Some(file) = &self.metrics else { return };
+        if let Err(error) = file.write(self.writable, self.free_mb) {
+            tracing::warn!(%error, "the metrics file cannot be written");
+        }
+    }
+
+    /// Ends everything in order; what does not end in time is left to the system.
+    async fn stop(self) {
+        let Self { driver, network, dir, .. } = self;
+        let ordered = async {
+            driver.stop().await;
+            network.close("the node is stopping").await;
+        };
+        if tokio::time::timeout(STOP_PATIENCE, ordered).await.is_err() {
+            tracing::error!("the stop took too long and was cut short: the log holds everything acknowledged");
+        }
+        // Held until here, so that no second process starts on the directory meanwhile.
+        drop(dir);
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,88 @@
+//! The daemon's command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use quorate_node::daemon::{self, DaemonError};
+use quorate_ring::NodeId;
+
+/// A node of a Quorate cluster.
+#[derive(Parser)]
+#[command(name = "quorate-node", version = quorate_node::BUILD, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the node until SIGTERM (the default).
+    Run(RunArgs),
+    /// Make the node's data directory from a cluster map.
+    Init(InitArgs),
+    /// Check everything that a start reads, and change nothing.
+    CheckConfig(CheckArgs),
+}
+
+#[derive(Args)]
+struct RunArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "quorate-node.toml")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
+struct InitArgs {
+    /// The directory to make; it must not exist or be empty.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The cluster map that `quorate cluster create` has written.
+    #[arg(long, value_name = "FILE")]
+    map: PathBuf,
+    /// This node's id: 16 hexadecimal digits, one of the map's members.
+    #[arg(long, value_name = "HEX")]
+    node: NodeId,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "quorate-node.toml")]
+    config: PathBuf,
+    /// Print a configuration that documents every key instead.
+    #[arg(long)]
+    example: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.command {
+        None => daemon::run(&cli.run.config),
+        Some(Command::Run(args)) => daemon::run(&args.config),
+        Some(Command::Init(args)) => init(&args),
+        Some(Command::CheckConfig(args)) => check(&args),
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("quorate-node: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn init(args: &InitArgs) -> Result<ExitCode, DaemonError> {
+    daemon::init(&args.dir, &args.map, args.node)?;
+    eprintln!("{} is the data directory of node {}", args.dir.display(), args.node);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(args: &CheckArgs) -> Result<ExitCode, DaemonError> {
+    if args.example {
+        print!("{}", quorate_node::config::EXAMPLE);
+        return Ok(ExitCode::SUCCESS);
+    }
+    daemon::check_config(&args.config)?;
+    eprintln!("{}: nothing is wrong", args.config.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -39,7 +39,7 @@ impl fmt::Debug for Secret {
 
 impl Credentials {
     /// Reads and checks the files.
-    pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
+    pub(crate) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let authority = certificates(FileRole::Authority, &files.authority)?;
         let roots = check::authority(&files.authority, &authority)?;
         let chain = certificates(FileRole::Certificate, &files.certificate)?;

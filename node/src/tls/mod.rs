@@ -24,6 +24,7 @@ use quorate_ring::NodeId;
 pub use error::{FileRole, TlsError, TlsProblem};
 pub use files::Credentials;
 pub use identity::{IdentityError, PeerIdentity, Person};
+pub(crate) use identity::of_chain;
 
 /// Where the three PEM files are.
 #[derive(Clone, Debug, PartialEq, Eq)]

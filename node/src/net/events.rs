@@ -1,0 +1,95 @@
+//! What the network tells, and the names it uses.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_protocol::frame::Header;
+use quorate_protocol::hello::Hello;
+use quorate_ring::NodeId;
+
+/// One client connection, for as long as it lives. Never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientKey(pub u64);
+
+/// Which way a message to a peer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// The long-lived stream of small frames: in order, batched. Frames that are too large for it
+    /// take the bulk lane by themselves.
+    Small,
+    /// A stream per frame, written in pieces, after everything small; a few at once.
+    Bulk,
+    /// Unreliable and unqueued, for heartbeats. What does not fit a datagram takes the small lane.
+    Datagram,
+}
+
+/// Something happened on the network.
+///
+/// For one peer: `PeerUp`, frames, `PeerLost`, and from the start again, never interleaved. For one
+/// client: frames, then one `ClientLost`.
+#[derive(Clone, Debug)]
+pub enum NetEvent {
+    /// A link to a peer is up, by either side's dialling.
+    PeerUp {
+        /// The peer, proven by its certificate.
+        node: NodeId,
+        /// What it said of itself.
+        hello: Hello,
+    },
+    /// The link is gone. A new one is tried at once and for ever.
+    PeerLost {
+        /// The peer.
+        node: NodeId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A frame of a peer. Its body is not decoded yet and may be anything.
+    PeerFrame {
+        /// The peer.
+        from: NodeId,
+        /// The frame's header.
+        header: Header,
+        /// Its body.
+        body: Bytes,
+    },
+    /// A client's request. It must be answered exactly once, with [`super::NetHandle::reply`].
+    ClientFrame {
+        /// The connection it came on.
+        client: ClientKey,
+        /// The name in the client's certificate.
+        principal: Arc<str>,
+        /// The frame's header.
+        header: Header,
+        /// Its body.
+        body: Bytes,
+    },
+    /// A client's connection is gone; its open requests need no reply.
+    ClientLost {
+        /// The connection.
+        client: ClientKey,
+    },
+}
+
+/// Takes what the network tells. Called on the network's thread: it must not block.
+pub trait NetHandler: Send + Sync + 'static {
+    /// Takes one event.
+    fn on_event(&self, event: NetEvent);
+
+    /// The hello to send now.
+    fn hello(&self) -> Hello;
+}
+
+/// How the link to one peer stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// The peer.
+    pub node: NodeId,
+    /// Whether a link is up.
+    pub up: bool,
+    /// Why the last attempt failed or the last link ended; kept until the next link is up.
+    pub last_error: Option<String>,
+    /// Bytes waiting to be sent to it.
+    pub queued_bytes: usize,
+    /// Smoothed round-trip time of the link, microseconds.
+    pub rtt_us: Option<u64>,
+}

@@ -1,0 +1,115 @@
+//! From a connection to a link: who is there, and the exchange of hellos.
+
+use std::sync::Arc;
+
+use quinn::{Connection, ConnectionError, SendStream};
+use quorate_protocol::close::CloseCode;
+use quorate_protocol::hello::Hello;
+use quorate_ring::NodeId;
+use tokio::time::timeout;
+
+use super::super::bounds::HELLO_WAIT;
+use super::super::close::{close, explain};
+use super::super::frames::SmallFrames;
+use super::super::hello;
+use super::super::shared::{Shared, identity};
+use super::Peer;
+use crate::tls::Person;
+
+/// A connection with a peer that has said who it is.
+pub(super) struct Established {
+    pub(super) peer: Arc<Peer>,
+    pub(super) connection: Connection,
+    pub(super) hello: Hello,
+    pub(super) send: SendStream,
+    pub(super) frames: SmallFrames,
+}
+
+struct Refusal {
+    code: CloseCode,
+    reason: String,
+}
+
+fn refuse<T>(code: CloseCode, reason: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal { code, reason: reason.into() })
+}
+
+/// Checks the other side and exchanges hellos; closes the connection if it is not to be served.
+///
+/// # Errors
+/// Why not, for people.
+pub(super) async fn establish(
+    shared: &Shared,
+    connection: Connection,
+    dialled: Option<NodeId>,
+) -> Result<Established, String> {
+    let outcome = match timeout(HELLO_WAIT, exchange(shared, &connection, dialled)).await {
+        Ok(outcome) => outcome,
+        Err(_) => refuse(CloseCode::Hello, format!("no hello within {} seconds", HELLO_WAIT.as_secs())),
+    };
+    let refusal = match outcome {
+        Ok(established) => return Ok(established),
+        Err(refusal) => refusal,
+    };
+    // What the other side gave as its reason says more than the stream that broke by it.
+    match connection.close_reason() {
+        Some(error) if !matches!(error, ConnectionError::LocallyClosed) => Err(explain(&error)),
+        Some(_) | None => {
+            close(&connection, refusal.code, &refusal.reason);
+            Err(refusal.reason)
+        }
+    }
+}
+
+async fn exchange(
+    shared: &Shared,
+    connection: &Connection,
+    dialled: Option<NodeId>,
+) -> Result<Established, Refusal> {
+    let peer = known_peer(shared, connection, dialled)?;
+    let ours = shared.handler.hello();
+    let broken = |error: String| Refusal { code: CloseCode::Hello, reason: error };
+    let mut send = connection.open_uni().await.map_err(|error| broken(explain(&error)))?;
+    send.write_chunk(hello::frame(&ours, 0)).await.map_err(|error| broken(error.to_string()))?;
+    let stream = connection.accept_uni().await.map_err(|error| broken(explain(&error)))?;
+    let mut frames = SmallFrames::new(stream);
+    let (_, theirs) = hello::read(&mut frames).await.map_err(|error| broken(error.to_string()))?;
+    ours.negotiate(&theirs).map_err(|error| broken(error.message))?;
+    if theirs.node != Some(peer.node) {
+        let said = theirs.node.map_or_else(|| "no node".into(), |node| format!("node {node}"));
+        return refuse(CloseCode::Hello, format!("the hello names {said}, the certificate node {}", peer.node));
+    }
+    if theirs.cluster != Some(shared.cluster) {
+        return refuse(CloseCode::Hello, "the hello names no cluster");
+    }
+    Ok(Established { peer, connection: connection.clone(), hello: theirs, send, frames })
+}
+
+fn known_peer(shared: &Shared, connection: &Connection, dialled: Option<NodeId>) -> Result<Arc<Peer>, Refusal> {
+    let identity = match identity(connection) {
+        Ok(identity) => identity,
+        Err(error) => return refuse(CloseCode::Identity, error.to_string()),
+    };
+    let node = match identity.person {
+        Person::Node(node) => node,
+        Person::Client(principal) => {
+            let reason = format!("this is the peer port, and '{principal}' a client: use the client port");
+            return refuse(CloseCode::Identity, reason);
+        }
+    };
+    if identity.cluster != shared.cluster {
+        let (ours, theirs) = (shared.cluster, identity.cluster);
+        return refuse(
+            CloseCode::Identity,
+            format!("this is cluster {ours}, the other side belongs to cluster {theirs}: check the address"),
+        );
+    }
+    if dialled.is_some_and(|dialled| dialled != node) {
+        return refuse(CloseCode::Identity, format!("node {node} answers at this address"));
+    }
+    let unknown = || Refusal {
+        code: CloseCode::Identity,
+        reason: format!("node {node} is no member that node {} knows", shared.node),
+    };
+    shared.peers.get(node).ok_or_else(unknown)
+}

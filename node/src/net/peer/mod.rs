@@ -1,0 +1,29 @@
+//! Links to peers: one per node, dialled, kept and replaced.
+
+mod dial;
+mod establish;
+mod link;
+mod pause;
+mod table;
+
+use std::sync::Arc;
+
+use quinn::Connection;
+use quorate_protocol::close::CloseCode;
+
+pub(super) use table::{Peer, Peers};
+
+use super::close::close;
+use super::shared::Shared;
+
+/// Serves a connection that came in on the peer port.
+pub(super) async fn accepted(shared: &Arc<Shared>, connection: Connection) -> Result<(), String> {
+    let established = establish::establish(shared, connection, None).await?;
+    if established.peer.node > shared.node {
+        close(&established.connection, CloseCode::Knock, "the node with the smaller id dials: wait");
+        established.peer.knocked(established.hello.incarnation);
+    } else {
+        link::start(shared, established);
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Who the peers are, where they listen, and the link to each.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use quorate_protocol::close::CloseCode;
+use quorate_ring::NodeId;
+use tokio::sync::{Notify, watch};
+
+use super::super::error::SendRefused;
+use super::super::events::{Lane, LinkState};
+use super::super::shared::Shared;
+use super::dial;
+use super::link::Link;
+
+/// All peers by id.
+#[derive(Default)]
+pub(crate) struct Peers {
+    all: ArcSwap<BTreeMap<NodeId, Arc<Peer>>>,
+}
+
+/// One peer, for as long as it is a member.
+pub(crate) struct Peer {
+    pub(crate) node: NodeId,
+    addresses: Mutex<Vec<String>>,
+    link: ArcSwapOption<Link>,
+    linked: watch::Sender<bool>,
+    /// Ends the pause between attempts.
+    pub(super) wake: Notify,
+    /// Ends the peer's task.
+    pub(super) gone: Notify,
+    /// Held by the link whose events are being told: the next one waits.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Peers {
+    pub(crate) fn get(&self, node: NodeId) -> Option<Arc<Peer>> {
+        self.all.load().get(&node).cloned()
+    }
+
+    pub(crate) fn send(&self, to: NodeId, lane: Lane, frames: Bytes) -> Result<(), SendRefused> {
+        let all = self.all.load();
+        let link = all.get(&to).and_then(|peer| peer.link.load_full());
+        link.ok_or(SendRefused::NoLink(to))?.send(lane, frames)
+    }
+
+    pub(crate) fn set(shared: &Arc<Shared>, peers: Vec<(NodeId, Vec<String>)>) {
+        let before = shared.peers.all.load_full();
+        let mut after = BTreeMap::new();
+        for (node, addresses) in peers.into_iter().filter(|(node, _)| *node != shared.node) {
+            let known = before.get(&node).cloned();
+            let peer = known.unwrap_or_else(|| dial::keep(shared, Peer::new(node)));
+            peer.listens_at(addresses);
+            after.insert(node, peer);
+        }
+        let leaving: Vec<_> = before.values().filter(|peer| !after.contains_key(&peer.node)).cloned().collect();
+        shared.peers.all.store(Arc::new(after));
+        for peer in leaving {
+            peer.leave();
+        }
+    }
+
+    pub(crate) fn states(&self) -> Vec<LinkState> {
+        self.all.load().values().map(|peer| peer.state()).collect()
+    }
+}
+
+impl Peer {
+    fn new(node: NodeId) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            addresses: Mutex::default(),
+            link: ArcSwapOption::empty(),
+            linked: watch::Sender::new(false),
+            wake: Notify::new(),
+            gone: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+            last_error: Mutex::default(),
+        })
+    }
+
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn listens_at(&self, addresses: Vec<String>) {
+        let mut now = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if *now != addresses {
+            *now = addresses;
+            self.wake.notify_one();
+        }
+    }
+
+    fn leave(&self) {
+        self.gone.notify_one();
+        if let Some(link) = self.link.load_full() {
+            link.close(CloseCode::Done, "this node is no member of the cluster any more");
+        }
+    }
+
+    /// It tried to connect although it is to be dialled: it is up and sees no link.
+    pub(super) fn knocked(&self, incarnation: u64) {
+        if let Some(link) = self.link.load_full()
+            && link.incarnation != incarnation
+        {
+            link.close(CloseCode::Replaced, "the other side restarted");
+        }
+        self.wake.notify_one();
+    }
+
+    /// Puts a new link in the place of what there was.
+    pub(super) fn take_over(&self, link: &Arc<Link>) {
+        if let Some(before) = self.link.swap(Some(Arc::clone(link))) {
+            before.close(CloseCode::Replaced, "a newer connection took the place of this one");
+        }
+        self.linked.send_replace(true);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Forgets a link that has ended, unless another took its place already.
+    pub(super) fn let_go(&self, link: &Arc<Link>, reason: &str) {
+        let before = self.link.compare_and_swap(link, None);
+        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, link)) {
+            self.linked.send_replace(false);
+            self.failed(reason);
+        }
+    }
+
+    pub(super) async fn until_linked(&self, linked: bool) {
+        // The sender lives as long as this peer.
+        let _ = self.linked.subscribe().wait_for(|now| *now == linked).await;
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        *self.linked.borrow()
+    }
+
+    /// Remembers why there is no link, and logs it when it is something new.
+    pub(super) fn failed(&self, reason: &str) {
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_deref() != Some(reason) {
+            tracing::warn!(peer = %self.node, "no link: {reason}");
+            *last = Some(reason.to_owned());
+        }
+    }
+
+    fn state(&self) -> LinkState {
+        let link = self.link.load_full();
+        LinkState {
+            node: self.node,
+            up: link.is_some(),
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            queued_bytes: link.as_ref().map_or(0, |link| link.queued_bytes()),
+            rtt_us: link.and_then(|link| u64::try_from(link.connection.rtt().as_micros()).ok()),
+        }
+    }
+}

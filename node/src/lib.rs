@@ -12,7 +12,6 @@ pub mod daemon;
 pub mod driver;
 pub mod identity;
 pub mod net;
-pub mod net;
 pub mod storage;
 pub mod tls;
 

@@ -283,7 +283,8 @@ pub struct Got {
 pub struct Written {
     /// The write's identity; `None` when a delete without a context found nothing to delete.
     pub dot: Option<Dot>,
-    /// The token of what was written: the context given and this write.
+    /// The token to write back over this write with. Empty if versions that its writer has not seen
+    /// stand beside it: read the key to get a token that covers them.
     pub context: Bytes,
     /// Siblings of the key at the coordinator after the write.
     pub siblings: u32,

@@ -3,8 +3,7 @@
 //! ```text
 //! byte 0        version: 1
 //! byte 1        key id: which secret sealed it (one so far: 0)
-//! payload       exact dots: count LEB128, then each as an entry; then the version vector:
-//!               entries until the checksum, ascending by actor: actor u64 big endian, counter LEB128
+//! payload       entries until the checksum, ascending by actor: actor u64 big endian, counter LEB128
 //! last 16       checksum: the first half of the keyed BLAKE3 hash of cluster id (16 bytes), bucket id
 //!               u64, length of the key u64, key, version, key id, payload
 //! ```
@@ -89,8 +88,7 @@ pub enum TokenError {
     Malformed,
 }
 
-/// The token that says a client has seen of this key all that `seen` covers, and exactly the
-/// writes of `dots` beyond it: those whose writer did not see what stood beside them.
+/// The token that says a client has seen `seen` of this key.
 #[must_use]
 pub fn seal(
     secret: &TokenKey,
@@ -98,10 +96,8 @@ pub fn seal(
     bucket: BucketId,
     key: &[u8],
     seen: &VersionVector,
-    dots: &[Dot],
 ) -> Bytes {
     let mut token = Writer::new(&[VERSION, KEY_ID]);
-    token.dots(dots);
     for (actor, counter) in seen.iter() {
         token.dot(Dot::new(actor, counter));
     }
@@ -122,7 +118,7 @@ pub fn open(
     bucket: BucketId,
     key: &[u8],
     token: &[u8],
-) -> Result<(VersionVector, Vec<Dot>), TokenError> {
+) -> Result<VersionVector, TokenError> {
     if token.len() > CONTEXT_BYTES_MAX {
         return Err(TokenError::TooLong { found: token.len() });
     }
@@ -146,15 +142,14 @@ pub fn open(
     read(payload).ok_or(TokenError::Malformed)
 }
 
-fn read(payload: &[u8]) -> Option<(VersionVector, Vec<Dot>)> {
+fn read(payload: &[u8]) -> Option<VersionVector> {
     let mut reader = Reader::new(payload);
-    let dots = reader.dots().ok()?;
     let mut seen = VersionVector::new();
     while !reader.is_empty() {
         let dot = reader.dot().ok()?;
         seen.push(dot.actor, dot.counter).ok()?;
     }
-    Some((seen, dots))
+    Some(seen)
 }
 
 fn checksum(

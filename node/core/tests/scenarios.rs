@@ -223,18 +223,29 @@ fn r16_blind_writes_through_one_coordinator_are_siblings_too() {
 }
 
 #[test]
-fn a_chain_of_writes_through_returned_contexts_leaves_the_unseen_sibling_alone() {
+fn a_chain_of_writes_through_returned_contexts_never_makes_siblings() {
     let mut walk = Walk::new(5);
     let nodes = primaries(&walk);
-    let put = walk.a_put(KEY, "other");
-    walk.put(nodes[0], put).unwrap();
     let mut context = None;
-    for round in 0..10 {
+    for round in 0..50 {
         let mut put = walk.a_put(KEY, &format!("mine {round}"));
         put.context = context;
         context = Some(walk.put(nodes[round % 3], put).unwrap().context);
     }
-    assert_eq!(read_r(&mut walk, nodes[1], 3).unwrap(), ["mine 9", "other"]);
+    assert!(context.unwrap().len() < 200);
+    assert_eq!(read_r(&mut walk, nodes[1], 3).unwrap(), ["mine 49"]);
+}
+
+#[test]
+fn a_write_beside_unseen_siblings_returns_no_context_to_swallow_them_with() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    for value in ["other", "mine"] {
+        let put = walk.a_put(KEY, value);
+        let written = walk.put(nodes[0], put).unwrap();
+        assert_eq!(written.context.is_empty(), written.siblings > 1);
+    }
+    assert_eq!(read_r(&mut walk, nodes[1], 3).unwrap(), ["mine", "other"]);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use quorate_protocol::limits::{
 use quorate_protocol::map::Bucket;
 use quorate_ring::BucketId;
 
-use super::{ReadAsk, Seen, WriteAsk};
-use crate::causality::Content;
+use super::{ReadAsk, WriteAsk};
+use crate::causality::{Content, VersionVector};
 use crate::shared::Shared;
 use crate::shelf::Place;
 use crate::token;
@@ -159,32 +159,28 @@ impl Shared {
         Ok((place, ask))
     }
 
-    fn open_token(&self, place: &Place, bytes: Option<&Bytes>) -> Result<Seen, WireError> {
+    fn open_token(&self, place: &Place, bytes: Option<&Bytes>) -> Result<VersionVector, WireError> {
         let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
-            return Ok(Seen::default());
+            return Ok(VersionVector::new());
         };
-        let opened = token::open(
+        token::open(
             &self.token_key,
             self.view.map.cluster,
             place.bucket,
             &place.key,
             bytes,
-        );
-        match opened {
-            Ok((context, dots)) => Ok(Seen { context, dots }),
-            Err(error) => Err(WireError::new(ErrorCode::BadContext, error.to_string())),
-        }
+        )
+        .map_err(|error| WireError::new(ErrorCode::BadContext, error.to_string()))
     }
 
     /// The token that lets a client write back over what it has seen.
-    pub(crate) fn seal(&self, place: &Place, seen: &Seen) -> Bytes {
+    pub(crate) fn seal(&self, place: &Place, seen: &VersionVector) -> Bytes {
         token::seal(
             &self.token_key,
             self.view.map.cluster,
             place.bucket,
             &place.key,
-            &seen.context,
-            &seen.dots,
+            seen,
         )
     }
 }

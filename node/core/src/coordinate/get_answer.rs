@@ -10,7 +10,7 @@ use quorate_protocol::peer::Want;
 use quorate_ring::NodeId;
 
 use super::get::GetOp;
-use super::{Ask, Seen, Work};
+use super::{Ask, Work};
 use crate::causality::{Body, Object, Version, merge_replies};
 use crate::effects::Note;
 use crate::quorum::read::{Answer, ReadVerdict};
@@ -57,10 +57,7 @@ impl GetOp {
             self.delete_what_was_read(cx, *write, &merged);
             return;
         }
-        let seen = Seen {
-            context: merged.read_context(),
-            dots: Vec::new(),
-        };
+        let seen = merged.read_context();
         let got = Got {
             siblings: shown(&merged, self.ask.mode),
             context: cx.s.seal(&self.place, &seen),
@@ -78,10 +75,7 @@ impl GetOp {
         merged: &Object,
     ) {
         let asker = std::mem::replace(&mut self.asker, Asker::Nobody);
-        let seen = Seen {
-            context: merged.read_context(),
-            dots: Vec::new(),
-        };
+        let seen = merged.read_context();
         if merged.versions.is_empty() {
             let context = cx.s.seal(&self.place, &seen);
             let info = self.info(cx.s, merged);

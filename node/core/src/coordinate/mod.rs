@@ -12,7 +12,7 @@ pub(crate) mod put_find;
 pub(crate) mod reports;
 
 use quorate_protocol::client::SessionNeed;
-use quorate_protocol::ids::{Dot, RequestId};
+use quorate_protocol::ids::RequestId;
 use quorate_protocol::map::BucketMode;
 use quorate_protocol::options::{ReadQuorum, WriteQuorum};
 
@@ -20,22 +20,6 @@ use crate::causality::Content;
 use crate::causality::VersionVector;
 use crate::shared::Asker;
 use crate::shelf::Place;
-
-/// What a writer has seen of a key: a version vector and single dots beyond it.
-///
-/// The single dots are those of writes that stood beside others unseen by their writer: a version
-/// vector entry would claim those others too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) context: VersionVector,
-    pub(crate) dots: Vec<Dot>,
-}
-
-impl Seen {
-    pub(crate) fn covers(&self, dot: Dot) -> bool {
-        self.context.covers(dot) || self.dots.contains(&dot)
-    }
-}
 
 /// A checked read.
 #[derive(Clone, Debug)]
@@ -54,7 +38,8 @@ pub(crate) struct ReadAsk {
 pub(crate) struct WriteAsk {
     /// `None` deletes.
     pub(crate) content: Option<Content>,
-    pub(crate) seen: Seen,
+    /// What the writer has seen of the key, and replaces.
+    pub(crate) seen: VersionVector,
     pub(crate) quorum: WriteQuorum,
     pub(crate) mode: BucketMode,
     pub(crate) request: RequestId,

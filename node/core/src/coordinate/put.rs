@@ -10,8 +10,8 @@ use quorate_protocol::map::BucketMode;
 use quorate_protocol::peer::{PeerObject, ReplicaAck, ReplicaPut};
 use quorate_ring::NodeId;
 
-use super::{Seen, WriteAsk};
-use crate::causality::{Body, Object, Version};
+use super::WriteAsk;
+use crate::causality::{Body, Object, Version, VersionVector};
 use crate::effects::{Note, Priority};
 use crate::quorum::write::{Ack, WriteTally, WriteVerdict};
 use crate::record::LogKind;
@@ -27,8 +27,10 @@ pub(crate) struct Shipment {
     pub(crate) object: PeerObject,
     pub(crate) settles: Vec<Dot>,
     pub(crate) siblings: u32,
-    /// What the writer has now seen: what it gave, and its own write.
-    pub(crate) seen: Seen,
+    /// What the writer has now seen, its own write included; `None` if versions that it has not
+    /// seen stand beside it. A version vector could not tell its own write from those, and would
+    /// claim them.
+    pub(crate) seen: Option<VersionVector>,
 }
 
 /// One write under way.
@@ -245,7 +247,7 @@ impl PutOp {
             .watch(class, loaded)
             .map_err(|error| storage_failed(&error))?;
         if self.ask.mode == BucketMode::Lww {
-            self.ask.seen.context.join(&old.read_context());
+            self.ask.seen.join(&old.read_context());
         }
         let mut object = old.clone();
         let loaded = cx.load_bodies(ChunkOwner::Vnode, &self.place, &mut object, |dot| {
@@ -265,9 +267,6 @@ impl PutOp {
             LogKind::Delete
         };
         cx.s.log_dot(&self.place, dot, kind, Some(self.ask.request));
-        for &settled in settles.iter().filter(|&&settled| settled != dot) {
-            cx.s.log_dot(&self.place, settled, LogKind::Merged, None);
-        }
         Ok(self.shipment(dot, &object, settles))
     }
 
@@ -279,7 +278,7 @@ impl PutOp {
             .map(|hint| (hint.object, hint.settles))
             .unwrap_or_default();
         if self.ask.mode == BucketMode::Lww {
-            self.ask.seen.context.join(&object.read_context());
+            self.ask.seen.join(&object.read_context());
         }
         self.check_room(&object)?;
         let Some(&target) = cx.s.view.primaries(self.place.class).first() else {
@@ -306,10 +305,9 @@ impl PutOp {
     fn write_into(&self, cx: &mut Cx<'_>, object: &mut Object, dot: Dot) -> Vec<Dot> {
         let seen = &self.ask.seen;
         let mut settles: BTreeSet<Dot> = object.dots().collect();
-        settles.extend(seen.dots.iter().copied());
         settles.insert(dot);
         object.versions.retain(|version| !seen.covers(version.dot));
-        object.context.join(&seen.context);
+        object.context.join(seen);
         if let Some(content) = &self.ask.content {
             let version = Version {
                 dot,
@@ -352,33 +350,12 @@ impl PutOp {
     }
 
     fn shipment(&self, dot: Dot, object: &Object, settles: Vec<Dot>) -> Shipment {
-        let siblings = object.versions.len();
-        let seen = if siblings <= 1 {
-            // Nothing unseen stands beside the write, so a version vector says it all.
-            let mut context = object.read_context();
-            if siblings == 0 {
-                context.join(&self.ask.seen.context);
-                Seen {
-                    context,
-                    dots: vec![dot],
-                }
-            } else {
-                Seen {
-                    context,
-                    dots: Vec::new(),
-                }
-            }
-        } else {
-            let mut seen = self.ask.seen.clone();
-            seen.dots.push(dot);
-            seen
-        };
         Shipment {
             dot,
             object: object.to_peer(),
             settles,
-            siblings: u32::try_from(siblings).unwrap_or(u32::MAX),
-            seen,
+            siblings: u32::try_from(object.versions.len()).unwrap_or(u32::MAX),
+            seen: seen_by_writer(object, dot),
         }
     }
 
@@ -495,7 +472,11 @@ impl PutOp {
         };
         let written = Written {
             dot: Some(shipment.dot),
-            context: cx.s.seal(&self.place, &shipment.seen),
+            context: shipment
+                .seen
+                .as_ref()
+                .map(|seen| cx.s.seal(&self.place, seen))
+                .unwrap_or_default(),
             siblings: shipment.siblings,
             info: self.info(cx.s, &shipment),
         };
@@ -548,6 +529,16 @@ impl PutOp {
         };
         cx.s.reply(self.asker, error);
     }
+}
+
+/// What the writer of `dot` has seen of the object as it is now; see [`Shipment::seen`].
+pub(crate) fn seen_by_writer(object: &Object, dot: Dot) -> Option<VersionVector> {
+    let alone = object.dots().all(|other| other == dot);
+    alone.then(|| {
+        let mut seen = object.read_context();
+        seen.insert(dot);
+        seen
+    })
 }
 
 pub(crate) fn storage_failed(error: &StoreError) -> WireError {

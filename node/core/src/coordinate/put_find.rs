@@ -10,8 +10,7 @@ use quorate_protocol::ids::{Dot, RequestId};
 use quorate_protocol::peer::{FindRequest, FoundRequest};
 use quorate_ring::NodeId;
 
-use super::Seen;
-use super::put::{PutOp, Puts, Shipment};
+use super::put::{PutOp, Puts, Shipment, seen_by_writer};
 use crate::causality::Object;
 use crate::effects::{Note, Priority};
 use crate::record::decode_request;
@@ -132,16 +131,12 @@ impl PutOp {
         cx.s.note(Note::RetryRecognised);
         self.finding.clear();
         let siblings = found.object.versions.len();
-        let seen = Seen {
-            context: self.ask.seen.context.clone(),
-            dots: vec![found.dot],
-        };
         let shipment = Shipment {
             dot: found.dot,
             object: found.object.to_peer(),
             settles: found.settles,
             siblings: u32::try_from(siblings).unwrap_or(u32::MAX),
-            seen,
+            seen: seen_by_writer(&found.object, found.dot),
         };
         self.ship(cx, id, shipment, found.role);
     }

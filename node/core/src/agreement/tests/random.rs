@@ -21,6 +21,7 @@ enum Step {
     /// With so many of its states reaching the disk.
     Crash(u64, usize),
     Start(u64),
+    NoticeCrashes,
     Tick(u64),
     CompareDigests,
 }
@@ -43,9 +44,10 @@ fn step(nodes: u64) -> impl Strategy<Value = Step> {
         30 => (0..64_usize).prop_map(Step::Deliver),
         3 => (0..64_usize).prop_map(Step::Repeat),
         2 => (0..64_usize).prop_map(Step::Lose),
-        20 => node.clone().prop_map(Step::Write),
-        2 => (node.clone(), 0..3_usize).prop_map(|(node, written)| Step::Crash(node, written)),
-        5 => node.prop_map(Step::Start),
+        15 => node.clone().prop_map(Step::Write),
+        3 => (node.clone(), 0..3_usize).prop_map(|(node, written)| Step::Crash(node, written)),
+        8 => node.prop_map(Step::Start),
+        1 => Just(Step::NoticeCrashes),
         3 => (1..800_u64).prop_map(Step::Tick),
         1 => Just(Step::CompareDigests),
     ]
@@ -76,6 +78,7 @@ fn perform(cluster: &mut Cluster, step: Step) {
                 cluster.start(id(node));
             }
         }
+        Step::NoticeCrashes => cluster.notice_crashes(),
         Step::Tick(ms) => cluster.tick(ms),
         Step::CompareDigests => cluster.compare_digests(),
     }
@@ -157,7 +160,7 @@ fn told_is_true(cluster: &Cluster) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn three_nodes_never_differ_about_a_revision(seed: u8, steps in prop::collection::vec(step(3), 50..400)) {

@@ -97,6 +97,7 @@ fn defaults_change_with_a_new_revision_and_n_and_mode_never() {
 fn a_member_known_to_be_down_is_named_at_once_and_nothing_is_kept() {
     let mut cluster = Cluster::new(3, 1);
     cluster.crash(id(3), 0);
+    cluster.notice_crashes();
     let ticket = cluster.ask(id(1), "b", props(3, 1));
     let error = refused(&cluster, ticket);
     assert_eq!(
@@ -142,6 +143,7 @@ fn a_member_that_goes_down_ends_the_wait() {
     let mut cluster = Cluster::new(3, 1);
     let ticket = cluster.ask(id(1), "b", props(3, 1));
     cluster.crash(id(2), 0);
+    cluster.notice_crashes();
     assert_eq!(refused(&cluster, ticket).nodes, [id(2)]);
 }
 
@@ -399,4 +401,31 @@ fn the_stored_form_is_what_it_was_in_format_1() {
         "51424b5400000001676ce779000000000000000700000000000000070100000000000000010764656661756c74010300050200010102030405060708056bc3a47365ac0202012d0100ff01"
     );
     assert_eq!(stored::decode(map(1).cluster, &bytes), Ok(rules));
+}
+
+#[test]
+fn nothing_that_rests_on_a_state_leaves_before_that_state_is_durable() {
+    let mut cluster = Cluster::new(2, 1);
+    let ticket = cluster.ask(id(1), "b", props(2, 1));
+    cluster.deliver(0);
+    assert!(
+        cluster.wire.is_empty(),
+        "a vote left before the definition was kept"
+    );
+    cluster.write(id(2));
+    cluster.deliver(0);
+    assert!(
+        cluster.wire.is_empty(),
+        "in force without the proposer's own vote"
+    );
+    cluster.write(id(1));
+    assert!(cluster.wire.is_empty() && cluster.in_force(id(1), "b").is_none());
+    cluster.write(id(1));
+    assert!(cluster.in_force(id(1), "b").is_some());
+    assert_eq!(cluster.wire.len(), 1);
+    cluster.deliver(0);
+    assert!(cluster.wire.is_empty(), "confirmed before it was durable");
+    cluster.write(id(2));
+    cluster.deliver(0);
+    assert!(stored(&cluster, ticket).changed);
 }

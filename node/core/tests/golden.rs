@@ -128,7 +128,7 @@ fn vnode() -> VnodeRecord {
 }
 
 #[test]
-fn a_small_object_has_the_bytes_of_format_1_and_costs_38_beside_key_and_value() {
+fn a_small_object_has_the_bytes_of_format_1_and_costs_36_beside_key_and_value() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &small());
     assert!(pieces.is_empty());
@@ -259,7 +259,7 @@ fn a_piece_has_the_bytes_of_format_1() {
     );
     let (dot, number, bytes) = pieces.last().unwrap();
     let storage_key = keys::chunk_key(keys::ChunkOwner::Hint(TARGET), CLASS, BUCKET, *dot, *number);
-    compare("1-piece", &storage_key, bytes);
+    compare("record-1-piece", &storage_key, bytes);
 }
 
 #[test]

@@ -272,10 +272,10 @@ proptest! {
         bytes.extend(body);
         let bytes = forge(b"", bytes);
         if let Ok(object) = record::decode_object(b"", &bytes) {
-            prop_assert_eq!(record::decode_object(b"", &record::encode_object(b"", &object).0), Ok(object));
+            prop_assert_eq!(record::encode_object(b"", &object).0, bytes.clone());
         }
         if let Ok(hint) = record::decode_hint(b"", &bytes) {
-            prop_assert_eq!(record::decode_hint(b"", &record::encode_hint(b"", &hint).0), Ok(hint));
+            prop_assert_eq!(record::encode_hint(b"", &hint).0, bytes.clone());
         }
         if let Ok(log) = record::decode_log(b"", &bytes) {
             prop_assert_eq!(record::encode_log(b"", &log), bytes.clone());

@@ -81,7 +81,6 @@ impl Writer {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "seven bits fit")]
 const fn low_seven(value: u64) -> u8 {
     (value & SEVEN_BITS) as u8
 }

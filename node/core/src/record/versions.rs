@@ -39,6 +39,9 @@ const KNOWN: u8 = TYPE | META | EXPIRY | REQUEST | PIECES | ABSENT | COUNT;
 
 /// Flags, dot, stamp, and at least one byte of the value or its size.
 const VERSION_BYTES_MIN: usize = 1 + DOT_BYTES_MIN + 6 + 1;
+/// An object has one form only, so that equal objects are equal bytes.
+const NOT_SHORTEST: RecordError =
+    RecordError::Malformed("a field is present that should have been left out");
 const NO_REQUEST: RequestId = RequestId::new(0, 0);
 
 /// The record flags that say how `object` is written.
@@ -93,6 +96,9 @@ pub(super) fn read(flags: u8, body: &mut Reader<'_>) -> Result<Object, RecordErr
     }
     if flags & CONTEXT != 0 {
         object.context = body.context()?;
+    }
+    if self::flags(&object) != flags & (ONE_VERSION | CONTEXT) {
+        return Err(NOT_SHORTEST);
     }
     Ok(object)
 }
@@ -207,14 +213,19 @@ fn read_version(body: &mut Reader<'_>) -> Result<Version, RecordError> {
         NO_REQUEST
     };
     let (size, body) = read_body(flags, body)?;
-    Ok(Version {
+    let version = Version {
         dot,
         stamp,
         expires_ms,
         request,
         size,
         body,
-    })
+    };
+    if version_flags(&version) == flags {
+        Ok(version)
+    } else {
+        Err(NOT_SHORTEST)
+    }
 }
 
 fn read_stamp(flags: u8, body: &mut Reader<'_>) -> Result<u64, RecordError> {

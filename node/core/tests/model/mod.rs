@@ -9,7 +9,7 @@ use quorate_core::causality::{
     Body, Clock, Content, Object, ReplyView, Version, VersionVector, differing, merge_hints,
     merge_replies,
 };
-use quorate_protocol::{ActorId, Dot, RequestId};
+use quorate_protocol::{Dot, RequestId};
 
 mod op;
 mod vnode;
@@ -20,6 +20,9 @@ pub(crate) use vnode::Vnode;
 
 pub(crate) const VNODES: usize = 3;
 pub(crate) const KEYS: usize = 2;
+
+/// Chooses the last of anything.
+pub(crate) const LAST: usize = 0;
 
 pub(crate) type Key = usize;
 pub(crate) type Dots = BTreeSet<Dot>;
@@ -183,15 +186,10 @@ impl World {
 
     fn read(&mut self, vnode: usize, key: Key) {
         let at = &self.vnodes[vnode];
-        let exact = at.known[key]
-            .iter()
-            .filter(|dot| self.events[dot].put)
-            .copied()
-            .collect();
         self.tokens.push(Token {
             key,
             seen: at.objects[key].read_context(),
-            exact,
+            exact: self.puts(&at.known[key]),
         });
     }
 
@@ -222,20 +220,13 @@ impl World {
         settles.push(dot);
         at.known[key].extend(exact.iter().chain([&dot]));
         at.settle(key, &settles);
-        self.ships.push(Ship {
+        let ship = Ship {
             key,
             object: at.objects[key].clone(),
             settles,
             known: at.known[key].clone(),
-        });
-        self.events.insert(
-            dot,
-            Event {
-                key,
-                put,
-                seen: exact,
-            },
-        );
+        };
+        self.written(dot, put, exact, ship);
     }
 
     fn fallback_write(&mut self, target: usize, key: Key, token: Option<usize>, put: bool) {
@@ -246,15 +237,27 @@ impl World {
         hint.settles.extend(displaced.into_iter().chain([dot]));
         hint.known.extend(exact.iter().chain([&dot]));
         let ship = hint.clone();
-        self.ships.push(ship);
-        self.events.insert(
-            dot,
-            Event {
+        self.written(dot, put, exact, ship);
+    }
+
+    /// Ships a write, and lets its writer go on from it if nothing unseen stands beside it.
+    fn written(&mut self, dot: Dot, put: bool, seen: Dots, ship: Ship) {
+        let key = ship.key;
+        self.events.insert(dot, Event { key, put, seen });
+        if ship.object.dots().all(|other| other == dot) {
+            let exact = self.puts(&ship.known);
+            self.tokens.push(Token {
                 key,
-                put,
-                seen: exact,
-            },
-        );
+                seen: ship.object.read_context(),
+                exact,
+            });
+        }
+        self.ships.push(ship);
+    }
+
+    fn puts(&self, known: &Dots) -> Dots {
+        let puts = known.iter().filter(|dot| self.events[dot].put);
+        puts.copied().collect()
     }
 
     fn keep_hint(&mut self, ship: Ship, target: usize) {

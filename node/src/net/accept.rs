@@ -44,6 +44,9 @@ async fn handshake(incoming: Incoming) -> Result<Connection, String> {
     match timeout(HELLO_WAIT, incoming).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(explain(&error)),
-        Err(_) => Err(format!("no handshake within {} seconds", HELLO_WAIT.as_secs())),
+        Err(_) => Err(format!(
+            "no handshake within {} seconds",
+            HELLO_WAIT.as_secs()
+        )),
     }
 }

@@ -9,7 +9,8 @@ pub(super) const PEER_BULK_BYTES_MAX: usize = 64 << 20;
 /// Small replies that may wait for one client before its requests are read no further, bytes.
 pub(super) const CLIENT_SMALL_BYTES_PAUSE: usize = 1 << 20;
 /// Small replies that may wait for one client, bytes: all open requests with the largest small reply.
-pub(super) const CLIENT_SMALL_BYTES_MAX: usize = CLIENT_SMALL_BYTES_PAUSE + CLIENT_OPEN_MAX * (64 << 10);
+pub(super) const CLIENT_SMALL_BYTES_MAX: usize =
+    CLIENT_SMALL_BYTES_PAUSE + CLIENT_OPEN_MAX * (64 << 10);
 /// Large replies that may wait for one client, bytes.
 pub(super) const CLIENT_LARGE_BYTES_MAX: usize = 64 << 20;
 /// Bytes that may wait in all queues of the node together.

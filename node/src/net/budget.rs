@@ -21,18 +21,30 @@ pub(super) struct Share {
 
 impl Assembly {
     pub(super) fn new() -> Self {
-        Self { units: Arc::new(Semaphore::new(ASSEMBLY_BYTES_MAX / UNIT)) }
+        Self {
+            units: Arc::new(Semaphore::new(ASSEMBLY_BYTES_MAX / UNIT)),
+        }
     }
 
     /// Waits for room for a whole frame. First come, first served; a share is always granted whole,
     /// so frames never wait for each other's rest.
     pub(super) async fn wait(&self, bytes: usize) -> Share {
-        Share { _units: Arc::clone(&self.units).acquire_many_owned(units(bytes)).await.ok() }
+        Share {
+            _units: Arc::clone(&self.units)
+                .acquire_many_owned(units(bytes))
+                .await
+                .ok(),
+        }
     }
 
     /// Room for a whole frame, if there is.
     pub(super) fn take(&self, bytes: usize) -> Option<Share> {
-        Arc::clone(&self.units).try_acquire_many_owned(units(bytes)).ok().map(|permit| Share { _units: Some(permit) })
+        Arc::clone(&self.units)
+            .try_acquire_many_owned(units(bytes))
+            .ok()
+            .map(|permit| Share {
+                _units: Some(permit),
+            })
     }
 }
 

@@ -21,13 +21,22 @@ pub(super) fn explain(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             let code = CloseCode::from(close.error_code.into_inner());
-            format!("the other side closed: {code}: {}", printable(&close.reason))
+            format!(
+                "the other side closed: {code}: {}",
+                printable(&close.reason)
+            )
         }
         ConnectionError::ConnectionClosed(close) => {
             let code = u64::from(close.error_code);
-            format!("the other side refused: {} ({})", alert_words(code), printable(&close.reason))
+            format!(
+                "the other side refused: {} ({})",
+                alert_words(code),
+                printable(&close.reason)
+            )
         }
-        ConnectionError::TransportError(error) => format!("refused here: {}", error.reason),
+        ConnectionError::TransportError(error) => {
+            format!("refused here: {}", refusal_words(&error.reason))
+        }
         ConnectionError::TimedOut => "no packet came within the time limit".into(),
         ConnectionError::Reset => "the other side restarted".into(),
         ConnectionError::LocallyClosed => "closed here".into(),
@@ -36,13 +45,24 @@ pub(super) fn explain(error: &ConnectionError) -> String {
     }
 }
 
+/// TLS says it in terms of signatures; whether the issuer's name or only its signature differs
+/// depends on whether the two authorities happen to have the same name.
+fn refusal_words(reason: &str) -> String {
+    if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
+        return format!(
+            "the other side's certificate is of another certificate authority ({reason})"
+        );
+    }
+    reason.to_owned()
+}
+
 /// The TLS alerts that have a cause worth naming; QUIC carries alert n as error 0x100 + n.
 fn alert_words(code: u64) -> &'static str {
     match code.wrapping_sub(0x100) {
         40 => "TLS handshake failed",
         42 | 43 => "it finds this side's certificate bad or not meant for this use",
         45 => "it finds this side's certificate out of its time",
-        46 | 48 => "it does not know this side's certificate authority",
+        46 | 48 | 51 => "this side's certificate is not of its certificate authority",
         116 => "it wants a certificate",
         120 => "it serves another protocol: peer and client ports mixed up?",
         _ if code == 2 => "it takes no connections now",
@@ -51,6 +71,13 @@ fn alert_words(code: u64) -> &'static str {
 }
 
 fn printable(reason: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(reason).chars().filter(|char| !char.is_control()).collect();
-    if text.is_empty() { "no reason given".into() } else { text }
+    let text: String = String::from_utf8_lossy(reason)
+        .chars()
+        .filter(|char| !char.is_control())
+        .collect();
+    if text.is_empty() {
+        "no reason given".into()
+    } else {
+        text
+    }
 }

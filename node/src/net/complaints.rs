@@ -29,7 +29,10 @@ impl Complaints {
 
     fn turn(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.last.is_some_and(|last| now.duration_since(last) < GAP) {
+        if state
+            .last
+            .is_some_and(|last| now.duration_since(last) < GAP)
+        {
             state.left_out += 1;
             return None;
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{
-    AsyncUdpSocket, ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, ServerConfig,
+    AsyncUdpSocket, ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig,
+    ServerConfig,
 };
 use quorate_protocol::hello::{ALPN_CLIENT, ALPN_PEER};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -26,7 +27,11 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// The address is in use, is not this machine's, or may not be used.
 pub fn bind(address: SocketAddr) -> Result<UdpSocket, NetError> {
     let open = || {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::DGRAM,
+            Some(Protocol::UDP),
+        )?;
         // Both are wishes: the system may grant less, and all works with less.
         let _ = socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
@@ -53,7 +58,8 @@ pub(super) fn open(
 ) -> Result<Endpoint, NetError> {
     let server = server_config(port, credentials, settings)?;
     let config = endpoint_config(credentials, settings)?;
-    Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime).map_err(NetError::Socket)
+    Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
+        .map_err(NetError::Socket)
 }
 
 /// For accepted connections.
@@ -69,12 +75,18 @@ pub(super) fn server_config(
     let crypto = QuicServerConfig::try_from(credentials.server_config(alpn)?)
         .map_err(|error| NetError::NoSuite(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(transport).max_incoming(HANDSHAKES_MAX).migration(port == Port::Client);
+    config
+        .transport_config(transport)
+        .max_incoming(HANDSHAKES_MAX)
+        .migration(port == Port::Client);
     Ok(config)
 }
 
 /// For dialled connections, which always go to peers.
-pub(super) fn client_config(credentials: &Credentials, settings: &NetSettings) -> Result<ClientConfig, NetError> {
+pub(super) fn client_config(
+    credentials: &Credentials,
+    settings: &NetSettings,
+) -> Result<ClientConfig, NetError> {
     let crypto = QuicClientConfig::try_from(credentials.client_config(ALPN_PEER)?)
         .map_err(|error| NetError::NoSuite(error.to_string()))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
@@ -84,7 +96,10 @@ pub(super) fn client_config(credentials: &Credentials, settings: &NetSettings) -
 
 /// Reset tokens follow from the node's key: after a restart the node resets the connections of its
 /// former life, so that the others notice at their next packet.
-fn endpoint_config(credentials: &Credentials, settings: &NetSettings) -> Result<EndpointConfig, NetError> {
+fn endpoint_config(
+    credentials: &Credentials,
+    settings: &NetSettings,
+) -> Result<EndpointConfig, NetError> {
     let reset = blake3::derive_key("quorate 2026 reset tokens", credentials.endpoint_secret());
     let mut seed = [0; blake3::KEY_LEN];
     getrandom::fill(&mut seed).map_err(|error| NetError::Random(error.to_string()))?;
@@ -134,6 +149,10 @@ impl HmacKey for ResetKey {
     fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
         let signature = <[u8; blake3::OUT_LEN]>::try_from(signature).map_err(|_| CryptoError)?;
         // Comparing blake3 hashes takes the same time wherever they differ.
-        if blake3::keyed_hash(&self.0, data) == signature { Ok(()) } else { Err(CryptoError) }
+        if blake3::keyed_hash(&self.0, data) == signature {
+            Ok(())
+        } else {
+            Err(CryptoError)
+        }
     }
 }

@@ -40,7 +40,10 @@ pub(super) struct SmallFrames {
 
 impl SmallFrames {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, reader: Reader::new(SMALL_BODY_BYTES_MAX) }
+        Self {
+            stream,
+            reader: Reader::new(SMALL_BODY_BYTES_MAX),
+        }
     }
 
     /// The next frame, or `None` at the end of the stream.
@@ -72,7 +75,12 @@ impl LargeFrame {
         let mut start = BytesMut::new();
         loop {
             if let Some((header, body_bytes)) = peek(&start)? {
-                return Ok(Some(Self { stream, start, header, body_bytes }));
+                return Ok(Some(Self {
+                    stream,
+                    start,
+                    header,
+                    body_bytes,
+                }));
             }
             match piece(&mut stream).await? {
                 Some(bytes) => start.extend_from_slice(&bytes),
@@ -114,7 +122,9 @@ pub(super) async fn read_large(
     stream: RecvStream,
     assembly: &Arc<Assembly>,
 ) -> Result<Option<(Header, Bytes)>, ReadFault> {
-    let Some(frame) = LargeFrame::announced(stream).await? else { return Ok(None) };
+    let Some(frame) = LargeFrame::announced(stream).await? else {
+        return Ok(None);
+    };
     if frame.body_bytes > FRAME_BODY_BYTES_MAX {
         let announced = u32::try_from(frame.body_bytes).unwrap_or(u32::MAX);
         return Err(FrameError::Length(announced, FRAME_BODY_BYTES_MAX).into());

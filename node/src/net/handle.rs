@@ -54,8 +54,12 @@ impl NetParts {
         handler: Arc<dyn NetHandler>,
     ) -> Result<Self, NetError> {
         Ok(Self {
-            peer_socket: TokioRuntime.wrap_udp_socket(peer).map_err(NetError::Socket)?,
-            client_socket: TokioRuntime.wrap_udp_socket(client).map_err(NetError::Socket)?,
+            peer_socket: TokioRuntime
+                .wrap_udp_socket(peer)
+                .map_err(NetError::Socket)?,
+            client_socket: TokioRuntime
+                .wrap_udp_socket(client)
+                .map_err(NetError::Socket)?,
             runtime: Arc::new(TokioRuntime),
             tls,
             settings,
@@ -72,7 +76,13 @@ pub fn start(parts: NetParts) -> Result<NetHandle, NetError> {
     parts.settings.check()?;
     let credentials = parts.tls.current();
     let open = |port, socket| {
-        endpoint::open(port, socket, Arc::clone(&parts.runtime), &credentials, &parts.settings)
+        endpoint::open(
+            port,
+            socket,
+            Arc::clone(&parts.runtime),
+            &credentials,
+            &parts.settings,
+        )
     };
     let shared = Arc::new(Shared {
         node: parts.tls.node(),
@@ -189,7 +199,9 @@ impl NetHandle {
         // Sessions bound their own end; this is the bound on a session that hangs.
         let _ = timeout(DRAIN_WAIT + Duration::from_secs(1), ended).await;
         for port in [Port::Peer, Port::Client] {
-            shared.endpoint(port).close(number(CloseCode::Stopping), reason_bytes(reason));
+            shared
+                .endpoint(port)
+                .close(number(CloseCode::Stopping), reason_bytes(reason));
         }
         let idle = async {
             shared.peer_endpoint.wait_idle().await;

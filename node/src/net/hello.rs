@@ -28,7 +28,13 @@ pub(super) enum HelloFault {
 pub(super) fn frame(hello: &Hello, request: u64) -> Bytes {
     let mut out = Vec::new();
     let ring = hello.ring.map_or(0, quorate_ring::RingVersion::get);
-    let header = Header { opcode: HELLO, count: 1, request, ring, ..Header::default() };
+    let header = Header {
+        opcode: HELLO,
+        count: 1,
+        request,
+        ring,
+        ..Header::default()
+    };
     write(&header, &mut out, |body| codec::encode(hello, body));
     Bytes::from(out)
 }

@@ -50,10 +50,16 @@ impl ByteQueue {
         let mut state = self.state();
         let (queued, total) = (state.bytes, self.total.0.load(Ordering::Relaxed));
         if queued > 0 && queued + frames.len() > self.bytes_max {
-            return Err(SendRefused::QueueFull { queued, max: self.bytes_max });
+            return Err(SendRefused::QueueFull {
+                queued,
+                max: self.bytes_max,
+            });
         }
         if total + frames.len() > TOTAL_BYTES_MAX {
-            return Err(SendRefused::TotalFull { queued: total, max: TOTAL_BYTES_MAX });
+            return Err(SendRefused::TotalFull {
+                queued: total,
+                max: TOTAL_BYTES_MAX,
+            });
         }
         self.insert(&mut state, frames);
         Ok(())
@@ -189,7 +195,10 @@ mod tests {
         let queue = queue(4);
         queue.push(Bytes::from("abc")).unwrap();
         queue.take(10).await.unwrap();
-        assert_eq!(queue.push(Bytes::from("de")), Err(SendRefused::QueueFull { queued: 3, max: 4 }));
+        assert_eq!(
+            queue.push(Bytes::from("de")),
+            Err(SendRefused::QueueFull { queued: 3, max: 4 })
+        );
         queue.release(3);
         queue.push(Bytes::from("de")).unwrap();
     }
@@ -207,10 +216,16 @@ mod tests {
     #[test]
     fn all_queues_together_are_bounded_and_forget_what_is_dropped() {
         let total = Arc::default();
-        let (one, other) = (ByteQueue::new(usize::MAX, &total), ByteQueue::new(usize::MAX, &total));
+        let (one, other) = (
+            ByteQueue::new(usize::MAX, &total),
+            ByteQueue::new(usize::MAX, &total),
+        );
         let half = Bytes::from(vec![0; TOTAL_BYTES_MAX / 2 + 1]);
         one.push(half.clone()).unwrap();
-        assert!(matches!(other.push(half.clone()), Err(SendRefused::TotalFull { .. })));
+        assert!(matches!(
+            other.push(half.clone()),
+            Err(SendRefused::TotalFull { .. })
+        ));
         drop(one);
         other.push(half).unwrap();
     }

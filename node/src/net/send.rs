@@ -20,7 +20,9 @@ const LARGE_PRIORITY: i32 = 0;
 /// Takes the first frame off a run of whole frames by its length field; a run that is no whole
 /// frame comes back as it is. `None` when nothing is left.
 pub(super) fn split_frame(frames: &mut Bytes) -> Option<Bytes> {
-    let length = frames.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize + 4);
+    let length = frames
+        .first_chunk::<4>()
+        .map(|length| u32::from_be_bytes(*length) as usize + 4);
     match length {
         Some(length) if length < frames.len() => Some(frames.split_to(length)),
         Some(_) | None if frames.is_empty() => None,
@@ -30,13 +32,18 @@ pub(super) fn split_frame(frames: &mut Bytes) -> Option<Bytes> {
 
 /// Writes what the queue holds, in order, until the queue is closed or the stream breaks; then
 /// waits until the other side has everything.
-pub(super) async fn write_small(queue: &ByteQueue, mut stream: SendStream) -> Result<(), WriteError> {
+pub(super) async fn write_small(
+    queue: &ByteQueue,
+    mut stream: SendStream,
+) -> Result<(), WriteError> {
     // Fails on a finished stream only.
     let _ = stream.set_priority(SMALL_PRIORITY);
     while queue.until_filled().await {
         // Whoever filled the queue may be about to add more: one turn gathers it.
         tokio::task::yield_now().await;
-        let Some(joined) = queue.take(CHUNK_BYTES).await else { break };
+        let Some(joined) = queue.take(CHUNK_BYTES).await else {
+            break;
+        };
         let bytes = joined.len();
         let written = stream.write_chunk(joined).await;
         queue.release(bytes);
@@ -48,7 +55,10 @@ pub(super) async fn write_small(queue: &ByteQueue, mut stream: SendStream) -> Re
 
 /// Writes each frame of the queue on a stream of its own, a few at once, until the queue is closed
 /// or the connection breaks.
-pub(super) async fn write_large(queue: Arc<ByteQueue>, connection: Connection) -> Result<(), ConnectionError> {
+pub(super) async fn write_large(
+    queue: Arc<ByteQueue>,
+    connection: Connection,
+) -> Result<(), ConnectionError> {
     let places = Arc::new(Semaphore::new(BULK_AT_ONCE));
     let mut writes = JoinSet::new();
     while let Some(frame) = queue.take_one().await {
@@ -100,7 +110,14 @@ mod tests {
     fn a_run_of_frames_is_split_at_their_borders() {
         let mut run = Vec::new();
         for body in [&b"one"[..], b"", b"three"] {
-            write(&Header { count: 1, ..Header::default() }, &mut run, |out| out.extend_from_slice(body));
+            write(
+                &Header {
+                    count: 1,
+                    ..Header::default()
+                },
+                &mut run,
+                |out| out.extend_from_slice(body),
+            );
         }
         let mut run = Bytes::from(run);
         let mut bodies = Vec::new();

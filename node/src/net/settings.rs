@@ -3,23 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quinn::congestion::CubicConfig;
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::bounds::{
-    CLIENT_IDLE, CONNECTION_WINDOW, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, STREAM_WINDOW, STREAMS_MAX,
+    CLIENT_IDLE, CONNECTION_WINDOW, DATAGRAM_BYTES_MAX, PEER_IDLE, PEER_KEEP_ALIVE, STREAM_WINDOW,
+    STREAMS_MAX,
 };
 use super::error::NetError;
 
 const MTU_MIN: u16 = 1200;
 const MTU_MAX: u16 = 65_000;
+/// The congestion window to start with, bytes (RFC 9002, 7.2).
+const INITIAL_WINDOW_MIN: u64 = 14_720;
+/// Packets that quinn hands to the system at once where the system cuts them up itself.
+const SEGMENTS_AT_ONCE: usize = 10;
+/// What the system takes at once. More would be dropped without a word.
+const OFFLOAD_BYTES_MAX: usize = 65_000;
 
 /// Settings of both ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetSettings {
-    /// UDP payload that every path between the nodes and clients is known to carry, bytes, 1200 to 65,000.
-    /// On loopback a large one saves most of the work per byte.
+    /// UDP payload that every path between nodes is known to carry, bytes, 1200 to 65,000. Clients
+    /// start at 1200, as nothing is known of their paths.
     pub initial_mtu: u16,
-    /// Largest UDP payload that is probed for, bytes; at or below `initial_mtu`: none is.
+    /// Largest UDP payload that is probed for, bytes; at or below `initial_mtu` nothing is probed
+    /// for between nodes. On loopback 16,000 saves most of the work per byte.
     pub discover_mtu: u16,
     /// Client connections at once.
     pub clients_max: usize,
@@ -29,7 +38,12 @@ pub struct NetSettings {
 
 impl Default for NetSettings {
     fn default() -> Self {
-        Self { initial_mtu: MTU_MIN, discover_mtu: 1452, clients_max: 1024, seed: 0 }
+        Self {
+            initial_mtu: MTU_MIN,
+            discover_mtu: 1452,
+            clients_max: 1024,
+            seed: 0,
+        }
     }
 }
 
@@ -37,13 +51,24 @@ impl NetSettings {
     /// # Errors
     /// A setting is out of its range.
     pub(super) fn check(&self) -> Result<(), NetError> {
-        for (name, mtu) in [("initial_mtu", self.initial_mtu), ("discover_mtu", self.discover_mtu)] {
+        for (name, mtu) in [
+            ("initial_mtu", self.initial_mtu),
+            ("discover_mtu", self.discover_mtu),
+        ] {
             if !(MTU_MIN..=MTU_MAX).contains(&mtu) {
-                return Err(NetError::Setting { name, value: mtu.into(), range: "1200 to 65000 bytes" });
+                return Err(NetError::Setting {
+                    name,
+                    value: mtu.into(),
+                    range: "1200 to 65000 bytes",
+                });
             }
         }
         if self.clients_max == 0 {
-            return Err(NetError::Setting { name: "clients_max", value: 0, range: "1 or more" });
+            return Err(NetError::Setting {
+                name: "clients_max",
+                value: 0,
+                range: "1 or more",
+            });
         }
         Ok(())
     }
@@ -54,7 +79,7 @@ impl NetSettings {
     }
 
     pub(super) fn peer_transport(&self) -> Arc<TransportConfig> {
-        let mut transport = self.transport(PEER_IDLE);
+        let mut transport = self.transport(PEER_IDLE, self.initial_mtu);
         transport
             .keep_alive_interval(Some(PEER_KEEP_ALIVE))
             .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -64,12 +89,14 @@ impl NetSettings {
     }
 
     pub(super) fn client_transport(&self) -> Arc<TransportConfig> {
-        let mut transport = self.transport(CLIENT_IDLE);
-        transport.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX)).datagram_receive_buffer_size(None);
+        let mut transport = self.transport(CLIENT_IDLE, MTU_MIN);
+        transport
+            .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
+            .datagram_receive_buffer_size(None);
         Arc::new(transport)
     }
 
-    fn transport(&self, idle: Duration) -> TransportConfig {
+    fn transport(&self, idle: Duration, initial_mtu: u16) -> TransportConfig {
         let mut transport = TransportConfig::default();
         // A wait of whole seconds always fits a QUIC time-out.
         transport.max_idle_timeout(IdleTimeout::try_from(idle).ok());
@@ -80,18 +107,32 @@ impl NetSettings {
             .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))
             // Nodes of a cluster are near: do not wait a third of a second for a lost first packet.
             .initial_rtt(Duration::from_millis(100))
-            .initial_mtu(self.initial_mtu)
-            .mtu_discovery_config(self.discovery())
-            .enable_segmentation_offload(true);
+            .initial_mtu(initial_mtu)
+            .mtu_discovery_config(self.discovery(initial_mtu))
+            .congestion_controller_factory(self.congestion())
+            .enable_segmentation_offload(
+                usize::from(self.payload_max()) * SEGMENTS_AT_ONCE <= OFFLOAD_BYTES_MAX,
+            );
         transport
     }
 
-    fn discovery(&self) -> Option<MtuDiscoveryConfig> {
-        if self.discover_mtu <= self.initial_mtu {
+    /// The window must hold some packets from the start, or a connection with large ones never sends its first.
+    fn congestion(&self) -> Arc<CubicConfig> {
+        let mut cubic = CubicConfig::default();
+        cubic.initial_window(
+            u64::from(self.payload_max())
+                .saturating_mul(10)
+                .max(INITIAL_WINDOW_MIN),
+        );
+        Arc::new(cubic)
+    }
+
+    fn discovery(&self, initial_mtu: u16) -> Option<MtuDiscoveryConfig> {
+        if self.payload_max() <= initial_mtu {
             return None;
         }
         let mut discovery = MtuDiscoveryConfig::default();
-        discovery.upper_bound(self.discover_mtu);
+        discovery.upper_bound(self.payload_max());
         Some(discovery)
     }
 }

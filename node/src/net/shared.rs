@@ -84,7 +84,9 @@ pub(super) struct SessionGuard {
 impl SessionGuard {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         shared.sessions.count.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::clone(shared) }
+        Self {
+            shared: Arc::clone(shared),
+        }
     }
 }
 

@@ -24,7 +24,10 @@ pub(super) struct Own {
 }
 
 /// Checks the authority's file and makes the store of those who may sign.
-pub(super) fn authority(path: &Path, certificates: &[CertificateDer<'_>]) -> Result<Arc<RootCertStore>, TlsError> {
+pub(super) fn authority(
+    path: &Path,
+    certificates: &[CertificateDer<'_>],
+) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
     for der in certificates {
         let fail = |problem| FileRole::Authority.error(path, problem);
@@ -62,30 +65,39 @@ pub(super) fn own(
     let certificate = parse(first).map_err(fail)?;
     let identity = identity::of_certificate(&certificate).map_err(|error| fail(naming(error)))?;
     if let Person::Node(node) = identity.person {
-        let name = ServerName::try_from(node_name(node)).map_err(|error| fail(TlsProblem::Refused(error.to_string())))?;
+        let name = ServerName::try_from(node_name(node))
+            .map_err(|error| fail(TlsProblem::Refused(error.to_string())))?;
         configs::server_verifier(roots)
             .map_err(|error| fail(TlsProblem::Refused(error.to_string())))?
             .verify_server_cert(first, rest, &name, &[], now)
             .map_err(|error| refused((error, "server")))?;
     }
-    Ok(Own { identity, expires: certificate.validity().not_after.to_string() })
+    Ok(Own {
+        identity,
+        expires: certificate.validity().not_after.to_string(),
+    })
 }
 
 fn naming(error: IdentityError) -> TlsProblem {
-    if error == IdentityError::NodeUsage { TlsProblem::Usage("server") } else { error.into() }
+    if error == IdentityError::NodeUsage {
+        TlsProblem::Usage("server")
+    } else {
+        error.into()
+    }
 }
 
 fn refusal(files: &TlsFiles, (error, usage): &(rustls::Error, &'static str)) -> TlsProblem {
+    use CertificateError::{BadSignature, InvalidPurpose, InvalidPurposeContext, UnknownIssuer};
     let rustls::Error::InvalidCertificate(error) = error else {
         return TlsProblem::Refused(error.to_string());
     };
-    match error {
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            TlsProblem::OtherAuthority(files.authority.clone())
-        }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => TlsProblem::Usage(usage),
-        other => TlsProblem::Refused(other.to_string()),
+    if matches!(error, UnknownIssuer | BadSignature) {
+        return TlsProblem::OtherAuthority(files.authority.clone());
     }
+    if matches!(error, InvalidPurpose | InvalidPurposeContext { .. }) {
+        return TlsProblem::Usage(usage);
+    }
+    TlsProblem::Refused(error.to_string())
 }
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, TlsProblem> {

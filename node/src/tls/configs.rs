@@ -19,7 +19,8 @@ impl Credentials {
     /// # Errors
     /// rustls refuses what passed every check of ours.
     pub fn server_config(&self, alpn: &[u8]) -> Result<ServerConfig, TlsError> {
-        let verifier = client_verifier(&self.roots).map_err(|error| self.refused(&error.to_string()))?;
+        let verifier =
+            client_verifier(&self.roots).map_err(|error| self.refused(&error.to_string()))?;
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| self.refused(&error.to_string()))?
@@ -40,7 +41,9 @@ impl Credentials {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| self.refused(&error.to_string()))?
-            .with_webpki_verifier(server_verifier(&self.roots).map_err(|error| self.refused(&error.to_string()))?)
+            .with_webpki_verifier(
+                server_verifier(&self.roots).map_err(|error| self.refused(&error.to_string()))?,
+            )
             .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.key))));
         config.alpn_protocols = vec![alpn.to_vec()];
         config.enable_early_data = false;
@@ -63,6 +66,8 @@ pub(super) fn client_verifier(
     WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider()).build()
 }
 
-pub(super) fn server_verifier(roots: &Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
+pub(super) fn server_verifier(
+    roots: &Arc<RootCertStore>,
+) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
     WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider()).build()
 }

@@ -21,7 +21,11 @@ pub enum FileRole {
 
 impl FileRole {
     pub(super) fn error(self, path: &Path, problem: TlsProblem) -> TlsError {
-        TlsError { role: self, path: path.to_path_buf(), problem }
+        TlsError {
+            role: self,
+            path: path.to_path_buf(),
+            problem,
+        }
     }
 
     const fn words(self) -> &'static str {
@@ -86,7 +90,9 @@ pub enum TlsProblem {
     #[error("was not signed by the authority in {}", .0.display())]
     OtherAuthority(PathBuf),
     /// The usages in it do not allow what a node does.
-    #[error("does not allow {0} authentication: a node's certificate needs server and client usage")]
+    #[error(
+        "does not allow {0} authentication: a node's certificate needs server and client usage"
+    )]
     Usage(&'static str),
     /// It names nobody whom Quorate knows.
     #[error("{0}")]

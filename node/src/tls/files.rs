@@ -44,9 +44,13 @@ impl Credentials {
         let roots = check::authority(&files.authority, &authority)?;
         let chain = certificates(FileRole::Certificate, &files.certificate)?;
         let key = private_key(&files.key)?;
-        let secret = blake3::derive_key("quorate 2026 secrets of a node's QUIC endpoint", key.secret_der());
+        let secret = blake3::derive_key(
+            "quorate 2026 secrets of a node's QUIC endpoint",
+            key.secret_der(),
+        );
         let own = check::own(files, &roots, &chain)?;
-        let key = CertifiedKey::from_der(chain, key, &configs::provider()).map_err(|error| key_error(files, &error))?;
+        let key = CertifiedKey::from_der(chain, key, &configs::provider())
+            .map_err(|error| key_error(files, &error))?;
         Ok(Self {
             roots,
             key: Arc::new(key),
@@ -76,9 +80,10 @@ impl Credentials {
 }
 
 fn key_error(files: &TlsFiles, error: &rustls::Error) -> TlsError {
-    let problem = match error {
-        rustls::Error::InconsistentKeys(_) => TlsProblem::OtherKey(files.certificate.clone()),
-        other => TlsProblem::BadKey(other.to_string()),
+    let problem = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+        TlsProblem::OtherKey(files.certificate.clone())
+    } else {
+        TlsProblem::BadKey(error.to_string())
     };
     FileRole::Key.error(&files.key, problem)
 }
@@ -123,6 +128,9 @@ fn sections(role: FileRole, path: &Path) -> Result<Vec<(SectionKind, Vec<u8>)>, 
 }
 
 fn kinds(sections: &[(SectionKind, Vec<u8>)]) -> String {
-    let kinds: Vec<_> = sections.iter().map(|(kind, _)| format!("{kind:?}")).collect();
+    let kinds: Vec<_> = sections
+        .iter()
+        .map(|(kind, _)| format!("{kind:?}"))
+        .collect();
     kinds.join(", ")
 }

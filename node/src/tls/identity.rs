@@ -62,12 +62,14 @@ pub enum IdentityError {
 /// It names nobody, or is ambiguous.
 pub(crate) fn of_chain(chain: &[CertificateDer<'_>]) -> Result<PeerIdentity, IdentityError> {
     let first = chain.first().ok_or(IdentityError::None)?;
-    let (_, certificate) =
-        X509Certificate::from_der(first).map_err(|error| IdentityError::Damaged(error.to_string()))?;
+    let (_, certificate) = X509Certificate::from_der(first)
+        .map_err(|error| IdentityError::Damaged(error.to_string()))?;
     of_certificate(&certificate)
 }
 
-pub(super) fn of_certificate(certificate: &X509Certificate<'_>) -> Result<PeerIdentity, IdentityError> {
+pub(super) fn of_certificate(
+    certificate: &X509Certificate<'_>,
+) -> Result<PeerIdentity, IdentityError> {
     let names = Names::of(certificate)?;
     let person = match (names.node, names.client) {
         (Some(node), false) => Person::Node(node),
@@ -78,7 +80,10 @@ pub(super) fn of_certificate(certificate: &X509Certificate<'_>) -> Result<PeerId
     if matches!(person, Person::Node(_)) && !allows_server(certificate) {
         return Err(IdentityError::NodeUsage);
     }
-    Ok(PeerIdentity { person, cluster: names.cluster.ok_or(IdentityError::NoCluster)? })
+    Ok(PeerIdentity {
+        person,
+        cluster: names.cluster.ok_or(IdentityError::NoCluster)?,
+    })
 }
 
 #[derive(Default)]
@@ -91,9 +96,13 @@ struct Names {
 impl Names {
     fn of(certificate: &X509Certificate<'_>) -> Result<Self, IdentityError> {
         let mut names = Self::default();
-        let extension =
-            certificate.subject_alternative_name().map_err(|error| IdentityError::Damaged(error.to_string()))?;
-        for name in extension.iter().flat_map(|extension| &extension.value.general_names) {
+        let extension = certificate
+            .subject_alternative_name()
+            .map_err(|error| IdentityError::Damaged(error.to_string()))?;
+        for name in extension
+            .iter()
+            .flat_map(|extension| &extension.value.general_names)
+        {
             if let GeneralName::DNSName(name) = name {
                 names.add(CertificateName::parse(name))?;
             }
@@ -108,13 +117,19 @@ impl Names {
             CertificateName::Client => std::mem::replace(&mut self.client, true),
             CertificateName::Other => false,
         };
-        if already { Err(IdentityError::Several) } else { Ok(()) }
+        if already {
+            Err(IdentityError::Several)
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn principal(certificate: &X509Certificate<'_>) -> Result<Arc<str>, IdentityError> {
     let mut names = certificate.subject().iter_common_name();
-    let (Some(name), None) = (names.next(), names.next()) else { return Err(IdentityError::Principal) };
+    let (Some(name), None) = (names.next(), names.next()) else {
+        return Err(IdentityError::Principal);
+    };
     let name = name.as_str().map_err(|_| IdentityError::Principal)?;
     let printable = !name.chars().any(char::is_control);
     if name.is_empty() || name.len() > PRINCIPAL_BYTES_MAX || !printable {

@@ -23,8 +23,8 @@ use quorate_ring::NodeId;
 
 pub use error::{FileRole, TlsError, TlsProblem};
 pub use files::Credentials;
-pub use identity::{IdentityError, PeerIdentity, Person};
 pub(crate) use identity::of_chain;
+pub use identity::{IdentityError, PeerIdentity, Person};
 
 /// Where the three PEM files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,12 @@ impl Tls {
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let credentials = Credentials::read(&files)?;
         let (node, cluster) = own_node(&files, &credentials)?;
-        Ok(Self { files, node, cluster, current: ArcSwap::from_pointee(credentials) })
+        Ok(Self {
+            files,
+            node,
+            cluster,
+            current: ArcSwap::from_pointee(credentials),
+        })
     }
 
     /// The node that the certificate names.

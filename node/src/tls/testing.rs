@@ -8,8 +8,8 @@ use quorate_protocol::ClusterId;
 use quorate_protocol::names::{CLIENT_NAME, cluster_name, node_name};
 use quorate_ring::NodeId;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ED25519,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ED25519,
 };
 
 use super::{Tls, TlsFiles};
@@ -39,10 +39,15 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "authority of a test");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "authority of a test");
         change(&mut params);
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
     }
 
     pub(crate) fn node(&self, node: NodeId, cluster: ClusterId) -> Signed {
@@ -50,9 +55,12 @@ impl Authority {
     }
 
     pub(crate) fn client(&self, principal: &str, cluster: ClusterId) -> Signed {
-        let mut params = CertificateParams::new(vec![CLIENT_NAME.to_owned(), cluster_name(cluster)]).unwrap();
+        let mut params =
+            CertificateParams::new(vec![CLIENT_NAME.to_owned(), cluster_name(cluster)]).unwrap();
         params.distinguished_name.remove(DnType::CommonName);
-        params.distinguished_name.push(DnType::CommonName, principal);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, principal);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params)
     }
@@ -60,7 +68,10 @@ impl Authority {
     pub(crate) fn sign(&self, params: CertificateParams) -> Signed {
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
-        Signed { certificate, key: key.serialize_pem() }
+        Signed {
+            certificate,
+            key: key.serialize_pem(),
+        }
     }
 
     /// The files of a signed certificate in `directory`.
@@ -82,8 +93,13 @@ impl Authority {
 pub(crate) fn node_params(node: NodeId, cluster: ClusterId) -> CertificateParams {
     let mut params = CertificateParams::new(vec![node_name(node), cluster_name(cluster)]).unwrap();
     params.distinguished_name.remove(DnType::CommonName);
-    params.distinguished_name.push(DnType::CommonName, node_name(node));
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params
+        .distinguished_name
+        .push(DnType::CommonName, node_name(node));
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     params
 }
 

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::wildcard_enum_match_arm)]
 
 use std::fs;
 
@@ -55,9 +55,15 @@ fn each_missing_file_is_named() {
         let text = fs::read(path).unwrap();
         fs::remove_file(path).unwrap();
         let error = Tls::load(files.clone()).unwrap_err();
-        assert!(matches!(error.problem, TlsProblem::Unreadable(_)), "{error}");
+        assert!(
+            matches!(error.problem, TlsProblem::Unreadable(_)),
+            "{error}"
+        );
         assert_eq!((error.role, &error.path), (role, path));
-        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
+        );
         fs::write(path, text).unwrap();
     }
 }
@@ -72,7 +78,10 @@ fn what_is_not_pem_or_is_cut_off_is_refused() {
         let text = fs::read(path).unwrap();
         for damaged in [&b""[..], b"hello", &text[..text.len() / 2], &[0xff; 64]] {
             fs::write(path, damaged).unwrap();
-            assert!(matches!(problem(Tls::load(files.clone())), TlsProblem::NotPem(_)), "{damaged:?}");
+            assert!(
+                matches!(problem(Tls::load(files.clone())), TlsProblem::NotPem(_)),
+                "{damaged:?}"
+            );
         }
         fs::write(path, text).unwrap();
     }
@@ -83,11 +92,29 @@ fn files_that_were_mixed_up_say_what_they_hold() {
     let directory = TempDir::new().unwrap();
     let authority = Authority::new();
     let good = authority.write(directory.path(), &authority.node(NODE, CLUSTER));
-    let swapped = TlsFiles { certificate: good.key.clone(), key: good.certificate.clone(), ..good.clone() };
+    let swapped = TlsFiles {
+        certificate: good.key.clone(),
+        key: good.certificate.clone(),
+        ..good.clone()
+    };
     let error = Tls::load(swapped).unwrap_err();
-    assert!(error.to_string().contains("holds no certificate (found: PrivateKey)"), "{error}");
-    let error = Tls::load(TlsFiles { key: good.certificate.clone(), ..good }).unwrap_err();
-    assert!(error.to_string().contains("holds no private key (found: Certificate)"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("holds no certificate (found: PrivateKey)"),
+        "{error}"
+    );
+    let error = Tls::load(TlsFiles {
+        key: good.certificate.clone(),
+        ..good
+    })
+    .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("holds no private key (found: Certificate)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -117,7 +144,10 @@ fn a_certificate_of_the_future_names_its_start() {
         params.not_after = date_time_ymd(2102, 1, 1);
     });
     let error = load(&authority, &signed).unwrap_err();
-    assert!(matches!(error.problem, TlsProblem::NotYetValid(_)), "{error}");
+    assert!(
+        matches!(error.problem, TlsProblem::NotYetValid(_)),
+        "{error}"
+    );
     assert!(error.to_string().contains("2101"), "{error}");
 }
 
@@ -136,13 +166,19 @@ fn an_expired_authority_is_refused_by_its_own_file() {
 fn a_certificate_that_may_not_sign_is_no_authority() {
     let authority = Authority::with(|params| params.is_ca = IsCa::NoCa);
     let error = load(&authority, &authority.node(NODE, CLUSTER)).unwrap_err();
-    assert!(matches!(error.problem, TlsProblem::NotAnAuthority), "{error}");
+    assert!(
+        matches!(error.problem, TlsProblem::NotAnAuthority),
+        "{error}"
+    );
 }
 
 #[test]
 fn another_authority_s_certificate_is_refused() {
     let (ours, theirs) = (Authority::new(), Authority::new());
-    assert!(matches!(problem(load(&ours, &theirs.node(NODE, CLUSTER))), TlsProblem::OtherAuthority(_)));
+    assert!(matches!(
+        problem(load(&ours, &theirs.node(NODE, CLUSTER))),
+        TlsProblem::OtherAuthority(_)
+    ));
 }
 
 #[test]
@@ -181,7 +217,11 @@ fn a_client_s_certificate_does_not_make_a_node() {
 #[test]
 fn ambiguous_and_incomplete_names_are_refused() {
     let name = |name: String| SanType::DnsName(name.try_into().unwrap());
-    let two_nodes = altered(|params| params.subject_alt_names.push(name(node_name(NodeId::new(7)))));
+    let two_nodes = altered(|params| {
+        params
+            .subject_alt_names
+            .push(name(node_name(NodeId::new(7))))
+    });
     let both = altered(|params| params.subject_alt_names.push(name(CLIENT_NAME.into())));
     let no_cluster = altered(|params| params.subject_alt_names.truncate(1));
     let nobody = altered(|params| params.subject_alt_names = vec![name("example.org".into())]);
@@ -202,7 +242,10 @@ fn a_principal_is_short_and_printable() {
     let authority = Authority::new();
     for principal in ["", "a\nb", &"x".repeat(65)] {
         let error = load(&authority, &authority.client(principal, CLUSTER)).unwrap_err();
-        assert!(matches!(error.problem, TlsProblem::Identity(_)), "{principal:?}: {error}");
+        assert!(
+            matches!(error.problem, TlsProblem::Identity(_)),
+            "{principal:?}: {error}"
+        );
     }
 }
 
@@ -211,7 +254,10 @@ fn another_node_s_or_cluster_s_certificate_is_refused_by_name() {
     let tls = Authority::new().tls(NODE);
     for (node, cluster) in [(NodeId::new(0xa2), CLUSTER), (NODE, ClusterId::new(9, 9))] {
         let error = tls.must_name(node, cluster).unwrap_err();
-        assert!(matches!(error.problem, TlsProblem::AnotherNode { .. }), "{error}");
+        assert!(
+            matches!(error.problem, TlsProblem::AnotherNode { .. }),
+            "{error}"
+        );
         assert!(error.to_string().contains(&node.to_string()), "{error}");
     }
 }
@@ -227,8 +273,14 @@ fn a_reload_takes_new_files_and_keeps_the_old_when_they_are_wrong() {
     tls.reload().unwrap_err();
     assert!(std::sync::Arc::ptr_eq(&first, &tls.current()));
 
-    authority.write(directory.path(), &authority.node(NodeId::new(0xa2), CLUSTER));
-    assert!(matches!(tls.reload().unwrap_err().problem, TlsProblem::AnotherNode { .. }));
+    authority.write(
+        directory.path(),
+        &authority.node(NodeId::new(0xa2), CLUSTER),
+    );
+    assert!(matches!(
+        tls.reload().unwrap_err().problem,
+        TlsProblem::AnotherNode { .. }
+    ));
     assert!(std::sync::Arc::ptr_eq(&first, &tls.current()));
 
     let other = Authority::new();

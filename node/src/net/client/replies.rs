@@ -10,8 +10,8 @@ use quorate_protocol::{ErrorCode, WireError};
 use tokio::sync::Notify;
 
 use super::super::bounds::{
-    CLIENT_LARGE_BYTES_MAX, CLIENT_OPEN_MAX, CLIENT_SMALL_BYTES_MAX, CLIENT_SMALL_BYTES_PAUSE, RETRY_AFTER_MS,
-    TOTAL_OPEN_MAX,
+    CLIENT_LARGE_BYTES_MAX, CLIENT_OPEN_MAX, CLIENT_SMALL_BYTES_MAX, CLIENT_SMALL_BYTES_PAUSE,
+    RETRY_AFTER_MS, TOTAL_OPEN_MAX,
 };
 use super::super::events::ClientKey;
 use super::super::queue::{ByteQueue, Total};
@@ -29,7 +29,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(key: ClientKey, principal: Arc<str>, total: &Arc<Total>, open: &Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(
+        key: ClientKey,
+        principal: Arc<str>,
+        total: &Arc<Total>,
+        open: &Arc<AtomicUsize>,
+    ) -> Self {
         Self {
             key,
             principal,
@@ -44,13 +49,19 @@ impl Client {
     /// Counts a request as open if there is room for it.
     pub(super) fn admit(&self) -> Result<(), WireError> {
         if self.open.load(Ordering::Relaxed) >= CLIENT_OPEN_MAX {
-            return Err(overloaded(format!("{CLIENT_OPEN_MAX} requests of this connection are open already")));
+            return Err(overloaded(format!(
+                "{CLIENT_OPEN_MAX} requests of this connection are open already"
+            )));
         }
         if self.total_open.load(Ordering::Relaxed) >= TOTAL_OPEN_MAX {
-            return Err(overloaded(format!("{TOTAL_OPEN_MAX} requests are open at this node already")));
+            return Err(overloaded(format!(
+                "{TOTAL_OPEN_MAX} requests are open at this node already"
+            )));
         }
         if self.large.is_full() {
-            return Err(overloaded("too many bytes of replies wait for this connection or this node already"));
+            return Err(overloaded(
+                "too many bytes of replies wait for this connection or this node already",
+            ));
         }
         self.open.fetch_add(1, Ordering::Relaxed);
         self.total_open.fetch_add(1, Ordering::Relaxed);
@@ -61,12 +72,21 @@ impl Client {
     /// tells what a write did: its number is bounded by the open requests, so it is kept.
     pub(super) fn reply(&self, frame: Bytes) {
         self.answered();
-        let queue = if frame.len() <= SMALL_FRAME_BYTES_MAX { &self.small } else { &self.large };
-        let Err(refused) = queue.push(frame.clone()) else { return };
+        let queue = if frame.len() <= SMALL_FRAME_BYTES_MAX {
+            &self.small
+        } else {
+            &self.large
+        };
+        let Err(refused) = queue.push(frame.clone()) else {
+            return;
+        };
         match peek(&frame) {
             Ok(Some((header, _))) if may_be_replaced(header.opcode) => {
                 let bytes = frame.len();
-                self.refuse(&header, &overloaded(format!("no room for a reply of {bytes} bytes: {refused}")));
+                self.refuse(
+                    &header,
+                    &overloaded(format!("no room for a reply of {bytes} bytes: {refused}")),
+                );
             }
             Ok(_) | Err(_) => queue.force(frame),
         }
@@ -94,7 +114,11 @@ impl Client {
     }
 
     fn answered(&self) {
-        let before = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1));
+        let before = self
+            .open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+                open.checked_sub(1)
+            });
         if before.is_ok() {
             self.total_open.fetch_sub(1, Ordering::Relaxed);
         }
@@ -106,7 +130,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.total_open.fetch_sub(self.open.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.total_open
+            .fetch_sub(self.open.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -143,13 +168,25 @@ mod tests {
     use super::*;
 
     fn client() -> Client {
-        Client::new(ClientKey(1), Arc::from("alice"), &Arc::default(), &Arc::default())
+        Client::new(
+            ClientKey(1),
+            Arc::from("alice"),
+            &Arc::default(),
+            &Arc::default(),
+        )
     }
 
     fn frame(opcode: u16, request: u64, body_bytes: usize) -> Bytes {
         let mut out = Vec::new();
-        let header = Header { opcode, request, count: 1, ..Header::default() };
-        write(&header, &mut out, |body| body.resize(body.len() + body_bytes, 7));
+        let header = Header {
+            opcode,
+            request,
+            count: 1,
+            ..Header::default()
+        };
+        write(&header, &mut out, |body| {
+            body.resize(body.len() + body_bytes, 7)
+        });
         Bytes::from(out)
     }
 
@@ -157,7 +194,10 @@ mod tests {
         let mut reader = Reader::new(1 << 20);
         reader.push(&client.small.take_one().await.unwrap());
         let (header, body) = reader.next_frame().unwrap().unwrap();
-        (header, ClientReply::decode_body(header.opcode, &body).unwrap())
+        (
+            header,
+            ClientReply::decode_body(header.opcode, &body).unwrap(),
+        )
     }
 
     #[test]
@@ -176,7 +216,12 @@ mod tests {
     #[test]
     fn a_client_that_goes_gives_back_its_part_of_the_total() {
         let total_open = Arc::default();
-        let client = Client::new(ClientKey(1), Arc::from("alice"), &Arc::default(), &total_open);
+        let client = Client::new(
+            ClientKey(1),
+            Arc::from("alice"),
+            &Arc::default(),
+            &total_open,
+        );
         client.admit().unwrap();
         client.admit().unwrap();
         client.reply(frame(0x8102, 1, 10));
@@ -189,7 +234,10 @@ mod tests {
     async fn a_large_read_without_room_is_refused_and_a_write_s_reply_kept() {
         let client = client();
         client.reply(frame(0x8101, 1, CLIENT_LARGE_BYTES_MAX));
-        assert!(client.admit().is_err(), "no new request while replies fill the queue");
+        assert!(
+            client.admit().is_err(),
+            "no new request while replies fill the queue"
+        );
         client.reply(frame(0x8101, 2, 1 << 20));
         let (header, reply) = next_small(&client).await;
         assert_eq!(header.request, 2);
@@ -201,8 +249,14 @@ mod tests {
 
     #[test]
     fn every_reply_of_the_wire_is_known_as_replaceable_or_not() {
-        let replaceable: Vec<_> =
-            ClientReply::OPCODES.iter().filter(|(opcode, _)| may_be_replaced(*opcode)).map(|(_, name)| *name).collect();
-        assert_eq!(replaceable, ["Got", "KeyPage", "Map", "Pong", "StatusReport"]);
+        let replaceable: Vec<_> = ClientReply::OPCODES
+            .iter()
+            .filter(|(opcode, _)| may_be_replaced(*opcode))
+            .map(|(_, name)| *name)
+            .collect();
+        assert_eq!(
+            replaceable,
+            ["Got", "KeyPage", "Map", "Pong", "StatusReport"]
+        );
     }
 }

@@ -27,7 +27,10 @@ struct Refusal(CloseCode, String);
 pub(crate) async fn accepted(shared: &Arc<Shared>, connection: Connection) -> Result<(), String> {
     let outcome = match timeout(HELLO_WAIT, greet(shared, &connection)).await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Refusal(CloseCode::Hello, format!("no hello within {} seconds", HELLO_WAIT.as_secs()))),
+        Err(_) => Err(Refusal(
+            CloseCode::Hello,
+            format!("no hello within {} seconds", HELLO_WAIT.as_secs()),
+        )),
     };
     match outcome {
         Ok(session) => {
@@ -35,7 +38,9 @@ pub(crate) async fn accepted(shared: &Arc<Shared>, connection: Connection) -> Re
             Ok(())
         }
         Err(Refusal(code, reason)) => {
-            let reason = connection.close_reason().map_or(reason, |error| explain(&error));
+            let reason = connection
+                .close_reason()
+                .map_or(reason, |error| explain(&error));
             close(&connection, code, &reason);
             Err(reason)
         }
@@ -45,27 +50,45 @@ pub(crate) async fn accepted(shared: &Arc<Shared>, connection: Connection) -> Re
 async fn greet(shared: &Arc<Shared>, connection: &Connection) -> Result<Session, Refusal> {
     let principal = principal(shared, connection)?;
     let broken = |reason: String| Refusal(CloseCode::Hello, reason);
-    let (mut send, receive) = connection.accept_bi().await.map_err(|error| broken(explain(&error)))?;
+    let (mut send, receive) = connection
+        .accept_bi()
+        .await
+        .map_err(|error| broken(explain(&error)))?;
     let mut frames = SmallFrames::new(receive);
-    let (header, theirs) = hello::read(&mut frames).await.map_err(|error| broken(error.to_string()))?;
+    let (header, theirs) = hello::read(&mut frames)
+        .await
+        .map_err(|error| broken(error.to_string()))?;
     let ours = shared.handler.hello();
-    ours.negotiate(&theirs).map_err(|error| broken(error.message))?;
+    ours.negotiate(&theirs)
+        .map_err(|error| broken(error.message))?;
     let seat = Seat::take(shared, principal)?;
-    send.write_chunk(hello::frame(&ours, header.request)).await.map_err(|error| broken(error.to_string()))?;
-    Ok(Session { seat, connection: connection.clone(), frames, send })
+    send.write_chunk(hello::frame(&ours, header.request))
+        .await
+        .map_err(|error| broken(error.to_string()))?;
+    Ok(Session {
+        seat,
+        connection: connection.clone(),
+        frames,
+        send,
+    })
 }
 
 fn principal(shared: &Shared, connection: &Connection) -> Result<Arc<str>, Refusal> {
-    let identity = identity(connection).map_err(|error| Refusal(CloseCode::Identity, error.to_string()))?;
+    let identity =
+        identity(connection).map_err(|error| Refusal(CloseCode::Identity, error.to_string()))?;
     if identity.cluster != shared.cluster {
         let (ours, theirs) = (shared.cluster, identity.cluster);
-        let reason = format!("this is cluster {ours}, the certificate is valid in cluster {theirs}: check the address");
+        let reason = format!(
+            "this is cluster {ours}, the certificate is valid in cluster {theirs}: check the address"
+        );
         return Err(Refusal(CloseCode::Identity, reason));
     }
     match identity.person {
         Person::Client(principal) => Ok(principal),
         Person::Node(node) => {
-            let reason = format!("this is the client port, and the certificate that of node {node}: use a client's");
+            let reason = format!(
+                "this is the client port, and the certificate that of node {node}: use a client's"
+            );
             Err(Refusal(CloseCode::Identity, reason))
         }
     }
@@ -80,12 +103,20 @@ struct Seat {
 impl Seat {
     fn take(shared: &Arc<Shared>, principal: Arc<str>) -> Result<Self, Refusal> {
         let (key, max) = (shared.clients.next_key(), shared.settings.clients_max);
-        let client = Arc::new(Client::new(key, principal, &shared.total, shared.clients.open()));
+        let client = Arc::new(Client::new(
+            key,
+            principal,
+            &shared.total,
+            shared.clients.open(),
+        ));
         if !shared.clients.add(&client, max) {
             let reason = format!("{max} clients are connected already: try another node, or later");
             return Err(Refusal(CloseCode::Overloaded, reason));
         }
-        Ok(Self { shared: Arc::clone(shared), client })
+        Ok(Self {
+            shared: Arc::clone(shared),
+            client,
+        })
     }
 }
 
@@ -113,14 +144,26 @@ enum End {
 
 impl Session {
     async fn run(self, session: SessionGuard) {
-        let Self { seat, connection, frames, send } = self;
+        let Self {
+            seat,
+            connection,
+            frames,
+            send,
+        } = self;
         let client = Arc::clone(&seat.client);
-        let (small, large, through) = (Arc::clone(&client.small), Arc::clone(&client.large), connection.clone());
+        let (small, large, through) = (
+            Arc::clone(&client.small),
+            Arc::clone(&client.large),
+            connection.clone(),
+        );
         let mut writers = JoinSet::new();
         // How writing ends is of no interest: a broken stream or connection shows on the reading side.
         writers.spawn(async move { drop(write_small(&small, send).await) });
         writers.spawn(async move { drop(write_large(large, through).await) });
-        let inbox = Inbox { shared: Arc::clone(&seat.shared), client: Arc::clone(&client) };
+        let inbox = Inbox {
+            shared: Arc::clone(&seat.shared),
+            client: Arc::clone(&client),
+        };
         let mut readers = JoinSet::new();
         readers.spawn(inbox.clone().small(frames));
         let end = serve(&inbox, &connection, &mut readers).await;
@@ -129,12 +172,18 @@ impl Session {
         writers.shutdown().await;
         let shared = Arc::clone(&seat.shared);
         drop(seat);
-        shared.handler.on_event(NetEvent::ClientLost { client: client.key });
+        shared
+            .handler
+            .on_event(NetEvent::ClientLost { client: client.key });
         drop(session);
     }
 }
 
-async fn serve(inbox: &Inbox, connection: &Connection, readers: &mut JoinSet<Result<(), ReadFault>>) -> End {
+async fn serve(
+    inbox: &Inbox,
+    connection: &Connection,
+    readers: &mut JoinSet<Result<(), ReadFault>>,
+) -> End {
     loop {
         tokio::select! {
             stream = connection.accept_bi() => match stream {
@@ -158,7 +207,9 @@ async fn serve(inbox: &Inbox, connection: &Connection, readers: &mut JoinSet<Res
 
 async fn finish(client: &Client, connection: &Connection, end: End, writers: &mut JoinSet<()>) {
     match end {
-        End::Lost(error) => tracing::debug!(client = client.key.0, "client gone: {}", explain(&error)),
+        End::Lost(error) => {
+            tracing::debug!(client = client.key.0, "client gone: {}", explain(&error))
+        }
         End::Fault(fault) => {
             if connection.close_reason().is_none() {
                 tracing::warn!(client = client.key.0, principal = %client.principal, "connection closed: {fault}");
@@ -207,12 +258,16 @@ impl Inbox {
     }
 
     async fn large_request(&self, stream: RecvStream) -> Result<(), ReadFault> {
-        let Some(frame) = LargeFrame::announced(stream).await? else { return Ok(()) };
+        let Some(frame) = LargeFrame::announced(stream).await? else {
+            return Ok(());
+        };
         let header = frame.header;
         let bytes = frame.body_bytes;
         let share = self.fits(bytes).and_then(|()| {
             let share = self.shared.assembly.take(bytes);
-            share.ok_or_else(|| overloaded("too many bytes of large requests are on their way already"))
+            share.ok_or_else(|| {
+                overloaded("too many bytes of large requests are on their way already")
+            })
         });
         let share = match share {
             Ok(share) => share,
@@ -234,19 +289,28 @@ impl Inbox {
         if body_bytes <= CLIENT_BODY_BYTES_MAX {
             return Ok(());
         }
-        let message = format!("a request of {body_bytes} bytes; at most {CLIENT_BODY_BYTES_MAX} are taken");
+        let message =
+            format!("a request of {body_bytes} bytes; at most {CLIENT_BODY_BYTES_MAX} are taken");
         Err(WireError::new(ErrorCode::TooLarge, message))
     }
 
     fn admit(&self) -> Result<(), WireError> {
         if self.shared.is_stopping() {
-            return Err(WireError::new(ErrorCode::Stopping, "this node is stopping: ask another one"));
+            return Err(WireError::new(
+                ErrorCode::Stopping,
+                "this node is stopping: ask another one",
+            ));
         }
         self.client.admit()
     }
 
     fn take(&self, header: Header, body: Bytes) {
         let (client, principal) = (self.client.key, Arc::clone(&self.client.principal));
-        self.shared.handler.on_event(NetEvent::ClientFrame { client, principal, header, body });
+        self.shared.handler.on_event(NetEvent::ClientFrame {
+            client,
+            principal,
+            header,
+            body,
+        });
     }
 }

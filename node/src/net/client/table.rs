@@ -40,7 +40,10 @@ impl Clients {
     }
 
     pub(super) fn remove(&self, key: ClientKey) {
-        self.all.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.all
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&key);
     }
 
     pub(crate) fn reply(&self, key: ClientKey, mut frames: Bytes) -> Result<(), SendRefused> {
@@ -55,7 +58,11 @@ impl Clients {
 
     /// Connections, and open requests of all of them.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let connections = self.all.read().unwrap_or_else(PoisonError::into_inner).len();
+        let connections = self
+            .all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
         (connections, self.open.load(Ordering::Relaxed))
     }
 }

@@ -33,7 +33,8 @@ pub(super) fn keep(shared: &Arc<Shared>, peer: Arc<Peer>) -> Arc<Peer> {
 
 async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
     let dials = shared.node < peer.node;
-    let mut pause = Pause::new(shared.settings.seed ^ shared.node.get() ^ peer.node.get().rotate_left(32));
+    let mut pause =
+        Pause::new(shared.settings.seed ^ shared.node.get() ^ peer.node.get().rotate_left(32));
     loop {
         peer.until_linked(false).await;
         if !dials {
@@ -42,6 +43,7 @@ async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
         }
         if !peer.is_linked()
             && let Err(reason) = attempt(shared, peer, dials).await
+            && !peer.is_linked()
         {
             peer.failed(&reason);
         }
@@ -95,12 +97,21 @@ async fn connect(shared: &Shared, peer: &Peer, address: &str) -> Result<Establis
 }
 
 async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
-    let found = timeout(DIAL_WAIT, lookup_host(address)).await.map_err(|_| "the name server does not answer")?;
-    Ok(found.map_err(|error| format!("cannot be resolved: {error}"))?.collect())
+    let found = timeout(DIAL_WAIT, lookup_host(address))
+        .await
+        .map_err(|_| "the name server does not answer")?;
+    Ok(found
+        .map_err(|error| format!("cannot be resolved: {error}"))?
+        .collect())
 }
 
-async fn connect_to(shared: &Shared, peer: &Peer, address: SocketAddr) -> Result<Connection, String> {
-    let config = client_config(&shared.tls.current(), &shared.settings).map_err(|error| error.to_string())?;
+async fn connect_to(
+    shared: &Shared,
+    peer: &Peer,
+    address: SocketAddr,
+) -> Result<Connection, String> {
+    let config = client_config(&shared.tls.current(), &shared.settings)
+        .map_err(|error| error.to_string())?;
     let connecting = shared
         .peer_endpoint
         .connect_with(config, address, &node_name(peer.node))
@@ -114,11 +125,13 @@ async fn connect_to(shared: &Shared, peer: &Peer, address: SocketAddr) -> Result
 
 /// Waits for the other side's word that it dials.
 async fn knocked(connection: &Connection) -> Result<(), String> {
-    let error = timeout(DIAL_WAIT, connection.closed()).await.map_err(|_| "the other side does not dial back")?;
-    match &error {
-        ConnectionError::ApplicationClosed(close) if close.error_code.into_inner() == CloseCode::Knock.number() => {
-            Ok(())
-        }
-        error => Err(explain(error)),
+    let error = timeout(DIAL_WAIT, connection.closed())
+        .await
+        .map_err(|_| "the other side does not dial back")?;
+    if let ConnectionError::ApplicationClosed(close) = &error
+        && close.error_code.into_inner() == CloseCode::Knock.number()
+    {
+        return Ok(());
     }
+    Err(explain(&error))
 }

@@ -31,7 +31,10 @@ struct Refusal {
 }
 
 fn refuse<T>(code: CloseCode, reason: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { code, reason: reason.into() })
+    Err(Refusal {
+        code,
+        reason: reason.into(),
+    })
 }
 
 /// Checks the other side and exchanges hellos; closes the connection if it is not to be served.
@@ -45,7 +48,10 @@ pub(super) async fn establish(
 ) -> Result<Established, String> {
     let outcome = match timeout(HELLO_WAIT, exchange(shared, &connection, dialled)).await {
         Ok(outcome) => outcome,
-        Err(_) => refuse(CloseCode::Hello, format!("no hello within {} seconds", HELLO_WAIT.as_secs())),
+        Err(_) => refuse(
+            CloseCode::Hello,
+            format!("no hello within {} seconds", HELLO_WAIT.as_secs()),
+        ),
     };
     let refusal = match outcome {
         Ok(established) => return Ok(established),
@@ -68,24 +74,53 @@ async fn exchange(
 ) -> Result<Established, Refusal> {
     let peer = known_peer(shared, connection, dialled)?;
     let ours = shared.handler.hello();
-    let broken = |error: String| Refusal { code: CloseCode::Hello, reason: error };
-    let mut send = connection.open_uni().await.map_err(|error| broken(explain(&error)))?;
-    send.write_chunk(hello::frame(&ours, 0)).await.map_err(|error| broken(error.to_string()))?;
-    let stream = connection.accept_uni().await.map_err(|error| broken(explain(&error)))?;
+    let broken = |error: String| Refusal {
+        code: CloseCode::Hello,
+        reason: error,
+    };
+    let mut send = connection
+        .open_uni()
+        .await
+        .map_err(|error| broken(explain(&error)))?;
+    send.write_chunk(hello::frame(&ours, 0))
+        .await
+        .map_err(|error| broken(error.to_string()))?;
+    let stream = connection
+        .accept_uni()
+        .await
+        .map_err(|error| broken(explain(&error)))?;
     let mut frames = SmallFrames::new(stream);
-    let (_, theirs) = hello::read(&mut frames).await.map_err(|error| broken(error.to_string()))?;
-    ours.negotiate(&theirs).map_err(|error| broken(error.message))?;
+    let (_, theirs) = hello::read(&mut frames)
+        .await
+        .map_err(|error| broken(error.to_string()))?;
+    ours.negotiate(&theirs)
+        .map_err(|error| broken(error.message))?;
     if theirs.node != Some(peer.node) {
-        let said = theirs.node.map_or_else(|| "no node".into(), |node| format!("node {node}"));
-        return refuse(CloseCode::Hello, format!("the hello names {said}, the certificate node {}", peer.node));
+        let said = theirs
+            .node
+            .map_or_else(|| "no node".into(), |node| format!("node {node}"));
+        return refuse(
+            CloseCode::Hello,
+            format!("the hello names {said}, the certificate node {}", peer.node),
+        );
     }
     if theirs.cluster != Some(shared.cluster) {
         return refuse(CloseCode::Hello, "the hello names no cluster");
     }
-    Ok(Established { peer, connection: connection.clone(), hello: theirs, send, frames })
+    Ok(Established {
+        peer,
+        connection: connection.clone(),
+        hello: theirs,
+        send,
+        frames,
+    })
 }
 
-fn known_peer(shared: &Shared, connection: &Connection, dialled: Option<NodeId>) -> Result<Arc<Peer>, Refusal> {
+fn known_peer(
+    shared: &Shared,
+    connection: &Connection,
+    dialled: Option<NodeId>,
+) -> Result<Arc<Peer>, Refusal> {
     let identity = match identity(connection) {
         Ok(identity) => identity,
         Err(error) => return refuse(CloseCode::Identity, error.to_string()),
@@ -93,7 +128,8 @@ fn known_peer(shared: &Shared, connection: &Connection, dialled: Option<NodeId>)
     let node = match identity.person {
         Person::Node(node) => node,
         Person::Client(principal) => {
-            let reason = format!("this is the peer port, and '{principal}' a client: use the client port");
+            let reason =
+                format!("this is the peer port, and '{principal}' a client: use the client port");
             return refuse(CloseCode::Identity, reason);
         }
     };
@@ -101,11 +137,16 @@ fn known_peer(shared: &Shared, connection: &Connection, dialled: Option<NodeId>)
         let (ours, theirs) = (shared.cluster, identity.cluster);
         return refuse(
             CloseCode::Identity,
-            format!("this is cluster {ours}, the other side belongs to cluster {theirs}: check the address"),
+            format!(
+                "this is cluster {ours}, the other side belongs to cluster {theirs}: check the address"
+            ),
         );
     }
     if dialled.is_some_and(|dialled| dialled != node) {
-        return refuse(CloseCode::Identity, format!("node {node} answers at this address"));
+        return refuse(
+            CloseCode::Identity,
+            format!("node {node} answers at this address"),
+        );
     }
     let unknown = || Refusal {
         code: CloseCode::Identity,

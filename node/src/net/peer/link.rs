@@ -45,7 +45,11 @@ impl Link {
             Lane::Datagram => self.send_datagram(frames),
             Lane::Small if frames.len() <= SMALL_FRAME_BYTES_MAX => self.small.push(frames),
             Lane::Small => each_frame(frames, |frame| {
-                let queue = if frame.len() <= SMALL_FRAME_BYTES_MAX { &self.small } else { &self.bulk };
+                let queue = if frame.len() <= SMALL_FRAME_BYTES_MAX {
+                    &self.small
+                } else {
+                    &self.bulk
+                };
                 queue.push(frame)
             }),
             Lane::Bulk => each_frame(frames, |frame| self.bulk.push(frame)),
@@ -57,7 +61,9 @@ impl Link {
             // A lost connection loses datagrams; its end is reported by another way.
             Ok(()) | Err(SendDatagramError::ConnectionLost(_)) => Ok(()),
             Err(
-                SendDatagramError::TooLarge | SendDatagramError::Disabled | SendDatagramError::UnsupportedByPeer,
+                SendDatagramError::TooLarge
+                | SendDatagramError::Disabled
+                | SendDatagramError::UnsupportedByPeer,
             ) => self.send(Lane::Small, frames),
         }
     }
@@ -79,7 +85,10 @@ impl Link {
     }
 }
 
-fn each_frame(mut frames: Bytes, mut push: impl FnMut(Bytes) -> Result<(), SendRefused>) -> Result<(), SendRefused> {
+fn each_frame(
+    mut frames: Bytes,
+    mut push: impl FnMut(Bytes) -> Result<(), SendRefused>,
+) -> Result<(), SendRefused> {
     while let Some(frame) = split_frame(&mut frames) {
         push(frame)?;
     }
@@ -90,11 +99,21 @@ fn each_frame(mut frames: Bytes, mut push: impl FnMut(Bytes) -> Result<(), SendR
 pub(super) fn start(shared: &Arc<Shared>, established: Established) {
     let link = Arc::new(Link::new(shared, &established));
     established.peer.take_over(&link);
-    shared.tokio.spawn(run(Arc::clone(shared), SessionGuard::new(shared), link, established));
+    shared.tokio.spawn(run(
+        Arc::clone(shared),
+        SessionGuard::new(shared),
+        link,
+        established,
+    ));
 }
 
 /// Serves a link, telling its beginning and its end.
-async fn run(shared: Arc<Shared>, session: SessionGuard, link: Arc<Link>, established: Established) {
+async fn run(
+    shared: Arc<Shared>,
+    session: SessionGuard,
+    link: Arc<Link>,
+    established: Established,
+) {
     let peer = Arc::clone(&established.peer);
     let turn = peer.turn.lock().await;
     if let Some(error) = link.connection.close_reason() {
@@ -103,10 +122,16 @@ async fn run(shared: Arc<Shared>, session: SessionGuard, link: Arc<Link>, establ
         return;
     }
     tracing::info!(peer = %peer.node, address = %link.connection.remote_address(), "link up");
-    shared.handler.on_event(NetEvent::PeerUp { node: peer.node, hello: established.hello.clone() });
+    shared.handler.on_event(NetEvent::PeerUp {
+        node: peer.node,
+        hello: established.hello.clone(),
+    });
     let reason = serve(&shared, &link, established).await;
     peer.let_go(&link, &reason);
-    shared.handler.on_event(NetEvent::PeerLost { node: peer.node, reason });
+    shared.handler.on_event(NetEvent::PeerLost {
+        node: peer.node,
+        reason,
+    });
     drop((turn, session));
 }
 
@@ -128,7 +153,10 @@ async fn serve(shared: &Arc<Shared>, link: &Arc<Link>, established: Established)
     writers.spawn(async move { drop(write_small(&small, send).await) });
     writers.spawn(async move { drop(write_large(bulk, large).await) });
 
-    let inbox = Inbox { from: established.peer.node, handler: Arc::clone(&shared.handler) };
+    let inbox = Inbox {
+        from: established.peer.node,
+        handler: Arc::clone(&shared.handler),
+    };
     let mut readers = JoinSet::new();
     readers.spawn(inbox.clone().small(established.frames));
     readers.spawn(inbox.clone().datagrams(connection.clone()));
@@ -169,7 +197,10 @@ async fn finish(link: &Link, end: End, writers: &mut JoinSet<()>) -> String {
         End::Stopping(reason) => {
             link.small.close();
             link.bulk.close();
-            let _ = timeout(DRAIN_WAIT, async { while writers.join_next().await.is_some() {} }).await;
+            let _ = timeout(DRAIN_WAIT, async {
+                while writers.join_next().await.is_some() {}
+            })
+            .await;
             link.close(CloseCode::Stopping, &reason);
             format!("closed here: {reason}")
         }
@@ -185,7 +216,11 @@ struct Inbox {
 
 impl Inbox {
     fn take(&self, (header, body): (Header, Bytes)) {
-        self.handler.on_event(NetEvent::PeerFrame { from: self.from, header, body });
+        self.handler.on_event(NetEvent::PeerFrame {
+            from: self.from,
+            header,
+            body,
+        });
     }
 
     async fn small(self, mut frames: SmallFrames) -> Result<(), ReadFault> {
@@ -197,17 +232,21 @@ impl Inbox {
 
     async fn large(self, shared: Arc<Shared>, stream: RecvStream) -> Result<(), ReadFault> {
         match read_large(stream, &shared.assembly).await {
-            Ok(frame) => Ok(frame.into_iter().for_each(|frame| self.take(frame))),
+            Ok(Some(frame)) => self.take(frame),
+            Ok(None) => {}
             // The sender gave this one message up.
-            Err(ReadFault::Broken(ReadError::Reset(_))) => Ok(()),
-            Err(fault) => Err(fault),
+            Err(ReadFault::Broken(ReadError::Reset(_))) => {}
+            Err(fault) => return Err(fault),
         }
+        Ok(())
     }
 
     async fn datagrams(self, connection: Connection) -> Result<(), ReadFault> {
         // Its end is the connection's end, which is seen elsewhere.
         while let Ok(datagram) = connection.read_datagram().await {
-            read_datagram(&datagram)?.into_iter().for_each(|frame| self.take(frame));
+            read_datagram(&datagram)?
+                .into_iter()
+                .for_each(|frame| self.take(frame));
         }
         Ok(())
     }

@@ -20,7 +20,11 @@ use super::shared::Shared;
 pub(super) async fn accepted(shared: &Arc<Shared>, connection: Connection) -> Result<(), String> {
     let established = establish::establish(shared, connection, None).await?;
     if established.peer.node > shared.node {
-        close(&established.connection, CloseCode::Knock, "the node with the smaller id dials: wait");
+        close(
+            &established.connection,
+            CloseCode::Knock,
+            "the node with the smaller id dials: wait",
+        );
         established.peer.knocked(established.hello.incarnation);
     } else {
         link::start(shared, established);

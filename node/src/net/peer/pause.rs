@@ -13,7 +13,10 @@ pub(super) struct Pause {
 
 impl Pause {
     pub(super) const fn new(seed: u64) -> Self {
-        Self { bound: PAUSE_MIN, state: seed }
+        Self {
+            bound: PAUSE_MIN,
+            state: seed,
+        }
     }
 
     pub(super) const fn reset(&mut self) {

@@ -56,7 +56,11 @@ impl Peers {
             peer.listens_at(addresses);
             after.insert(node, peer);
         }
-        let leaving: Vec<_> = before.values().filter(|peer| !after.contains_key(&peer.node)).cloned().collect();
+        let leaving: Vec<_> = before
+            .values()
+            .filter(|peer| !after.contains_key(&peer.node))
+            .cloned()
+            .collect();
         shared.peers.all.store(Arc::new(after));
         for peer in leaving {
             peer.leave();
@@ -83,11 +87,17 @@ impl Peer {
     }
 
     pub(super) fn addresses(&self) -> Vec<String> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn listens_at(&self, addresses: Vec<String>) {
-        let mut now = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if *now != addresses {
             *now = addresses;
             self.wake.notify_one();
@@ -97,7 +107,10 @@ impl Peer {
     fn leave(&self) {
         self.gone.notify_one();
         if let Some(link) = self.link.load_full() {
-            link.close(CloseCode::Done, "this node is no member of the cluster any more");
+            link.close(
+                CloseCode::Done,
+                "this node is no member of the cluster any more",
+            );
         }
     }
 
@@ -114,16 +127,25 @@ impl Peer {
     /// Puts a new link in the place of what there was.
     pub(super) fn take_over(&self, link: &Arc<Link>) {
         if let Some(before) = self.link.swap(Some(Arc::clone(link))) {
-            before.close(CloseCode::Replaced, "a newer connection took the place of this one");
+            before.close(
+                CloseCode::Replaced,
+                "a newer connection took the place of this one",
+            );
         }
         self.linked.send_replace(true);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Forgets a link that has ended, unless another took its place already.
     pub(super) fn let_go(&self, link: &Arc<Link>, reason: &str) {
         let before = self.link.compare_and_swap(link, None);
-        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, link)) {
+        if before
+            .as_ref()
+            .is_some_and(|before| Arc::ptr_eq(before, link))
+        {
             self.linked.send_replace(false);
             self.failed(reason);
         }
@@ -140,7 +162,10 @@ impl Peer {
 
     /// Remembers why there is no link, and logs it when it is something new.
     pub(super) fn failed(&self, reason: &str) {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if last.as_deref() != Some(reason) {
             tracing::warn!(peer = %self.node, "no link: {reason}");
             *last = Some(reason.to_owned());
@@ -152,7 +177,11 @@ impl Peer {
         LinkState {
             node: self.node,
             up: link.is_some(),
-            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            last_error: self
+                .last_error
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             queued_bytes: link.as_ref().map_or(0, |link| link.queued_bytes()),
             rtt_us: link.and_then(|link| u64::try_from(link.connection.rtt().as_micros()).ok()),
         }

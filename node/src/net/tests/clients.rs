@@ -15,7 +15,14 @@ async fn small_requests_are_answered_in_any_order_on_the_first_stream() {
     for request in 1..=3 {
         client.ask(request, &[7; 100]).await;
     }
-    let NetEvent::ClientFrame { client: key, principal, .. } = one.next().await else { panic!("a request") };
+    let NetEvent::ClientFrame {
+        client: key,
+        principal,
+        ..
+    } = one.next().await
+    else {
+        panic!("a request")
+    };
     assert_eq!(&*principal, "alice");
     one.client_frame().await;
     one.client_frame().await;
@@ -41,7 +48,11 @@ async fn large_requests_come_on_streams_of_their_own_of_either_kind() {
     send.finish().unwrap();
     let (key, header, body) = one.client_frame().await;
     assert_eq!((header.request, body.len()), (1, VALUE_BYTES_MAX));
-    assert_eq!(back.read_to_end(10).await.unwrap(), b"", "nothing comes back on it");
+    assert_eq!(
+        back.read_to_end(10).await.unwrap(),
+        b"",
+        "nothing comes back on it"
+    );
     one.net.reply(key, frame(0x8102, 1, b"stored")).unwrap();
     assert_eq!(client.reply().await.0.request, 1);
 
@@ -61,9 +72,13 @@ async fn a_large_reply_comes_on_a_stream_that_the_node_opens_and_a_small_one_ove
     client.ask(2, b"").await;
     let (key, ..) = one.client_frame().await;
     one.client_frame().await;
-    let value: Bytes = (0..VALUE_BYTES_MAX).map(|at| u8::try_from(at % 253).unwrap()).collect();
+    let value: Bytes = (0..VALUE_BYTES_MAX)
+        .map(|at| u8::try_from(at % 253).unwrap())
+        .collect();
     one.net.reply(key, frame(0x8101, 1, &value)).unwrap();
-    one.net.reply(key, frame(0x8101, 2, &[1; SMALL_BODY_BYTES_MAX])).unwrap();
+    one.net
+        .reply(key, frame(0x8101, 2, &[1; SMALL_BODY_BYTES_MAX]))
+        .unwrap();
     assert_eq!(client.reply().await.0.request, 2);
     let (header, body) = read_one(client.connection.accept_uni().await.unwrap()).await;
     assert_eq!(header.request, 1);
@@ -87,7 +102,9 @@ async fn a_flood_is_refused_as_overloaded_and_the_connection_goes_on() {
     }
     assert_eq!(one.net.client_load(), (1, CLIENT_OPEN_MAX));
     let (key, first, _) = one.client_frame().await;
-    one.net.reply(key, frame(0x8101, first.request, b"")).unwrap();
+    one.net
+        .reply(key, frame(0x8101, first.request, b""))
+        .unwrap();
     client.reply().await;
     client.ask(flood, b"after").await;
     for _ in 1..CLIENT_OPEN_MAX {
@@ -116,7 +133,9 @@ async fn a_large_request_given_up_by_the_client_is_forgotten() {
     let mut one = node(&authority, 1);
     let mut client = TestClient::connect(&authority, &one, 1).await;
     let mut send = client.connection.open_uni().await.unwrap();
-    send.write_all(&frame(0x0102, 1, &[0; 1000])[..500]).await.unwrap();
+    send.write_all(&frame(0x0102, 1, &[0; 1000])[..500])
+        .await
+        .unwrap();
     send.reset(0u32.into()).unwrap();
     client.ask(2, b"").await;
     assert_eq!(one.client_frame().await.1.request, 2);
@@ -131,6 +150,9 @@ async fn a_client_that_goes_is_told_once_and_gets_no_replies() {
     let (key, ..) = one.client_frame().await;
     client.connection.close(0u32.into(), b"bye");
     assert!(matches!(one.next().await, NetEvent::ClientLost { client } if client == key));
-    assert_eq!(one.net.reply(key, frame(0x8101, 1, b"")), Err(SendRefused::ClientGone(key)));
+    assert_eq!(
+        one.net.reply(key, frame(0x8101, 1, b"")),
+        Err(SendRefused::ClientGone(key))
+    );
     assert_eq!(one.net.client_load(), (0, 0));
 }

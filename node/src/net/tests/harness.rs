@@ -20,7 +20,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::frames::{LargeFrame, SmallFrames};
-use super::super::{ClientKey, NetEvent, NetHandle, NetHandler, NetParts, NetSettings, bind, budget, hello, start};
+use super::super::{
+    ClientKey, NetEvent, NetHandle, NetHandler, NetParts, NetSettings, bind, budget, hello, start,
+};
 use crate::tls::testing::{Authority, CLUSTER, Signed};
 use crate::tls::{Credentials, Tls};
 
@@ -35,7 +37,11 @@ pub(super) fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-pub(super) fn hello_of(node: Option<NodeId>, cluster: Option<ClusterId>, incarnation: u64) -> Hello {
+pub(super) fn hello_of(
+    node: Option<NodeId>,
+    cluster: Option<ClusterId>,
+    incarnation: u64,
+) -> Hello {
     Hello {
         version_min: PROTOCOL_VERSION_MIN,
         version_max: PROTOCOL_VERSION,
@@ -57,7 +63,10 @@ pub(super) struct Recorder {
 impl Recorder {
     /// One that nobody listens to.
     pub(super) fn deaf() -> Arc<Self> {
-        Arc::new(Self { hello: hello_of(None, None, 0), events: mpsc::unbounded_channel().0 })
+        Arc::new(Self {
+            hello: hello_of(None, None, 0),
+            events: mpsc::unbounded_channel().0,
+        })
     }
 }
 
@@ -82,12 +91,24 @@ pub(super) fn node(authority: &Authority, number: u64) -> Node {
     node_with(authority.tls(id(number)), 1, NetSettings::default(), (0, 0))
 }
 
-pub(super) fn node_with(tls: Tls, incarnation: u64, settings: NetSettings, ports: (u16, u16)) -> Node {
+pub(super) fn node_with(
+    tls: Tls,
+    incarnation: u64,
+    settings: NetSettings,
+    ports: (u16, u16),
+) -> Node {
     let (sender, events) = mpsc::unbounded_channel();
     let hello = hello_of(Some(tls.node()), Some(tls.cluster()), incarnation);
-    let sockets = (bind(loopback(ports.0)).unwrap(), bind(loopback(ports.1)).unwrap());
-    let handler = Arc::new(Recorder { hello, events: sender });
-    let net = start(NetParts::on_sockets(sockets, Arc::new(tls), settings, handler).unwrap()).unwrap();
+    let sockets = (
+        bind(loopback(ports.0)).unwrap(),
+        bind(loopback(ports.1)).unwrap(),
+    );
+    let handler = Arc::new(Recorder {
+        hello,
+        events: sender,
+    });
+    let net =
+        start(NetParts::on_sockets(sockets, Arc::new(tls), settings, handler).unwrap()).unwrap();
     Node { net, events }
 }
 
@@ -101,7 +122,10 @@ impl Node {
     }
 
     pub(super) async fn next(&mut self) -> NetEvent {
-        timeout(PATIENCE, self.events.recv()).await.expect("an event").unwrap()
+        timeout(PATIENCE, self.events.recv())
+            .await
+            .expect("an event")
+            .unwrap()
     }
 
     /// The next frame of a peer; nothing else may come before it.
@@ -114,7 +138,12 @@ impl Node {
 
     pub(super) async fn client_frame(&mut self) -> (ClientKey, Header, Bytes) {
         match self.next().await {
-            NetEvent::ClientFrame { client, header, body, .. } => (client, header, body),
+            NetEvent::ClientFrame {
+                client,
+                header,
+                body,
+                ..
+            } => (client, header, body),
             other => panic!("a request was expected: {other:?}"),
         }
     }
@@ -141,7 +170,10 @@ impl Node {
             if error.contains(words) {
                 return;
             }
-            assert!(start.elapsed() < PATIENCE, "'{words}' was expected: '{error}'");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "'{words}' was expected: '{error}'"
+            );
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -157,7 +189,12 @@ pub(super) async fn join((one, a): (&mut Node, u64), (other, b): (&mut Node, u64
 
 pub(super) fn frame(opcode: u16, request: u64, body: &[u8]) -> Bytes {
     let mut out = Vec::new();
-    let header = Header { opcode, request, count: 1, ..Header::default() };
+    let header = Header {
+        opcode,
+        request,
+        count: 1,
+        ..Header::default()
+    };
     write(&header, &mut out, |out| out.extend_from_slice(body));
     Bytes::from(out)
 }
@@ -165,7 +202,9 @@ pub(super) fn frame(opcode: u16, request: u64, body: &[u8]) -> Bytes {
 /// Dials with any certificate, unchecked.
 pub(super) fn dial_config(authority: &Authority, signed: &Signed, alpn: &[u8]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap())
+        .unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -183,7 +222,9 @@ pub(super) fn dial_config(authority: &Authority, signed: &Signed, alpn: &[u8]) -
 /// A connection to a port of node `number`, without hello.
 pub(super) async fn dial(config: ClientConfig, address: SocketAddr, number: u64) -> Connection {
     let endpoint = Endpoint::client(loopback(0)).unwrap();
-    let connecting = endpoint.connect_with(config, address, &node_name(id(number))).unwrap();
+    let connecting = endpoint
+        .connect_with(config, address, &node_name(id(number)))
+        .unwrap();
     timeout(PATIENCE, connecting).await.unwrap().unwrap()
 }
 
@@ -205,7 +246,8 @@ impl TestClient {
         let signed = authority.client("alice", CLUSTER);
         let directory = tempfile::tempdir().unwrap();
         let credentials = Credentials::read(&authority.write(directory.path(), &signed)).unwrap();
-        let crypto = QuicClientConfig::try_from(credentials.client_config(ALPN_CLIENT).unwrap()).unwrap();
+        let crypto =
+            QuicClientConfig::try_from(credentials.client_config(ALPN_CLIENT).unwrap()).unwrap();
         let config = ClientConfig::new(Arc::new(crypto));
         let connection = dial(config, node.net.client_address().unwrap(), number).await;
         Self::greet(connection).await.unwrap()
@@ -214,20 +256,35 @@ impl TestClient {
     pub(super) async fn greet(connection: Connection) -> Result<Self, String> {
         let (mut send, receive) = connection.open_bi().await.unwrap();
         let ours = hello_of(None, None, 9);
-        send.write_chunk(hello::frame(&ours, 77)).await.map_err(|error| error.to_string())?;
+        send.write_chunk(hello::frame(&ours, 77))
+            .await
+            .map_err(|error| error.to_string())?;
         let mut replies = SmallFrames::new(receive);
-        let (header, theirs) =
-            timeout(PATIENCE, hello::read(&mut replies)).await.unwrap().map_err(|error| error.to_string())?;
+        let (header, theirs) = timeout(PATIENCE, hello::read(&mut replies))
+            .await
+            .unwrap()
+            .map_err(|error| error.to_string())?;
         assert_eq!((header.request, theirs.cluster), (77, Some(CLUSTER)));
-        Ok(Self { connection, send, replies })
+        Ok(Self {
+            connection,
+            send,
+            replies,
+        })
     }
 
     pub(super) async fn ask(&mut self, request: u64, body: &[u8]) {
-        self.send.write_chunk(frame(0x0101, request, body)).await.unwrap();
+        self.send
+            .write_chunk(frame(0x0101, request, body))
+            .await
+            .unwrap();
     }
 
     pub(super) async fn reply(&mut self) -> (Header, Bytes) {
-        timeout(PATIENCE, self.replies.next()).await.unwrap().unwrap().unwrap()
+        timeout(PATIENCE, self.replies.next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
     }
 
     pub(super) async fn failure(&mut self) -> (u64, quorate_protocol::WireError) {
@@ -242,5 +299,8 @@ impl TestClient {
 pub(super) async fn read_one(stream: RecvStream) -> (Header, Bytes) {
     let frame = LargeFrame::announced(stream).await.unwrap().unwrap();
     let share = budget::Assembly::new().take(frame.body_bytes).unwrap();
-    (frame.header, timeout(PATIENCE, frame.body(share)).await.unwrap().unwrap())
+    (
+        frame.header,
+        timeout(PATIENCE, frame.body(share)).await.unwrap().unwrap(),
+    )
 }

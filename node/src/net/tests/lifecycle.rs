@@ -54,9 +54,13 @@ async fn what_was_sent_before_closing_arrives_and_the_peer_hears_the_reason() {
     let authority = Authority::new();
     let (mut one, mut two) = (node(&authority, 1), node(&authority, 2));
     join((&mut one, 1), (&mut two, 2)).await;
-    one.net.send_peer(id(2), Lane::Bulk, frame(0x0230, 1, &vec![1; 3 << 20])).unwrap();
+    one.net
+        .send_peer(id(2), Lane::Bulk, frame(0x0230, 1, &vec![1; 3 << 20]))
+        .unwrap();
     for request in 2..50 {
-        one.net.send_peer(id(2), Lane::Small, frame(0x0203, request, &[2; 1000])).unwrap();
+        one.net
+            .send_peer(id(2), Lane::Small, frame(0x0203, request, &[2; 1000]))
+            .unwrap();
     }
     one.net.close("handed over").await;
     let mut requests = Vec::new();
@@ -74,7 +78,12 @@ async fn reloaded_certificates_serve_new_connections_and_leave_old_ones_alone() 
     let authority = Authority::new();
     let directory = tempfile::tempdir().unwrap();
     let files = authority.write(directory.path(), &authority.node(id(1), CLUSTER));
-    let mut one = node_with(Tls::load(files.clone()).unwrap(), 1, NetSettings::default(), (0, 0));
+    let mut one = node_with(
+        Tls::load(files.clone()).unwrap(),
+        1,
+        NetSettings::default(),
+        (0, 0),
+    );
     let mut old = TestClient::connect(&authority, &one, 1).await;
 
     std::fs::write(&files.certificate, "damaged").unwrap();
@@ -91,18 +100,41 @@ async fn reloaded_certificates_serve_new_connections_and_leave_old_ones_alone() 
 }
 
 fn served(client: &TestClient) -> Vec<CertificateDer<'static>> {
-    *client.connection.peer_identity().unwrap().downcast().unwrap()
+    *client
+        .connection
+        .peer_identity()
+        .unwrap()
+        .downcast()
+        .unwrap()
 }
 
 #[tokio::test]
-async fn a_link_over_large_packets_works_as_one_over_small_ones() {
+async fn links_work_over_packets_of_any_size_allowed() {
     let authority = Authority::new();
-    let settings = NetSettings { initial_mtu: 16_000, discover_mtu: 16_000, ..NetSettings::default() };
-    let mut one = node_with(authority.tls(id(1)), 1, settings.clone(), (0, 0));
-    let mut two = node_with(authority.tls(id(2)), 1, settings, (0, 0));
-    join((&mut one, 1), (&mut two, 2)).await;
-    one.net.send_peer(id(2), Lane::Bulk, frame(0x0203, 1, &vec![3; 4 << 20])).unwrap();
-    assert_eq!(two.peer_frame().await.2.len(), 4 << 20);
+    for (mtu, discover_mtu) in [
+        (1200, 1200),
+        (1200, 16_000),
+        (6_500, 6_500),
+        (6_501, 1200),
+        (65_000, 65_000),
+    ] {
+        let settings = NetSettings {
+            initial_mtu: mtu,
+            discover_mtu,
+            ..NetSettings::default()
+        };
+        let mut one = node_with(authority.tls(id(1)), 1, settings.clone(), (0, 0));
+        let mut two = node_with(authority.tls(id(2)), 1, settings, (0, 0));
+        join((&mut one, 1), (&mut two, 2)).await;
+        one.net
+            .send_peer(id(2), Lane::Bulk, frame(0x0203, 1, &vec![3; 16 << 20]))
+            .unwrap();
+        assert_eq!(
+            two.peer_frame().await.2.len(),
+            16 << 20,
+            "packets of {mtu} to {discover_mtu} bytes"
+        );
+    }
 }
 
 #[test]
@@ -110,7 +142,10 @@ fn a_port_in_use_and_an_address_elsewhere_are_named() {
     let taken = bind(loopback(0)).unwrap();
     let address = taken.local_addr().unwrap();
     let error = bind(address).unwrap_err().to_string();
-    assert!(error.contains(&address.to_string()) && error.contains("another process uses this port"), "{error}");
+    assert!(
+        error.contains(&address.to_string()) && error.contains("another process uses this port"),
+        "{error}"
+    );
     let elsewhere: SocketAddr = "192.0.2.1:7000".parse().unwrap();
     let error = bind(elsewhere).unwrap_err().to_string();
     assert!(error.contains("does not have that address"), "{error}");
@@ -120,9 +155,27 @@ fn a_port_in_use_and_an_address_elsewhere_are_named() {
 async fn settings_out_of_range_are_refused_by_name() {
     let authority = Authority::new();
     for (settings, name) in [
-        (NetSettings { initial_mtu: 1199, ..NetSettings::default() }, "initial_mtu"),
-        (NetSettings { discover_mtu: 65_535, ..NetSettings::default() }, "discover_mtu"),
-        (NetSettings { clients_max: 0, ..NetSettings::default() }, "clients_max"),
+        (
+            NetSettings {
+                initial_mtu: 1199,
+                ..NetSettings::default()
+            },
+            "initial_mtu",
+        ),
+        (
+            NetSettings {
+                discover_mtu: 65_535,
+                ..NetSettings::default()
+            },
+            "discover_mtu",
+        ),
+        (
+            NetSettings {
+                clients_max: 0,
+                ..NetSettings::default()
+            },
+            "clients_max",
+        ),
     ] {
         let sockets = (bind(loopback(0)).unwrap(), bind(loopback(0)).unwrap());
         let tls = Arc::new(authority.tls(id(1)));

@@ -14,12 +14,24 @@ async fn frames_of_every_lane_pass_both_ways() {
     let (mut one, mut two) = (node(&authority, 1), node(&authority, 2));
     join((&mut one, 1), (&mut two, 2)).await;
     for lane in [Lane::Small, Lane::Bulk, Lane::Datagram] {
-        one.net.send_peer(id(2), lane, frame(0x0240, 7, b"there")).unwrap();
+        one.net
+            .send_peer(id(2), lane, frame(0x0240, 7, b"there"))
+            .unwrap();
         let (from, header, body) = two.peer_frame().await;
-        assert_eq!((from, header.opcode, header.request, &body[..]), (id(1), 0x0240, 7, &b"there"[..]), "{lane:?}");
-        two.net.send_peer(id(1), lane, frame(0x0241, 8, b"and back")).unwrap();
+        assert_eq!(
+            (from, header.opcode, header.request, &body[..]),
+            (id(1), 0x0240, 7, &b"there"[..]),
+            "{lane:?}"
+        );
+        two.net
+            .send_peer(id(1), lane, frame(0x0241, 8, b"and back"))
+            .unwrap();
         let (from, header, body) = one.peer_frame().await;
-        assert_eq!((from, header.request, &body[..]), (id(2), 8, &b"and back"[..]), "{lane:?}");
+        assert_eq!(
+            (from, header.request, &body[..]),
+            (id(2), 8, &b"and back"[..]),
+            "{lane:?}"
+        );
     }
 }
 
@@ -35,7 +47,9 @@ async fn small_frames_arrive_in_the_order_they_were_sent_joined_or_alone() {
             frames.extend_from_slice(&frame(0x0203, sent, &vec![7; run * 10]));
             sent += 1;
         }
-        two.net.send_peer(id(1), Lane::Small, frames.freeze()).unwrap();
+        two.net
+            .send_peer(id(1), Lane::Small, frames.freeze())
+            .unwrap();
     }
     for request in 0..sent {
         assert_eq!(one.peer_frame().await.1.request, request);
@@ -47,10 +61,16 @@ async fn a_small_frame_overtakes_a_value_of_16_mib_and_both_arrive_whole() {
     let authority = Authority::new();
     let (mut one, mut two) = (node(&authority, 1), node(&authority, 2));
     join((&mut one, 1), (&mut two, 2)).await;
-    let value: Bytes = (0..VALUE_BYTES_MAX).map(|at| u8::try_from(at % 251).unwrap()).collect();
-    one.net.send_peer(id(2), Lane::Bulk, frame(0x0203, 1, &value)).unwrap();
+    let value: Bytes = (0..VALUE_BYTES_MAX)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect();
+    one.net
+        .send_peer(id(2), Lane::Bulk, frame(0x0203, 1, &value))
+        .unwrap();
     for request in 2..12 {
-        one.net.send_peer(id(2), Lane::Small, frame(0x0203, request, b"small")).unwrap();
+        one.net
+            .send_peer(id(2), Lane::Small, frame(0x0203, request, b"small"))
+            .unwrap();
     }
     for request in 2..12 {
         assert_eq!(two.peer_frame().await.1.request, request);
@@ -68,9 +88,17 @@ async fn a_frame_too_large_for_the_small_lane_takes_the_bulk_lane_by_itself() {
     let mut frames = BytesMut::new();
     frames.extend_from_slice(&frame(0x0203, 1, &[1; SMALL_BODY_BYTES_MAX]));
     frames.extend_from_slice(&frame(0x0203, 2, &[2; SMALL_BODY_BYTES_MAX + 1]));
-    one.net.send_peer(id(2), Lane::Small, frames.freeze()).unwrap();
-    one.net.send_peer(id(2), Lane::Datagram, frame(0x0203, 3, &[3; 60_000])).unwrap();
-    let mut requests = [two.peer_frame().await.1.request, two.peer_frame().await.1.request, two.peer_frame().await.1.request];
+    one.net
+        .send_peer(id(2), Lane::Small, frames.freeze())
+        .unwrap();
+    one.net
+        .send_peer(id(2), Lane::Datagram, frame(0x0203, 3, &[3; 60_000]))
+        .unwrap();
+    let mut requests = [
+        two.peer_frame().await.1.request,
+        two.peer_frame().await.1.request,
+        two.peer_frame().await.1.request,
+    ];
     requests.sort_unstable();
     assert_eq!(requests, [1, 2, 3]);
 }
@@ -78,16 +106,36 @@ async fn a_frame_too_large_for_the_small_lane_takes_the_bulk_lane_by_itself() {
 #[tokio::test]
 async fn three_nodes_link_each_with_each_whoever_starts_first() {
     let authority = Authority::new();
-    let mut nodes = [node(&authority, 3), node(&authority, 1), node(&authority, 2)];
-    let entries: Vec<_> = nodes.iter().zip([3, 1, 2]).map(|(node, number)| node.peer_entry(number)).collect();
+    let mut nodes = [
+        node(&authority, 3),
+        node(&authority, 1),
+        node(&authority, 2),
+    ];
+    let entries: Vec<_> = nodes
+        .iter()
+        .zip([3, 1, 2])
+        .map(|(node, number)| node.peer_entry(number))
+        .collect();
     for node in &nodes {
         node.net.set_peers(entries.clone());
     }
     for node in &mut nodes {
         let mut up = [node.peer_up().await.0, node.peer_up().await.0];
         up.sort_unstable();
-        assert_eq!(up, node.net.links().iter().map(|link| link.node).collect::<Vec<_>>()[..]);
-        assert!(node.net.links().iter().all(|link| link.up && link.last_error.is_none()));
+        assert_eq!(
+            up,
+            node.net
+                .links()
+                .iter()
+                .map(|link| link.node)
+                .collect::<Vec<_>>()[..]
+        );
+        assert!(
+            node.net
+                .links()
+                .iter()
+                .all(|link| link.up && link.last_error.is_none())
+        );
     }
 }
 
@@ -106,10 +154,12 @@ async fn a_wrong_address_is_given_up_for_the_next_and_a_new_list_is_dialled_at_o
     let authority = Authority::new();
     let (mut one, mut two) = (node(&authority, 1), node(&authority, 2));
     two.net.set_peers(vec![(id(1), Vec::new())]);
-    one.net.set_peers(vec![(id(2), vec!["no such host.invalid:1".into()])]);
+    one.net
+        .set_peers(vec![(id(2), vec!["no such host.invalid:1".into()])]);
     one.link_error("no such host").await;
     let right = two.peer_address().to_string();
-    one.net.set_peers(vec![(id(2), vec!["127.0.0.1:0".into(), right])]);
+    one.net
+        .set_peers(vec![(id(2), vec!["127.0.0.1:0".into(), right])]);
     assert_eq!(one.peer_up().await.0, id(2));
     assert_eq!(two.peer_up().await.0, id(1));
 }
@@ -122,7 +172,8 @@ async fn who_is_no_member_any_more_loses_its_link_and_cannot_come_back() {
     two.net.set_peers(Vec::new());
     assert!(two.peer_lost().await.contains("no member"));
     assert!(one.peer_lost().await.contains("no member"));
-    one.link_error("node 0000000000000001 is no member that node 0000000000000002 knows").await;
+    one.link_error("node 0000000000000001 is no member that node 0000000000000002 knows")
+        .await;
 }
 
 /// A node on a thread of its own, which can be ended with all its sockets and without a word.
@@ -138,13 +189,25 @@ impl Killable {
         let (ready, made) = oneshot::channel();
         let (kill, killed) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
-                let _ = ready.send(node_with(tls, incarnation, NetSettings::default(), (port, 0)));
+                let _ = ready.send(node_with(
+                    tls,
+                    incarnation,
+                    NetSettings::default(),
+                    (port, 0),
+                ));
                 killed.await.unwrap();
             });
         });
-        Self { node: made.await.unwrap(), kill, thread }
+        Self {
+            node: made.await.unwrap(),
+            kill,
+            thread,
+        }
     }
 
     /// Gives back the port, which is free again.
@@ -167,9 +230,16 @@ async fn survives_a_kill_of_node(survivor: u64, killed: u64) {
     back.node.net.set_peers(vec![stays.peer_entry(survivor)]);
     let reason = stays.peer_lost().await;
     let (node, hello) = stays.peer_up().await;
-    assert_eq!((node, hello.incarnation), (id(killed), 2), "after: {reason}");
+    assert_eq!(
+        (node, hello.incarnation),
+        (id(killed), 2),
+        "after: {reason}"
+    );
     assert_eq!(back.node.peer_up().await.0, id(survivor));
-    stays.net.send_peer(id(killed), Lane::Small, frame(0x0203, 5, b"again")).unwrap();
+    stays
+        .net
+        .send_peer(id(killed), Lane::Small, frame(0x0203, 5, b"again"))
+        .unwrap();
     assert_eq!(back.node.peer_frame().await.1.request, 5);
     back.kill();
 }

@@ -1,1 +1,7 @@
-//! placeholder
+//! Tests of Quorate as a whole: a simulator that runs the real core of every node of a cluster in one
+//! process under virtual time, and the checkers that judge what clients and disks saw.
+
+pub mod checkers;
+#[cfg(feature = "processes")]
+pub mod process;
+pub mod sim;

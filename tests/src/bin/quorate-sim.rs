@@ -1,0 +1,5 @@
+//! Runs seeds of the simulator.
+
+fn main() -> std::process::ExitCode {
+    quorate_tests::sim::command::main()
+}

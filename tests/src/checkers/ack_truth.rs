@@ -1,0 +1,150 @@
+//! I10, ack truth: at the instant of an ok, so many distinct nodes hold the write as were asked, so many
+//! of them primaries and so many durably.
+//!
+//! White box: it sees every batch that a node writes and syncs. Source: Riak's fallbacks on one machine
+//! (Node-Diversity.md), where w=2 was acknowledged by one physical node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_core::record::{decode_hint, keys};
+use quorate_core::{Family, Write};
+use quorate_protocol::ids::Dot;
+
+/// What was promised with one acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Nodes.
+    pub w: u8,
+    /// Primaries among them.
+    pub pw: u8,
+    /// Durable copies among them.
+    pub dw: u8,
+}
+
+/// Never synced: the power went off first.
+const LOST: u64 = u64::MAX;
+
+/// Which node wrote which dot, and in which batch.
+#[derive(Clone, Debug, Default)]
+pub struct AckTruth {
+    held: BTreeMap<Dot, BTreeMap<usize, u64>>,
+}
+
+impl AckTruth {
+    /// A node wrote a batch.
+    pub fn wrote(&mut self, node: usize, batch: u64, writes: &[Write]) {
+        for write in writes {
+            let Write::Put { family, key, value } = write else {
+                continue;
+            };
+            match family {
+                Family::Log => {
+                    if let Some((_, dot)) = keys::parse_log_key(key) {
+                        self.holds(dot, node, batch);
+                    }
+                }
+                Family::Hints => {
+                    if let Ok(hint) = decode_hint(key, value) {
+                        hint.settles
+                            .into_iter()
+                            .for_each(|dot| self.holds(dot, node, batch));
+                    }
+                }
+                Family::Objects | Family::Chunks | Family::Vnodes | Family::Requests => {}
+            }
+        }
+    }
+
+    fn holds(&mut self, dot: Dot, node: usize, batch: u64) {
+        let held = self.held.entry(dot).or_default().entry(node).or_insert(batch);
+        if *held == LOST {
+            *held = batch;
+        }
+    }
+
+    /// A node lost its batches after this one.
+    pub fn lost(&mut self, node: usize, after: u64) {
+        for nodes in self.held.values_mut() {
+            if let Some(batch) = nodes.get_mut(&node).filter(|batch| **batch > after) {
+                *batch = LOST;
+            }
+        }
+    }
+
+    /// A client is told ok: what is wrong with that, if anything.
+    #[must_use]
+    pub fn judge(
+        &self,
+        dot: Dot,
+        promise: Promise,
+        primaries: &BTreeSet<usize>,
+        synced: impl Fn(usize) -> u64,
+    ) -> Option<String> {
+        let none = BTreeMap::new();
+        let held = self.held.get(&dot).unwrap_or(&none);
+        let durable = held
+            .iter()
+            .filter(|(node, batch)| **batch <= synced(**node))
+            .count();
+        let at_primaries = held.keys().filter(|node| primaries.contains(node)).count();
+        let all = [
+            ("w", promise.w, held.len()),
+            ("pw", promise.pw, at_primaries),
+            ("dw", promise.dw, durable),
+        ];
+        let broken = all
+            .into_iter()
+            .find(|(_, promised, found)| *found < usize::from(*promised));
+        broken.map(|(what, promised, found)| {
+            format!("{dot} was acknowledged with {what}={promised}, and {found} nodes have it so")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use quorate_protocol::ids::ActorId;
+    use quorate_ring::{Class, PartitionId};
+
+    fn log(dot: Dot) -> Vec<Write> {
+        let class = Class {
+            n: 3,
+            partition: PartitionId::new(1),
+        };
+        vec![Write::Put {
+            family: Family::Log,
+            key: keys::log_key(class, dot),
+            value: Bytes::new(),
+        }]
+    }
+
+    fn judge(truth: &AckTruth, (w, pw, dw): (u8, u8, u8), synced: u64) -> Option<String> {
+        let dot = Dot::new(ActorId::new(1), 1);
+        let primaries = BTreeSet::from([0, 1]);
+        truth.judge(dot, Promise { w, pw, dw }, &primaries, |_| synced)
+    }
+
+    #[test]
+    fn it_counts_nodes_primaries_and_durable_copies() {
+        let dot = Dot::new(ActorId::new(1), 1);
+        let mut truth = AckTruth::default();
+        truth.wrote(0, 7, &log(dot));
+        truth.wrote(4, 9, &log(dot));
+        truth.wrote(4, 11, &log(dot));
+        assert_eq!(judge(&truth, (2, 1, 2), 9), None);
+        assert!(judge(&truth, (3, 0, 0), 9).is_some_and(|why| why.contains("w=3")));
+        assert!(judge(&truth, (2, 2, 0), 9).is_some_and(|why| why.contains("pw=2")));
+        assert!(judge(&truth, (2, 0, 2), 8).is_some_and(|why| why.contains("dw=2")));
+    }
+
+    #[test]
+    fn what_a_power_cut_took_was_never_durable() {
+        let dot = Dot::new(ActorId::new(1), 1);
+        let mut truth = AckTruth::default();
+        truth.wrote(0, 7, &log(dot));
+        truth.lost(0, 6);
+        assert!(judge(&truth, (1, 0, 1), 100).is_some());
+    }
+}

@@ -1,0 +1,126 @@
+//! The judges of a run, one invariant each.
+//!
+//! | file | invariant | judges |
+//! |---|---|---|
+//! | `lost_writes` | I1 no acknowledged write lost | history, final state |
+//! | `invention` | I2 no invention; refused means never visible | history, final state |
+//! | `resurrection` | I3 no resurrection | history, final state |
+//! | `false_siblings` | I4 no false siblings | history |
+//! | `sessions` | I7 session guarantees | history |
+//! | `freshness` | P4 reads with r + w > n are fresh | history |
+//! | `ack_truth` | I10 acknowledgements are true | every batch and sync |
+//! | `dot_uniqueness` | I11 a dot is given out once | every batch |
+//!
+//! I6 (convergence) and I15 (everything ends) are judged where the run ends, in `sim/run.rs`. `causal`
+//! is what the history says of cause and effect, without asking the store.
+
+pub mod ack_truth;
+pub mod causal;
+pub mod dot_uniqueness;
+pub mod false_siblings;
+pub mod freshness;
+pub mod invention;
+pub mod lost_writes;
+pub mod resurrection;
+pub mod sessions;
+#[cfg(test)]
+pub(crate) mod testing;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_ring::BucketId;
+
+use crate::sim::config::Profile;
+use crate::sim::history::{History, Key, Shown};
+use causal::Causal;
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its short name.
+    pub invariant: &'static str,
+    /// The key concerned, if it is one key.
+    pub key: Option<Key>,
+    /// What was seen.
+    pub what: String,
+}
+
+impl Violation {
+    /// One that concerns a key.
+    #[must_use]
+    pub const fn of(invariant: &'static str, key: Key, what: String) -> Self {
+        Self {
+            invariant,
+            key: Some(key),
+            what,
+        }
+    }
+
+    /// One that concerns no key in particular.
+    #[must_use]
+    pub const fn general(invariant: &'static str, what: String) -> Self {
+        Self {
+            invariant,
+            key: None,
+            what,
+        }
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.key {
+            Some(key) => write!(f, "{} on {key}: {}", self.invariant, self.what),
+            None => write!(f, "{}: {}", self.invariant, self.what),
+        }
+    }
+}
+
+/// What a run left behind to be judged.
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// What clients did and saw.
+    pub history: &'a History,
+    /// What all primaries of each key held in the end; keys without versions may be absent.
+    pub finals: BTreeMap<Key, BTreeSet<Shown>>,
+    /// Copies of each bucket.
+    pub copies: BTreeMap<BucketId, u8>,
+    /// Buckets whose answers are chosen by stamp.
+    pub by_stamp: BTreeSet<BucketId>,
+    /// The run's weather.
+    pub profile: Profile,
+    /// Unsynced data was lost in a power cut.
+    pub power_lost: bool,
+}
+
+impl Evidence<'_> {
+    /// What a key holds in the end.
+    #[must_use]
+    pub fn final_of(&self, key: Key) -> BTreeSet<Shown> {
+        self.finals.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Whether causality alone decides what a bucket's answers are.
+    #[must_use]
+    pub fn is_causal(&self, key: Key) -> bool {
+        !self.by_stamp.contains(&key.bucket)
+    }
+}
+
+/// All that the judges find.
+#[must_use]
+pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
+    let causal = Causal::new(evidence);
+    let judges = [
+        invention::judge,
+        lost_writes::judge,
+        resurrection::judge,
+        false_siblings::judge,
+        sessions::judge,
+        freshness::judge,
+    ];
+    judges
+        .into_iter()
+        .flat_map(|judge| judge(evidence, &causal))
+        .collect()
+}

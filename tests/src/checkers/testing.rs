@@ -1,0 +1,145 @@
+//! Small histories for the tests of checkers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_protocol::ids::{ActorId, Dot};
+use quorate_ring::BucketId;
+
+use super::causal::Causal;
+use super::{Evidence, Violation};
+use crate::sim::config::Profile;
+use crate::sim::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
+
+/// The key that stories are about: a plain one.
+pub(crate) const KEY: Key = Key {
+    bucket: BucketId::new(1),
+    number: 1,
+};
+
+pub(crate) fn ids(numbers: &[u64]) -> Vec<WriteId> {
+    numbers.iter().map(|&number| WriteId(number)).collect()
+}
+
+pub(crate) fn dot(number: u64) -> Dot {
+    Dot::new(ActorId::new(1), number)
+}
+
+fn shown(number: u64, counter: u64) -> Shown {
+    Shown {
+        write: WriteId(number),
+        dot: dot(counter),
+    }
+}
+
+/// A history of one key, one operation after the other, unless told otherwise.
+pub(crate) struct Story {
+    history: History,
+    finals: BTreeSet<Shown>,
+    pub(crate) profile: Profile,
+    pub(crate) power_lost: bool,
+    pub(crate) client: u32,
+    pub(crate) w: u8,
+    pub(crate) r: u8,
+    pub(crate) sloppy: bool,
+    pub(crate) session: bool,
+}
+
+impl Default for Story {
+    fn default() -> Self {
+        Self {
+            history: History::default(),
+            finals: BTreeSet::new(),
+            profile: Profile::OneDown,
+            power_lost: false,
+            client: 0,
+            w: 2,
+            r: 2,
+            sloppy: true,
+            session: false,
+        }
+    }
+}
+
+impl Story {
+    fn add(&mut self, kind: Kind, dot: Option<Dot>) -> &mut Operation {
+        let at_us = self.history.operations.len() as u64 * 10;
+        self.history.operations.push(Operation {
+            client: self.client,
+            key: KEY,
+            kind,
+            invoked_us: at_us,
+            completed_us: at_us + 5,
+            outcome: Outcome::Ok,
+            attempts: 1,
+            shown: Vec::new(),
+            dot,
+            unsure: false,
+        });
+        let last = self.history.operations.len() - 1;
+        &mut self.history.operations[last]
+    }
+
+    fn write(&mut self, id: u64, delete: bool, seen: Option<&[u64]>) -> &mut Operation {
+        let kind = Kind::Write {
+            id: WriteId(id),
+            delete,
+            seen: seen.map(|seen| ids(seen).into_iter().collect()),
+            w: self.w,
+            pw: 0,
+            dw: 0,
+            sloppy: self.sloppy,
+        };
+        self.add(kind, Some(dot(id)))
+    }
+
+    pub(crate) fn put(&mut self, id: u64, seen: Option<&[u64]>) -> &mut Operation {
+        self.write(id, false, seen)
+    }
+
+    pub(crate) fn delete(&mut self, id: u64, seen: Option<&[u64]>) -> &mut Operation {
+        self.write(id, true, seen)
+    }
+
+    pub(crate) fn read(&mut self, writes: &[u64]) -> &mut Operation {
+        let shown: Vec<(u64, u64)> = writes.iter().map(|&write| (write, write)).collect();
+        self.read_as(&shown)
+    }
+
+    pub(crate) fn read_as(&mut self, writes: &[(u64, u64)]) -> &mut Operation {
+        let kind = Kind::Get {
+            r: self.r,
+            sloppy: self.sloppy,
+            stale_ok: false,
+            session: self.session,
+        };
+        let operation = self.add(kind, None);
+        operation.shown = writes.iter().map(|&(id, dot)| shown(id, dot)).collect();
+        operation
+    }
+
+    pub(crate) fn ends_with(&mut self, writes: &[u64]) {
+        self.finals = writes.iter().map(|&id| shown(id, id)).collect();
+    }
+
+    pub(crate) fn judge<T>(&self, judge: impl Fn(&Evidence<'_>, &Causal<'_>) -> T) -> T {
+        let evidence = Evidence {
+            history: &self.history,
+            finals: BTreeMap::from([(KEY, self.finals.clone())]),
+            copies: BTreeMap::from([(KEY.bucket, 3)]),
+            by_stamp: BTreeSet::new(),
+            profile: self.profile,
+            power_lost: self.power_lost,
+        };
+        let causal = Causal::new(&evidence);
+        judge(&evidence, &causal)
+    }
+
+    pub(crate) fn damage(&mut self) {
+        self.history.damaged.push((KEY, "damaged".to_owned()));
+    }
+}
+
+/// Whether something was found.
+pub(crate) fn catches(violations: &[Violation]) -> bool {
+    !violations.is_empty()
+}

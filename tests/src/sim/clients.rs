@@ -1,0 +1,456 @@
+//! Closed-loop clients: one operation at a time, retried with the same request id, at the same node or
+//! another one, until it ends well or patience does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use quorate_core::Ticket;
+use quorate_protocol::client::{ClientReply, ClientRequest, Got, SessionNeed, Written};
+use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::ids::Dot;
+use quorate_protocol::limits::SESSION_DOTS_MAX;
+use quorate_protocol::map::{Bucket, ClusterMap};
+use quorate_ring::Class;
+
+use super::dice::Dice;
+use super::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId, write_of};
+use super::workload::{self, Wish};
+
+/// A client waits so much longer than its deadline for a reply, microseconds.
+const PATIENCE_US: u64 = 200_000;
+
+/// What happens to a client.
+#[derive(Clone, Debug)]
+pub enum ClientEvent {
+    /// Time for the next thing: an operation, or the next try.
+    Go,
+    /// A reply came.
+    Reply(Ticket, Box<ClientReply>),
+    /// The node ended while it had the request.
+    Lost(Ticket),
+    /// The node takes no connections.
+    Refused(Ticket),
+    /// Nothing came for too long.
+    TimedOut(Ticket),
+}
+
+/// What a client wants of the world.
+#[derive(Debug)]
+pub enum ClientWant {
+    /// Send a request to a node.
+    Send {
+        /// The node's place in the list.
+        node: usize,
+        /// The name of this try.
+        ticket: Ticket,
+        /// The operation's place in the history.
+        operation: usize,
+        /// The request.
+        request: ClientRequest,
+        /// Its deadline, milliseconds.
+        deadline_ms: u32,
+    },
+    /// Come back after this time, microseconds.
+    After(u64, ClientEvent),
+}
+
+/// What clients share, lent for one call.
+pub struct Shared<'a> {
+    /// The time, microseconds.
+    pub at_us: u64,
+    /// The record of everything.
+    pub history: &'a mut History,
+    /// The map.
+    pub map: &'a ClusterMap,
+    /// The last write id given out.
+    pub last_write: &'a mut u64,
+    /// The last ticket given out.
+    pub last_ticket: &'a mut u64,
+    /// Keys of each bucket.
+    pub keys: u32,
+    /// Mean pause between operations, microseconds.
+    pub think_us: u64,
+    /// Faults are over: clients are patient.
+    pub healed: bool,
+    /// What the client wants.
+    pub wants: Vec<ClientWant>,
+}
+
+struct Current {
+    /// Its place in the history.
+    index: usize,
+    key: Key,
+    request: ClientRequest,
+    then: Option<Wish>,
+    node: usize,
+    ticket: Ticket,
+    attempts: u32,
+    /// A try may have had an effect that nobody reported.
+    in_doubt: bool,
+    last_error: ErrorCode,
+    waiting_to_retry: bool,
+}
+
+/// One client.
+pub struct Client {
+    id: u32,
+    dice: Dice,
+    left: u32,
+    current: Option<Current>,
+    /// The last context of each key, and the writes that it stands for.
+    contexts: BTreeMap<Key, (Bytes, BTreeSet<WriteId>)>,
+    session: Option<BTreeMap<Class, BTreeSet<Dot>>>,
+}
+
+/// Whether an error says that certainly nothing was done.
+const fn is_certain(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::Unavailable
+            | ErrorCode::DeadlineExceeded
+            | ErrorCode::TooLarge
+            | ErrorCode::BadContext
+            | ErrorCode::Overloaded
+            | ErrorCode::Invalid
+            | ErrorCode::NoSuchBucket
+            | ErrorCode::NotSupported
+    )
+}
+
+/// Whether repeating the request could help.
+const fn is_worth_repeating(code: ErrorCode) -> bool {
+    !matches!(
+        code,
+        ErrorCode::TooLarge
+            | ErrorCode::BadContext
+            | ErrorCode::Invalid
+            | ErrorCode::NoSuchBucket
+            | ErrorCode::NotSupported
+    )
+}
+
+impl Client {
+    /// A client with so many operations before it. Every other one keeps a session.
+    #[must_use]
+    pub fn new(id: u32, operations: u32, dice: Dice) -> Self {
+        Self {
+            id,
+            dice,
+            left: operations,
+            current: None,
+            contexts: BTreeMap::new(),
+            session: id.is_multiple_of(2).then(BTreeMap::new),
+        }
+    }
+
+    /// Whether it has nothing left to do.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.left == 0 && self.current.is_none()
+    }
+
+    /// Takes at most so many more operations.
+    pub fn wind_down(&mut self, most: u32) {
+        self.left = self.left.min(most);
+    }
+
+    /// Takes an event.
+    pub fn on_event(&mut self, cx: &mut Shared<'_>, event: ClientEvent) {
+        let is_current = |ticket: Ticket| {
+            self.current
+                .as_ref()
+                .is_some_and(|current| current.ticket == ticket && !current.waiting_to_retry)
+        };
+        match event {
+            ClientEvent::Go => match &mut self.current {
+                Some(current) if current.waiting_to_retry => self.send(cx),
+                Some(_) => {}
+                None if self.left == 0 => {}
+                None => self.begin(cx),
+            },
+            ClientEvent::Reply(ticket, reply) if is_current(ticket) => self.on_reply(cx, *reply),
+            ClientEvent::Lost(ticket) | ClientEvent::TimedOut(ticket) if is_current(ticket) => {
+                self.on_error(cx, ErrorCode::InDoubt);
+            }
+            ClientEvent::Refused(ticket) if is_current(ticket) => {
+                self.on_error(cx, ErrorCode::Unavailable);
+            }
+            ClientEvent::Reply(..)
+            | ClientEvent::Lost(_)
+            | ClientEvent::TimedOut(_)
+            | ClientEvent::Refused(_) => {} // of a try that was given up
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Shared<'_>) {
+        self.left -= 1;
+        let bucket = match self.dice.below(10) {
+            0..7 => cx.map.buckets.first(),
+            7 => cx.map.buckets.get(1),
+            _ => cx.map.buckets.last(),
+        };
+        let Some(bucket) = bucket else {
+            return;
+        };
+        let number = u32::try_from(self.dice.below(u64::from(cx.keys))).unwrap_or(0);
+        let key = Key {
+            bucket: bucket.id,
+            number,
+        };
+        let wish = workload::wish(&mut self.dice, key);
+        self.start(cx, bucket, key, wish);
+    }
+
+    fn start(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, key: Key, wish: Wish) {
+        match wish {
+            Wish::Read => self.start_read(cx, bucket, key, None),
+            Wish::ReadThenPut => self.start_read(cx, bucket, key, Some(Wish::PutOver)),
+            Wish::ReadThenDelete => self.start_read(cx, bucket, key, Some(Wish::DeleteOver)),
+            Wish::PutOver | Wish::DeleteOver => {
+                let context = self.contexts.get(&key).cloned();
+                let delete = wish == Wish::DeleteOver;
+                if delete && context.is_none() {
+                    self.start_read(cx, bucket, key, None);
+                } else {
+                    self.start_write(cx, bucket, key, delete, context);
+                }
+            }
+            Wish::PutBlind => self.start_write(cx, bucket, key, false, None),
+            Wish::DeleteBlind => self.start_write(cx, bucket, key, true, None),
+        }
+    }
+
+    fn start_read(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, key: Key, then: Option<Wish>) {
+        let options = workload::read_options(&mut self.dice, key, bucket.props.n);
+        let session = self.need(class_of(cx.map, bucket, key));
+        let get = workload::get(key, options, session);
+        let kind = workload::read_kind(&get, bucket);
+        self.record(cx, key, kind, get.into(), then);
+    }
+
+    fn start_write(
+        &mut self,
+        cx: &mut Shared<'_>,
+        bucket: &Bucket,
+        key: Key,
+        delete: bool,
+        context: Option<(Bytes, BTreeSet<WriteId>)>,
+    ) {
+        *cx.last_write += 1;
+        let id = WriteId(*cx.last_write);
+        let (token, seen) = context.unzip();
+        let options = workload::write_options(&mut self.dice, key, bucket.props.n);
+        let kind = workload::write_kind(id, delete, seen, &options, bucket);
+        let request = if delete {
+            workload::delete(key, id, token, options).into()
+        } else {
+            let size = workload::size(&mut self.dice);
+            workload::put(key, id, size, token, options).into()
+        };
+        self.record(cx, key, kind, request, None);
+    }
+
+    /// What this session has seen of a class, if it keeps one and it is not too much.
+    fn need(&self, class: Class) -> Option<SessionNeed> {
+        let dots = self.session.as_ref()?.get(&class)?;
+        (dots.len() <= SESSION_DOTS_MAX).then(|| SessionNeed {
+            dots: dots.iter().copied().collect(),
+            up_to: Vec::new(),
+        })
+    }
+
+    fn record(
+        &mut self,
+        cx: &mut Shared<'_>,
+        key: Key,
+        kind: Kind,
+        request: ClientRequest,
+        then: Option<Wish>,
+    ) {
+        let index = cx.history.operations.len();
+        cx.history.operations.push(Operation {
+            client: self.id,
+            key,
+            kind,
+            invoked_us: cx.at_us,
+            completed_us: u64::MAX,
+            outcome: Outcome::Pending,
+            attempts: 0,
+            shown: Vec::new(),
+            dot: None,
+            unsure: false,
+        });
+        self.current = Some(Current {
+            index,
+            key,
+            request,
+            then,
+            node: self.dice.index(cx.map.members.len()),
+            ticket: Ticket(0),
+            attempts: 0,
+            in_doubt: false,
+            last_error: ErrorCode::Unavailable,
+            waiting_to_retry: false,
+        });
+        self.send(cx);
+    }
+
+    fn send(&mut self, cx: &mut Shared<'_>) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        current.attempts += 1;
+        current.waiting_to_retry = false;
+        if current.attempts > 1 && self.dice.chance(500) {
+            current.node = self.dice.index(cx.map.members.len());
+        }
+        *cx.last_ticket += 1;
+        current.ticket = Ticket(*cx.last_ticket);
+        let request = if current.attempts > 1 {
+            as_retry(&current.request)
+        } else {
+            current.request.clone()
+        };
+        let deadline_ms = self.dice.between(100, 3_000);
+        cx.history.operations[current.index].attempts = current.attempts;
+        cx.wants.push(ClientWant::Send {
+            node: current.node,
+            ticket: current.ticket,
+            operation: current.index,
+            request,
+            deadline_ms: u32::try_from(deadline_ms).unwrap_or(1),
+        });
+        cx.wants.push(ClientWant::After(
+            deadline_ms * 1000 + PATIENCE_US,
+            ClientEvent::TimedOut(current.ticket),
+        ));
+    }
+
+    fn on_reply(&mut self, cx: &mut Shared<'_>, reply: ClientReply) {
+        match reply {
+            ClientReply::Got(got) => self.on_got(cx, &got),
+            ClientReply::Written(written) => self.on_written(cx, &written),
+            ClientReply::Failed(WireError { code, .. }) => self.on_error(cx, code),
+            ClientReply::KeyPage(_)
+            | ClientReply::Map(_)
+            | ClientReply::Pong(_)
+            | ClientReply::BucketStored(_)
+            | ClientReply::StatusReport(_) => self.on_error(cx, ErrorCode::Protocol),
+        }
+    }
+
+    fn on_got(&mut self, cx: &mut Shared<'_>, got: &Got) {
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        let mut shown = Vec::new();
+        for sibling in &got.siblings {
+            match write_of(&sibling.content.value) {
+                Ok(write) => shown.push(Shown {
+                    write,
+                    dot: sibling.dot,
+                }),
+                Err(why) => cx.history.damaged.push((current.key, why)),
+            }
+        }
+        let seen = shown.iter().map(|shown| shown.write).collect();
+        self.contexts.insert(current.key, (got.context.clone(), seen));
+        self.remember(got.info.class, &got.info.session);
+        let operation = &mut cx.history.operations[current.index];
+        operation.shown = shown;
+        operation.unsure = got.fallbacks_only || got.maybe_stale;
+        operation.outcome = Outcome::Ok;
+        operation.completed_us = cx.at_us;
+        match (current.then, cx.map.bucket(current.key.bucket)) {
+            (Some(then), Some(bucket)) => self.start(cx, bucket, current.key, then),
+            (_, _) => self.pause(cx),
+        }
+    }
+
+    fn on_written(&mut self, cx: &mut Shared<'_>, written: &Written) {
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        let operation = &mut cx.history.operations[current.index];
+        operation.dot = written.dot;
+        operation.outcome = Outcome::Ok;
+        operation.completed_us = cx.at_us;
+        if let Kind::Write { id, seen, .. } = &operation.kind {
+            let mut now_seen = seen.clone().unwrap_or_default();
+            now_seen.insert(*id);
+            self.contexts
+                .insert(current.key, (written.context.clone(), now_seen));
+        }
+        self.remember(written.info.class, &written.info.session);
+        self.pause(cx);
+    }
+
+    fn remember(&mut self, class: Option<Class>, dots: &[Dot]) {
+        if let (Some(session), Some(class)) = (&mut self.session, class) {
+            session.entry(class).or_default().extend(dots);
+        }
+    }
+
+    fn on_error(&mut self, cx: &mut Shared<'_>, code: ErrorCode) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        current.in_doubt |= !is_certain(code);
+        current.last_error = code;
+        let patient = cx.healed && !names_a_session(&current.request);
+        let tries = if patient { 100 } else { 4 };
+        let goes_on = patient || !self.dice.chance(100);
+        if is_worth_repeating(code) && current.attempts < tries && goes_on {
+            current.waiting_to_retry = true;
+            let pause_us = self.dice.between(10_000, 300_000);
+            cx.wants
+                .push(ClientWant::After(pause_us, ClientEvent::Go));
+            return;
+        }
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        let operation = &mut cx.history.operations[current.index];
+        operation.completed_us = cx.at_us;
+        operation.outcome = if current.in_doubt {
+            Outcome::Unknown
+        } else {
+            Outcome::Failed(current.last_error)
+        };
+        self.pause(cx);
+    }
+
+    fn pause(&mut self, cx: &mut Shared<'_>) {
+        let think_us = if cx.healed { 10_000 } else { cx.think_us };
+        let pause_us = self.dice.exponential(think_us) + 1;
+        cx.wants
+            .push(ClientWant::After(pause_us, ClientEvent::Go));
+    }
+}
+
+fn class_of(map: &ClusterMap, bucket: &Bucket, key: Key) -> Class {
+    Class {
+        n: bucket.props.n,
+        partition: map.ring.partition_of(bucket.id, &key.bytes()),
+    }
+}
+
+fn as_retry(request: &ClientRequest) -> ClientRequest {
+    let mut request = request.clone();
+    match &mut request {
+        ClientRequest::Put(put) => put.retry = true,
+        ClientRequest::Delete(delete) => delete.retry = true,
+        ClientRequest::Get(_)
+        | ClientRequest::Keys(_)
+        | ClientRequest::GetMap(_)
+        | ClientRequest::Ping(_)
+        | ClientRequest::PutBucket(_)
+        | ClientRequest::Status(_) => {}
+    }
+    request
+}
+
+/// What a session has seen may have been lost with a node's power: then nobody can ever answer.
+const fn names_a_session(request: &ClientRequest) -> bool {
+    matches!(request, ClientRequest::Get(get) if get.session.is_some())
+}

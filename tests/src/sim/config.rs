@@ -1,0 +1,265 @@
+//! What a seed decides before a run begins: the cluster, its buckets, the network, the faults.
+
+use std::collections::BTreeSet;
+
+use quorate_protocol::ids::ClusterId;
+use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::options::QuorumDefaults;
+use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring, Weight, Zone};
+
+use super::dice::Dice;
+
+/// What kind of weather a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// No faults at all.
+    Calm,
+    /// At most one node is down at a time, nothing else happens: reads with r + w > n stay fresh.
+    OneDown,
+    /// Whatever was drawn.
+    Storm,
+}
+
+/// How messages fare between nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkPlan {
+    /// Messages lost, of a thousand.
+    pub loss: u32,
+    /// Messages that arrive twice, of a thousand.
+    pub duplication: u32,
+    /// The least delay, microseconds.
+    pub delay_min_us: u64,
+    /// The mean of what comes on top, microseconds.
+    pub delay_more_us: u64,
+    /// Whether messages to a process that ended reach the one that follows it.
+    pub outlive: bool,
+}
+
+/// Which faults may happen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultPlan {
+    /// Mean time between two faults, microseconds; 0: none.
+    pub every_us: u64,
+    /// Processes are killed and started again.
+    pub kill: bool,
+    /// The power of single nodes goes off.
+    pub power: bool,
+    /// Processes stand still for a while.
+    pub pause: bool,
+    /// Groups of nodes are cut from each other.
+    pub partition: bool,
+    /// Links work in one direction only.
+    pub one_way: bool,
+    /// Links come and go.
+    pub flap: bool,
+    /// Wall clocks jump.
+    pub clocks: bool,
+    /// More than one node may be down at a time.
+    pub several: bool,
+    /// An fsync takes so long now and then.
+    pub slow_sync: bool,
+}
+
+/// Everything that a seed decides in advance.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The seed.
+    pub seed: u64,
+    /// The weather.
+    pub profile: Profile,
+    /// The map that all nodes hold.
+    pub map: ClusterMap,
+    /// Keys of each bucket that are used.
+    pub keys: u32,
+    /// Clients.
+    pub clients: u32,
+    /// Operations of each client.
+    pub operations: u32,
+    /// Mean pause of a client between two operations, microseconds.
+    pub think_us: u64,
+    /// How long faults may begin, microseconds.
+    pub fault_us: u64,
+    /// The network until it is healed.
+    pub network: NetworkPlan,
+    /// The faults.
+    pub faults: FaultPlan,
+    /// Inputs that a node takes in one step, at most.
+    pub inputs_per_step: u64,
+}
+
+impl Config {
+    /// The configuration of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut dice = Dice::new(seed, "config");
+        let profile = match dice.below(10) {
+            0 => Profile::Calm,
+            1..=3 => Profile::OneDown,
+            _ => Profile::Storm,
+        };
+        let nodes = dice.between(3, 7);
+        let map = draw_map(&mut dice, nodes);
+        let clients = dice.between(2, 8);
+        let operations = dice.between(300, 700) / clients;
+        let fault_us = dice.between(15, 40) * 1_000_000;
+        Self {
+            seed,
+            profile,
+            map,
+            keys: small(dice.between(2, 30)),
+            clients: small(clients),
+            operations: small(operations),
+            think_us: fault_us / operations.max(1) * 2 / 3,
+            fault_us,
+            network: draw_network(&mut dice, profile),
+            faults: draw_faults(&mut dice, profile),
+            inputs_per_step: dice.between(1, 8),
+        }
+    }
+
+    /// All nodes.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.map.members.iter().map(|member| member.id).collect()
+    }
+
+    /// A line for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let copies: BTreeSet<u8> = self.map.buckets.iter().map(|b| b.props.n).collect();
+        format!(
+            "{:?}: {} nodes, {} partitions, n {:?}, {} keys, {} clients of {} operations, loss {}/1000, duplication {}/1000, delay {}+{} us, {:?}",
+            self.profile,
+            self.map.members.len(),
+            self.map.ring.partitions().get(),
+            copies,
+            self.keys,
+            self.clients,
+            self.operations,
+            self.network.loss,
+            self.network.duplication,
+            self.network.delay_min_us,
+            self.network.delay_more_us,
+            self.faults,
+        )
+    }
+}
+
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn draw_network(dice: &mut Dice, profile: Profile) -> NetworkPlan {
+    let storm = profile == Profile::Storm;
+    let sometimes = |dice: &mut Dice, most: u64| {
+        if storm && dice.chance(500) {
+            small(dice.below(most))
+        } else {
+            0
+        }
+    };
+    NetworkPlan {
+        loss: sometimes(dice, 300),
+        duplication: sometimes(dice, 500),
+        delay_min_us: dice.between(50, 2_000),
+        delay_more_us: if storm && dice.chance(300) {
+            dice.between(1_000, 100_000)
+        } else {
+            dice.between(50, 3_000)
+        },
+        outlive: storm && dice.chance(300),
+    }
+}
+
+fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
+    match profile {
+        Profile::Calm => FaultPlan::default(),
+        Profile::OneDown => FaultPlan {
+            every_us: dice.between(500_000, 6_000_000),
+            kill: true,
+            ..FaultPlan::default()
+        },
+        Profile::Storm => FaultPlan {
+            every_us: dice.between(300_000, 4_000_000),
+            kill: dice.chance(700),
+            power: dice.chance(400),
+            pause: dice.chance(400),
+            partition: dice.chance(600),
+            one_way: dice.chance(300),
+            flap: dice.chance(300),
+            clocks: dice.chance(400),
+            several: dice.chance(600),
+            slow_sync: dice.chance(300),
+        },
+    }
+}
+
+/// The first bucket keeps siblings on three nodes, the second shows the last write, the others are
+/// drawn.
+fn draw_map(dice: &mut Dice, nodes: u64) -> ClusterMap {
+    let members: Vec<Member> = (1..=nodes).map(member).collect();
+    let placed: Vec<Placed> = members
+        .iter()
+        .map(|member| Placed {
+            id: member.id,
+            zone: member.zone.clone(),
+            weight: member.weight,
+        })
+        .collect();
+    let partitions = 1 << dice.between(2, 4);
+    let most = if nodes >= 5 { 5 } else { 3 };
+    let partitions = PartitionCount::new(partitions).unwrap_or_else(|error| unreachable!("{error}"));
+    let ring = Ring::first(partitions, most, &placed).unwrap_or_else(|error| unreachable!("{error}"));
+    let mut buckets = vec![
+        bucket(1, "a-siblings", 3, BucketMode::Siblings),
+        bucket(2, "b-lww", 3, BucketMode::Lww),
+    ];
+    if dice.chance(300) {
+        let n = u8::try_from(dice.between(1, u64::from(most))).unwrap_or(3);
+        buckets.push(bucket(3, "c-other", n, BucketMode::Siblings));
+    }
+    ClusterMap {
+        cluster: ClusterId::new(dice.bits(), dice.bits()),
+        name: "simulated".to_owned(),
+        format_level: FORMAT_LEVEL,
+        members,
+        ring,
+        buckets,
+    }
+}
+
+fn member(id: u64) -> Member {
+    Member {
+        id: NodeId::new(id),
+        name: format!("n{id}"),
+        peer_addresses: vec![format!("n{id}:1")],
+        client_addresses: vec![format!("n{id}:2")],
+        zone: Zone::default(),
+        weight: Weight::default(),
+    }
+}
+
+fn bucket(id: u64, name: &str, n: u8, mode: BucketMode) -> Bucket {
+    Bucket {
+        id: BucketId::new(id),
+        name: name.to_owned(),
+        revision: 1,
+        props: BucketProps {
+            n,
+            mode,
+            defaults: QuorumDefaults::default(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_gives_a_valid_map() {
+        for seed in 0..200 {
+            assert_eq!(Config::draw(seed).map.check(), Ok(()), "seed {seed}");
+        }
+    }
+}

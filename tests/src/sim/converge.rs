@@ -1,0 +1,177 @@
+//! What a cluster looks like once it is quiet: read from disks and replicas, not asked from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_core::Family;
+use quorate_core::causality::{Body, Object};
+use quorate_core::record::{decode_object, keys};
+use quorate_protocol::ids::Dot;
+
+use super::history::{Key, Shown, WriteId};
+use super::node::Node;
+use super::world::World;
+
+/// Why the cluster is not settled yet; `None` when it is: every replica current, nothing missing
+/// anywhere, no hints left, and every primary of each key with the same versions.
+#[must_use]
+pub fn unsettled(world: &World) -> Option<String> {
+    world
+        .nodes
+        .iter()
+        .find_map(|node| unsettled_node(world, node))
+        .or_else(|| {
+            let different = finals(world).err()?;
+            Some(different)
+        })
+}
+
+fn unsettled_node(world: &World, node: &Node) -> Option<String> {
+    let id = node.id;
+    let Some(status) = node.status() else {
+        return Some(format!("{id} does not run"));
+    };
+    if let Some(peer) = status.peers.iter().find(|peer| !peer.reachable) {
+        return Some(format!("{id} does not reach {}", peer.node));
+    }
+    if let Some(peer) = status.peers.iter().find(|peer| peer.hints > 0) {
+        return Some(format!("{id} keeps {} hints for {}", peer.hints, peer.node));
+    }
+    let hints = node.disk.records(Family::Hints).count();
+    if hints > 0 {
+        return Some(format!("{id} has {hints} hints on its disk and counts none"));
+    }
+    for vnode in &status.vnodes {
+        let class = vnode.class;
+        if vnode.damaged {
+            return Some(format!("{id} says that its vnode {class} is damaged"));
+        }
+        if !vnode.current {
+            return Some(format!(
+                "{id}'s vnode {class} is not current, it waits for {:?}",
+                vnode.waits_for
+            ));
+        }
+        if vnode.lag > 0 {
+            return Some(format!("{id}'s vnode {class} misses {} writes", vnode.lag));
+        }
+        // A power cut leaves gaps in clocks for ever, until actors are sealed; entries behind a gap stay.
+        if vnode.log_entries > 0 && !world.power_lost {
+            return Some(format!(
+                "{id}'s vnode {class} keeps {} log entries",
+                vnode.log_entries
+            ));
+        }
+    }
+    None
+}
+
+/// The versions that all primaries of each key hold.
+///
+/// # Errors
+/// Two primaries of a key that hold different versions, or, where no power was lost, a context that is
+/// still there.
+pub fn finals(world: &World) -> Result<BTreeMap<Key, BTreeSet<Shown>>, String> {
+    let mut found: BTreeMap<Key, BTreeMap<usize, Object>> = BTreeMap::new();
+    for node in &world.nodes {
+        for (storage_key, record) in node.disk.records(Family::Objects) {
+            let Some((_, bucket, name)) = keys::parse_object_key(storage_key) else {
+                return Err(format!("{} has an object under a strange key", node.id));
+            };
+            let Some(key) = Key::parse(bucket, name) else {
+                return Err(format!("{} has an object of a strange key", node.id));
+            };
+            let object = decode_object(storage_key, record)
+                .map_err(|error| format!("{}: {key}: {error}", node.id))?;
+            found.entry(key).or_default().insert(node.index, object);
+        }
+    }
+    let mut finals = BTreeMap::new();
+    for (key, objects) in found {
+        finals.insert(key, equal_versions(world, key, &objects)?);
+    }
+    Ok(finals)
+}
+
+fn equal_versions(
+    world: &World,
+    key: Key,
+    objects: &BTreeMap<usize, Object>,
+) -> Result<BTreeSet<Shown>, String> {
+    let none = Object::default();
+    let mut first: Option<(usize, BTreeSet<Shown>)> = None;
+    for primary in world.primaries(key) {
+        let object = objects.get(&primary).unwrap_or(&none);
+        if !world.power_lost && !object.context.is_empty() {
+            return Err(format!("node {primary} keeps a context of {key}"));
+        }
+        let versions: BTreeSet<Shown> = object.versions.iter().map(shown).collect();
+        match &first {
+            None => first = Some((primary, versions)),
+            Some((_, same)) if *same == versions => {}
+            Some((other, differ)) => {
+                return Err(format!(
+                    "{key}: node {other} holds {differ:?} and node {primary} holds {versions:?}"
+                ));
+            }
+        }
+    }
+    if let Some(stray) = objects.keys().find(|node| !world.primaries(key).contains(node)) {
+        return Err(format!("node {stray} holds an object of {key} and is no primary of it"));
+    }
+    Ok(first.map(|(_, versions)| versions).unwrap_or_default())
+}
+
+/// Request ids of simulated writes end with the write's id.
+fn shown(version: &quorate_core::causality::Version) -> Shown {
+    let [.., a, b, c, d, e, f, g, h] = version.request.to_bytes();
+    Shown {
+        write: WriteId(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        dot: version.dot,
+    }
+}
+
+/// Pieces of long values that no version owns, or that a version lacks, on any disk.
+#[must_use]
+pub fn stray_pieces(world: &World) -> Vec<String> {
+    world
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let wanted = wanted_pieces(node);
+            let found: BTreeSet<Vec<u8>> = node
+                .disk
+                .records(Family::Chunks)
+                .map(|(key, _)| key.to_vec())
+                .collect();
+            (wanted != found).then(|| {
+                format!(
+                    "{} holds {} pieces that no version owns and lacks {} that one does",
+                    node.id,
+                    found.difference(&wanted).count(),
+                    wanted.difference(&found).count()
+                )
+            })
+        })
+        .collect()
+}
+
+fn wanted_pieces(node: &Node) -> BTreeSet<Vec<u8>> {
+    let mut wanted = BTreeSet::new();
+    for (storage_key, record) in node.disk.records(Family::Objects) {
+        let (Some((class, bucket, _)), Ok(object)) = (
+            keys::parse_object_key(storage_key),
+            decode_object(storage_key, record),
+        ) else {
+            continue;
+        };
+        for version in &object.versions {
+            let dot: Dot = version.dot;
+            if let Body::Chunked { pieces, .. } = version.body {
+                wanted.extend((0..pieces).map(|piece| {
+                    keys::chunk_key(keys::ChunkOwner::Vnode, class, bucket, dot, piece)
+                }));
+            }
+        }
+    }
+    wanted
+}

@@ -1,0 +1,223 @@
+//! One run from its seed to its verdict.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_core::Note;
+use quorate_protocol::client::ClientReply;
+use quorate_protocol::map::BucketMode;
+
+use super::config::Config;
+use super::converge;
+use super::history::{Key, Shown, WriteId, write_of};
+use super::trace::Trace;
+use super::world::{Prepare, World};
+use crate::checkers::{self, Evidence, Violation};
+
+/// How often the healed cluster is looked at, microseconds.
+const LOOK_US: u64 = 250_000;
+/// Within this time after healing everything must be settled, microseconds.
+const SETTLE_US: u64 = 120_000_000;
+/// How long the reads of the quiet cluster may take, their read repair included, microseconds.
+const QUIET_US: u64 = 8_000_000;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every invariant held and everything settled.
+    Clean,
+    /// Some invariant was broken.
+    Broken(Vec<Violation>),
+    /// The healed cluster did not settle in time: what was left to do.
+    Stuck(String),
+}
+
+/// What a run has to say.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// The hash of its trace.
+    pub hash: u64,
+    /// Events.
+    pub events: u64,
+    /// Virtual time, microseconds.
+    pub virtual_us: u64,
+    /// From healing until everything was settled, microseconds.
+    pub settled_after_us: u64,
+    /// Operations of clients.
+    pub operations: u64,
+    /// Those that ended well.
+    pub ok: u64,
+    /// What the core counted.
+    pub notes: BTreeMap<Note, u64>,
+    /// Lines about the first key concerned.
+    pub timeline: Vec<String>,
+    /// What the seed decided.
+    pub config: String,
+}
+
+/// Runs a seed.
+#[must_use]
+pub fn run(seed: u64, print: bool, prepare: Prepare) -> Report {
+    let config = Config::draw(seed);
+    let summary = config.summary();
+    let fault_us = config.fault_us;
+    let mut world = World::new(config, Trace::new(print), prepare);
+    world.run_until(fault_us);
+    world.heal();
+    let (settled_after_us, verdict) = match settle(&mut world) {
+        Err(why) => (SETTLE_US, verdict_of_stuck(&world, why)),
+        Ok(after_us) => (after_us, judge(&mut world)),
+    };
+    report(&world, summary, settled_after_us, verdict)
+}
+
+fn settle(world: &mut World) -> Result<u64, String> {
+    let healed_us = world.at_us;
+    loop {
+        let until_us = world.at_us + LOOK_US;
+        world.run_until(until_us);
+        let left = if world.clients_done() {
+            converge::unsettled(world)
+        } else {
+            Some("clients have not finished".to_owned())
+        };
+        let after_us = world.at_us - healed_us;
+        match left {
+            None => return Ok(after_us),
+            Some(why) if after_us >= SETTLE_US => return Err(why),
+            Some(_) => {}
+        }
+    }
+}
+
+/// A broken invariant says more than that the run is stuck.
+fn verdict_of_stuck(world: &World, why: String) -> Verdict {
+    if world.violations.is_empty() {
+        Verdict::Stuck(why)
+    } else {
+        Verdict::Broken(world.violations.clone())
+    }
+}
+
+fn judge(world: &mut World) -> Verdict {
+    let finals = converge::finals(world);
+    let mut violations = std::mem::take(&mut world.violations);
+    match finals {
+        Err(why) => violations.push(Violation::general("I6", why)),
+        Ok(finals) => {
+            violations.extend(quiet(world, &finals));
+            violations.extend(checkers::judge(&evidence(world, finals)));
+        }
+    }
+    if violations.is_empty() {
+        Verdict::Clean
+    } else {
+        Verdict::Broken(violations)
+    }
+}
+
+fn evidence(world: &World, finals: BTreeMap<Key, BTreeSet<Shown>>) -> Evidence<'_> {
+    let buckets = &world.config.map.buckets;
+    Evidence {
+        history: &world.history,
+        finals,
+        copies: buckets.iter().map(|b| (b.id, b.props.n)).collect(),
+        by_stamp: buckets
+            .iter()
+            .filter(|bucket| bucket.props.mode == BucketMode::Lww)
+            .map(|bucket| bucket.id)
+            .collect(),
+        profile: world.config.profile,
+        power_lost: world.power_lost,
+    }
+}
+
+/// I6: reads of a quiet cluster return what all primaries hold, and write nothing.
+fn quiet(world: &mut World, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for why in converge::stray_pieces(world) {
+        violations.push(Violation::general("I6", why));
+    }
+    let (writes, repairs) = (world.data_writes, repairs(world));
+    world.read_everything();
+    let until_us = world.at_us + QUIET_US;
+    world.run_until(until_us);
+    if world.data_writes != writes || self::repairs(world) != repairs {
+        violations.push(Violation::general(
+            "I6",
+            format!(
+                "reading the quiet cluster made {} repairs and {} writes",
+                self::repairs(world) - repairs,
+                world.data_writes - writes
+            ),
+        ));
+    }
+    for (key, answer) in world.probes.values() {
+        let by_stamp = world
+            .config
+            .map
+            .bucket(key.bucket)
+            .is_some_and(|bucket| bucket.props.mode == BucketMode::Lww);
+        if let Some(why) = wrong_answer(answer.as_ref(), finals.get(key), by_stamp) {
+            violations.push(Violation::of("I6", *key, why));
+        }
+    }
+    violations
+}
+
+fn repairs(world: &World) -> u64 {
+    [Note::ReadRepair, Note::FallbackRepair]
+        .iter()
+        .filter_map(|note| world.notes.get(note))
+        .sum()
+}
+
+fn wrong_answer(
+    answer: Option<&ClientReply>,
+    holds: Option<&BTreeSet<Shown>>,
+    by_stamp: bool,
+) -> Option<String> {
+    let Some(ClientReply::Got(got)) = answer else {
+        return Some(format!("the quiet cluster answers a read with {answer:?}"));
+    };
+    let holds: BTreeSet<WriteId> = holds.into_iter().flatten().map(|s| s.write).collect();
+    let shown: Result<BTreeSet<WriteId>, String> = got
+        .siblings
+        .iter()
+        .map(|sibling| write_of(&sibling.content.value))
+        .collect();
+    match shown {
+        Err(why) => Some(why),
+        Ok(shown) if shown == holds => None,
+        Ok(shown) if by_stamp && shown.len() == 1 && shown.is_subset(&holds) => None,
+        Ok(shown) => Some(format!(
+            "the quiet cluster holds {holds:?} and answers {shown:?}"
+        )),
+    }
+}
+
+fn report(world: &World, config: String, settled_after_us: u64, verdict: Verdict) -> Report {
+    let operations = &world.history.operations;
+    let concerned = match &verdict {
+        Verdict::Broken(violations) => violations.iter().find_map(|violation| violation.key),
+        Verdict::Clean | Verdict::Stuck(_) => None,
+    };
+    Report {
+        seed: world.config.seed,
+        verdict,
+        hash: world.trace.hash(),
+        events: world.trace.events(),
+        virtual_us: world.at_us,
+        settled_after_us,
+        operations: operations.len() as u64,
+        ok: operations.iter().filter(|op| op.is_ok()).count() as u64,
+        notes: world.notes.clone(),
+        timeline: concerned
+            .map(|key| world.history.timeline(key))
+            .unwrap_or_default(),
+        config,
+    }
+}

@@ -1,0 +1,204 @@
+//! What clients do: which key, which operation, under which options.
+
+use quorate_protocol::client::{Content, Delete, Get, Put, SessionNeed};
+use quorate_protocol::ids::RequestId;
+use quorate_protocol::map::Bucket;
+use quorate_protocol::options::{Count, ReadOptions, WriteOptions};
+
+use bytes::Bytes;
+
+use super::dice::Dice;
+use super::history::{Key, Kind, WriteId, value_of};
+
+/// What a client wants to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Read.
+    Read,
+    /// Read, then write over what was read.
+    ReadThenPut,
+    /// Read, then delete what was read.
+    ReadThenDelete,
+    /// Write with whatever context is left of earlier operations.
+    PutOver,
+    /// Delete with whatever context is left of earlier operations.
+    DeleteOver,
+    /// Write without a context.
+    PutBlind,
+    /// Delete without a context.
+    DeleteBlind,
+}
+
+/// Keys whose operations are all of r = w = 2 and know what they replace: their reads must be fresh
+/// while at most one node is down.
+#[must_use]
+pub const fn is_plain(key: Key) -> bool {
+    key.number % 3 == 1
+}
+
+/// Keys that are also deleted without a context; what such a delete replaced, clients cannot know.
+#[must_use]
+pub const fn may_be_wiped(key: Key) -> bool {
+    !is_plain(key) && key.number.is_multiple_of(5)
+}
+
+/// The next wish for a key.
+pub fn wish(dice: &mut Dice, key: Key) -> Wish {
+    match dice.below(100) {
+        0..35 => Wish::Read,
+        35..65 => Wish::ReadThenPut,
+        65..73 => Wish::ReadThenDelete,
+        73..83 => Wish::PutOver,
+        83..86 => Wish::DeleteOver,
+        86..96 => Wish::PutBlind,
+        _ if may_be_wiped(key) => Wish::DeleteBlind,
+        _ => Wish::Read,
+    }
+}
+
+fn count(dice: &mut Dice, n: u8) -> Count {
+    match dice.below(4) {
+        0 => Count::Quorum,
+        1 => Count::All,
+        _ => Count::Exactly(u8::try_from(dice.between(1, u64::from(n))).unwrap_or(1)),
+    }
+}
+
+fn optional(dice: &mut Dice, permille: u32, n: u8) -> Option<Count> {
+    dice.chance(permille).then(|| count(dice, n))
+}
+
+/// Options of a read.
+pub fn read_options(dice: &mut Dice, key: Key, n: u8) -> ReadOptions {
+    if is_plain(key) {
+        return ReadOptions::default();
+    }
+    ReadOptions {
+        r: optional(dice, 600, n),
+        pr: optional(dice, 100, n),
+        notfound_ok: dice.chance(200).then_some(false),
+        basic_quorum: dice.chance(200).then_some(true),
+        sloppy: dice.chance(200).then_some(false),
+        stale_ok: dice.chance(50),
+        explain: dice.chance(50),
+        head: false,
+    }
+}
+
+/// Options of a write. Durable acknowledgements are at most as many as all.
+pub fn write_options(dice: &mut Dice, key: Key, n: u8) -> WriteOptions {
+    if is_plain(key) {
+        return WriteOptions::default();
+    }
+    let w = optional(dice, 600, n);
+    WriteOptions {
+        w,
+        pw: optional(dice, 100, n),
+        dw: dice.chance(150).then_some(w.unwrap_or(Count::Quorum)),
+        sloppy: dice.chance(200).then_some(false),
+        if_none_match: false,
+        explain: dice.chance(50),
+    }
+}
+
+/// Bytes of a value: mostly few, now and then so many that it is stored in pieces.
+pub fn size(dice: &mut Dice) -> usize {
+    let size = if dice.chance(10) {
+        dice.between(60_000, 150_000)
+    } else {
+        dice.between(8, 300)
+    };
+    usize::try_from(size).unwrap_or(8)
+}
+
+fn resolved(option: Option<Count>, default: Count, n: u8) -> u8 {
+    option.unwrap_or(default).resolve("count", n).unwrap_or(0)
+}
+
+/// A read as the history remembers it.
+#[must_use]
+pub fn read_kind(get: &Get, bucket: &Bucket) -> Kind {
+    let (n, defaults) = (bucket.props.n, &bucket.props.defaults);
+    let r = resolved(get.options.r, defaults.r, n);
+    let basic = get.options.basic_quorum.unwrap_or(defaults.basic_quorum);
+    Kind::Get {
+        r: if basic { r.min(n / 2 + 1) } else { r },
+        sloppy: get.options.sloppy.unwrap_or(defaults.sloppy),
+        stale_ok: get.options.stale_ok,
+        session: get.session.is_some(),
+    }
+}
+
+/// A write as the history remembers it.
+#[must_use]
+pub fn write_kind(
+    id: WriteId,
+    delete: bool,
+    seen: Option<std::collections::BTreeSet<WriteId>>,
+    options: &WriteOptions,
+    bucket: &Bucket,
+) -> Kind {
+    let (n, defaults) = (bucket.props.n, &bucket.props.defaults);
+    Kind::Write {
+        id,
+        delete,
+        seen,
+        w: resolved(options.w, defaults.w, n),
+        pw: options.pw.map_or(0, |pw| pw.resolve("pw", n).unwrap_or(0)),
+        dw: options.dw.map_or(0, |dw| dw.resolve("dw", n).unwrap_or(0)),
+        sloppy: options.sloppy.unwrap_or(defaults.sloppy),
+    }
+}
+
+/// A read.
+#[must_use]
+pub fn get(key: Key, options: ReadOptions, session: Option<SessionNeed>) -> Get {
+    Get {
+        bucket: key.bucket,
+        key: key.bytes(),
+        options,
+        session,
+    }
+}
+
+/// A put of the value that belongs to a write.
+#[must_use]
+pub fn put(
+    key: Key,
+    id: WriteId,
+    size: usize,
+    context: Option<Bytes>,
+    options: WriteOptions,
+) -> Put {
+    Put {
+        bucket: key.bucket,
+        key: key.bytes(),
+        content: Content {
+            value: value_of(id, size),
+            ..Content::default()
+        },
+        context,
+        options,
+        request: request_of(id),
+        retry: false,
+    }
+}
+
+/// A delete.
+#[must_use]
+pub fn delete(key: Key, id: WriteId, context: Option<Bytes>, options: WriteOptions) -> Delete {
+    Delete {
+        bucket: key.bucket,
+        key: key.bytes(),
+        context,
+        options,
+        request: request_of(id),
+        retry: false,
+    }
+}
+
+/// The request id of a write: the same over all its tries.
+#[must_use]
+pub const fn request_of(id: WriteId) -> RequestId {
+    RequestId::new(0x5155_4f52_4154_4553, id.0)
+}

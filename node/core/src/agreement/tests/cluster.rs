@@ -127,8 +127,9 @@ impl Cluster {
     pub(super) fn crash(&mut self, node: NodeId, written: usize) {
         let entry = self.nodes.get_mut(&node).unwrap();
         entry.agreement = None;
-        let last = entry.writing.drain(..).take(written).last();
-        entry.disk = last.map(|(_, bytes)| bytes).or(entry.disk.take());
+        for (_, bytes) in entry.writing.drain(..).take(written) {
+            entry.disk = Some(bytes);
+        }
     }
 
     /// All that run notice who does not.

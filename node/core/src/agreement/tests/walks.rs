@@ -309,13 +309,13 @@ fn a_peer_cannot_make_a_node_keep_or_take_what_breaks_the_rules() {
         },
     );
     assert!(cluster.nodes[&id(1)].writing.is_empty());
-    let votes = cluster
-        .wire
-        .iter()
-        .filter_map(|(_, _, message)| match message {
-            PeerMessage::BucketVote(vote) => vote.error.as_ref().map(|error| error.code),
-            _ => None,
-        });
+    let votes = cluster.wire.iter().filter_map(|(_, _, message)| {
+        if let PeerMessage::BucketVote(vote) = message {
+            vote.error.as_ref().map(|error| error.code)
+        } else {
+            None
+        }
+    });
     assert_eq!(votes.collect::<Vec<_>>(), [ErrorCode::Invalid; 2]);
 }
 

@@ -133,7 +133,9 @@ impl NetHandle {
     }
 
     /// Says who the peers are and where they listen (`host:port`, in order of preference). Links to
-    /// others are closed; those that have no link are dialled at once. This node itself is left out.
+    /// others are closed. Who has no link is dialled at once, and so is who has one by an address
+    /// that is not in the list any more: that link is replaced when the new one is up. This node
+    /// itself is left out.
     pub fn set_peers(&self, peers: Vec<(NodeId, Vec<String>)>) {
         Peers::set(&self.shared, peers);
     }

@@ -36,21 +36,21 @@ async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
     let mut pause =
         Pause::new(shared.settings.seed ^ shared.node.get() ^ peer.node.get().rotate_left(32));
     loop {
-        peer.until_linked(false).await;
+        peer.until_wants_link(true).await;
         if !dials {
             // The other side sees the same end of the link and dials: give it the time to.
             wait(peer, KNOCK_WAIT).await;
         }
-        if !peer.is_linked()
+        if peer.wants_link()
             && let Err(reason) = attempt(shared, peer, dials).await
-            && !peer.is_linked()
+            && peer.wants_link()
         {
             peer.failed(&reason);
         }
-        if peer.is_linked() {
-            pause.reset();
-        } else {
+        if peer.wants_link() {
             wait(peer, pause.next()).await;
+        } else {
+            pause.reset();
         }
     }
 }
@@ -60,7 +60,7 @@ async fn wait(peer: &Peer, pause: Duration) {
     tokio::select! {
         () = sleep(pause) => {}
         () = peer.wake.notified() => {}
-        () = peer.until_linked(true) => {}
+        () = peer.until_wants_link(false) => {}
     }
 }
 
@@ -68,7 +68,8 @@ async fn attempt(shared: &Arc<Shared>, peer: &Arc<Peer>, dials: bool) -> Result<
     let mut reasons = Vec::new();
     for address in peer.addresses() {
         match connect(shared, peer, &address).await {
-            Ok(established) if dials => {
+            Ok(mut established) if dials => {
+                established.dialled_as = Some(address);
                 link::start(shared, established);
                 return Ok(());
             }

@@ -23,6 +23,8 @@ pub(super) struct Established {
     pub(super) hello: Hello,
     pub(super) send: SendStream,
     pub(super) frames: SmallFrames,
+    /// The configured address that led here, if this side dialled.
+    pub(super) dialled_as: Option<String>,
 }
 
 struct Refusal {
@@ -113,6 +115,7 @@ async fn exchange(
         hello: theirs,
         send,
         frames,
+        dialled_as: None,
     })
 }
 

@@ -24,6 +24,7 @@ use super::establish::Established;
 pub(crate) struct Link {
     pub(super) connection: Connection,
     pub(super) incarnation: u64,
+    pub(super) dialled_as: Option<String>,
     small: Arc<ByteQueue>,
     bulk: Arc<ByteQueue>,
     closed_here: OnceLock<String>,
@@ -34,6 +35,7 @@ impl Link {
         Self {
             connection: established.connection.clone(),
             incarnation: established.hello.incarnation,
+            dialled_as: established.dialled_as.clone(),
             small: Arc::new(ByteQueue::new(PEER_SMALL_BYTES_MAX, &shared.total)),
             bulk: Arc::new(ByteQueue::new(PEER_BULK_BYTES_MAX, &shared.total)),
             closed_here: OnceLock::new(),

@@ -19,6 +19,7 @@ use super::link::Link;
 #[derive(Default)]
 pub(crate) struct Peers {
     all: ArcSwap<BTreeMap<NodeId, Arc<Peer>>>,
+    changing: Mutex<()>,
 }
 
 /// One peer, for as long as it is a member.
@@ -26,7 +27,8 @@ pub(crate) struct Peer {
     pub(crate) node: NodeId,
     addresses: Mutex<Vec<String>>,
     link: ArcSwapOption<Link>,
-    linked: watch::Sender<bool>,
+    /// Told whenever the link or the addresses change.
+    changes: watch::Sender<()>,
     /// Ends the pause between attempts.
     pub(super) wake: Notify,
     /// Ends the peer's task.
@@ -48,6 +50,7 @@ impl Peers {
     }
 
     pub(crate) fn set(shared: &Arc<Shared>, peers: Vec<(NodeId, Vec<String>)>) {
+        let changing = shared.peers.changing.lock();
         let before = shared.peers.all.load_full();
         let mut after = BTreeMap::new();
         for (node, addresses) in peers.into_iter().filter(|(node, _)| *node != shared.node) {
@@ -62,6 +65,7 @@ impl Peers {
             .cloned()
             .collect();
         shared.peers.all.store(Arc::new(after));
+        drop(changing);
         for peer in leaving {
             peer.leave();
         }
@@ -78,7 +82,7 @@ impl Peer {
             node,
             addresses: Mutex::default(),
             link: ArcSwapOption::empty(),
-            linked: watch::Sender::new(false),
+            changes: watch::Sender::new(()),
             wake: Notify::new(),
             gone: Notify::new(),
             turn: tokio::sync::Mutex::default(),
@@ -101,6 +105,7 @@ impl Peer {
         if *now != addresses {
             *now = addresses;
             self.wake.notify_one();
+            self.changes.send_replace(());
         }
     }
 
@@ -132,7 +137,7 @@ impl Peer {
                 "a newer connection took the place of this one",
             );
         }
-        self.linked.send_replace(true);
+        self.changes.send_replace(());
         *self
             .last_error
             .lock()
@@ -146,18 +151,27 @@ impl Peer {
             .as_ref()
             .is_some_and(|before| Arc::ptr_eq(before, link))
         {
-            self.linked.send_replace(false);
+            self.changes.send_replace(());
             self.failed(reason);
         }
     }
 
-    pub(super) async fn until_linked(&self, linked: bool) {
-        // The sender lives as long as this peer.
-        let _ = self.linked.subscribe().wait_for(|now| *now == linked).await;
+    /// Whether there is no link, or one by an address that is the peer's no more.
+    pub(super) fn wants_link(&self) -> bool {
+        let addresses = self.addresses();
+        self.link.load().as_ref().is_none_or(|link| {
+            let dialled_as = link.dialled_as.as_ref();
+            dialled_as.is_some_and(|address| !addresses.contains(address))
+        })
     }
 
-    pub(super) fn is_linked(&self) -> bool {
-        *self.linked.borrow()
+    pub(super) async fn until_wants_link(&self, wants: bool) {
+        // The sender lives as long as this peer.
+        let _ = self
+            .changes
+            .subscribe()
+            .wait_for(|()| self.wants_link() == wants)
+            .await;
     }
 
     /// Remembers why there is no link, and logs it when it is something new.

@@ -165,6 +165,30 @@ async fn a_wrong_address_is_given_up_for_the_next_and_a_new_list_is_dialled_at_o
 }
 
 #[tokio::test]
+async fn a_link_by_an_address_that_is_given_up_is_replaced_and_one_by_a_kept_address_stays() {
+    let authority = Authority::new();
+    let (mut one, mut two) = (node(&authority, 1), node(&authority, 2));
+    join((&mut one, 1), (&mut two, 2)).await;
+    let before = two.peer_address().to_string();
+    let other = format!("localhost:{}", two.peer_address().port());
+    one.net
+        .set_peers(vec![(id(2), vec![other.clone(), before])]);
+    one.net
+        .send_peer(id(2), Lane::Small, frame(0x0203, 1, b"by the old link"))
+        .unwrap();
+    assert_eq!(two.peer_frame().await.1.request, 1);
+    one.net.set_peers(vec![(id(2), vec![other])]);
+    assert!(one.peer_lost().await.contains("a newer connection"));
+    assert_eq!(one.peer_up().await.0, id(2));
+    assert!(two.peer_lost().await.contains("a newer connection"));
+    assert_eq!(two.peer_up().await.0, id(1));
+    one.net
+        .send_peer(id(2), Lane::Small, frame(0x0203, 2, b"by the new one"))
+        .unwrap();
+    assert_eq!(two.peer_frame().await.1.request, 2);
+}
+
+#[tokio::test]
 async fn who_is_no_member_any_more_loses_its_link_and_cannot_come_back() {
     let authority = Authority::new();
     let (mut one, mut two) = (node(&authority, 1), node(&authority, 2));

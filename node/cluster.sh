@@ -7,7 +7,7 @@ STATE=${QUORATE_CLUSTER_DIR:-$ROOT/.quorate}
 [[ $STATE == /* ]] || STATE=$PWD/$STATE
 
 # shellcheck source-path=SCRIPTDIR/local
-for part in say needs build processes layout relay demo; do
+for part in say needs build processes layout relay files demo; do
     # shellcheck source=/dev/null
     source "$ROOT/node/local/$part.sh"
 done
@@ -67,7 +67,7 @@ node_failed() {
 wait_node() {
     local at=${LOG_AT[$1]:-} deadline=$((SECONDS + READY_WAIT))
     [[ -n $at ]] || return 0
-    until tail -c +$((at + 1)) "$STATE/$1/log" | grep -q '^ready '; do
+    until tail -c +$((at + 1)) "$STATE/$1/log" | grep '^ready ' >/dev/null; do
         running "$(node_record "$1")" >/dev/null || node_failed "$1" "ended instead of becoming ready"
         ((SECONDS < deadline)) || node_failed "$1" "was not ready after $READY_WAIT s"
         sleep 0.05
@@ -99,6 +99,24 @@ start_all() {
     for ((i = 1; i <= NODES; i++)); do
         progress "waiting for node $i of $NODES"
         wait_node "$i"
+    done
+    wait_cluster
+}
+
+# Waits until all nodes reach each other and none is still catching up.
+wait_cluster() {
+    client_environment
+    "$BIN/quorate" status --wait-ready 0 --timeout "${READY_WAIT}s" 2>&1 >/dev/null | show_progress ||
+        die "the nodes run but are not ready after $READY_WAIT s; 'quorate status' says: $(tail -n 1 "$STATE/waiting")"
+}
+
+# Shows the lines of standard input one in place of the other; keeps them for a message of failure.
+show_progress() {
+    local line
+    : >"$STATE/waiting"
+    while read -r line; do
+        echo "$line" >>"$STATE/waiting"
+        progress "$line"
     done
     progress_end
 }

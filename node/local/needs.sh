@@ -5,8 +5,8 @@
 has_libclang() {
     local place
     for place in "${LIBCLANG_PATH:-/nowhere}" '/usr/lib/llvm-*/lib' '/usr/lib/*-linux-gnu' '/usr/lib*' '/usr/local/lib*'; do
-        compgen -G "$place/libclang[-.]*so*"
-    done | grep -qv 'libclang-cpp'
+        compgen -G "$place/libclang[-.]*so*" || true
+    done | grep -v 'libclang-cpp' >/dev/null
 }
 
 # The headers of the compiler itself, such as stddef.h; libclang cannot parse C++ without them.

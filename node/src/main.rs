@@ -73,7 +73,11 @@ fn main() -> ExitCode {
 
 fn init(args: &InitArgs) -> Result<ExitCode, DaemonError> {
     daemon::init(&args.dir, &args.map, args.node)?;
-    eprintln!("{} is the data directory of node {}", args.dir.display(), args.node);
+    eprintln!(
+        "{} is the data directory of node {}",
+        args.dir.display(),
+        args.node
+    );
     Ok(ExitCode::SUCCESS)
 }
 

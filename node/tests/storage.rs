@@ -15,7 +15,9 @@ type Content = Vec<(Family, Vec<u8>, Bytes)>;
 
 fn random_key(random: &mut impl Rng) -> Vec<u8> {
     // Few and short keys, so that they meet again; all byte values, so that order matters.
-    (0..random.random_range(0..3)).map(|_| [0, 1, 0x7f, 0x80, 0xff][random.random_range(0..5)]).collect()
+    (0..random.random_range(0..3))
+        .map(|_| [0, 1, 0x7f, 0x80, 0xff][random.random_range(0..5)])
+        .collect()
 }
 
 fn random_batch(random: &mut impl Rng) -> Batch {
@@ -26,10 +28,16 @@ fn random_batch(random: &mut impl Rng) -> Batch {
             Write::Delete { family, key }
         } else {
             let value = vec![random.random(); random.random_range(0..200)];
-            Write::Put { family, key, value: value.into() }
+            Write::Put {
+                family,
+                key,
+                value: value.into(),
+            }
         }
     });
-    Batch { writes: writes.collect() }
+    Batch {
+        writes: writes.collect(),
+    }
 }
 
 /// Everything in a storage, by scans whose bounds together cover all short keys.
@@ -51,37 +59,68 @@ fn check_same_reads(one: &impl Storage, other: &impl Storage, random: &mut impl 
         let family = Family::ALL[random.random_range(0..Family::ALL.len())];
         let key = random_key(random);
         assert_eq!(one.get(family, &key), other.get(family, &key));
-        let (from, to, limit) = (random_key(random), random_key(random), random.random_range(1..6));
-        assert_eq!(first(one, family, &from, &to, limit), first(other, family, &from, &to, limit));
+        let (from, to, limit) = (
+            random_key(random),
+            random_key(random),
+            random.random_range(1..6),
+        );
+        assert_eq!(
+            first(one, family, &from, &to, limit),
+            first(other, family, &from, &to, limit)
+        );
     }
 }
 
-fn first(store: &impl Storage, family: Family, from: &[u8], to: &[u8], limit: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn first(
+    store: &impl Storage,
+    family: Family,
+    from: &[u8],
+    to: &[u8],
+    limit: usize,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut seen = Vec::new();
     store
         .scan(family, from, to, &mut |key, value| {
             seen.push((key.to_vec(), value.to_vec()));
-            if seen.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if seen.len() == limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .unwrap();
     assert!(seen.is_sorted_by(|a, b| a.0 < b.0));
-    assert!(seen.iter().all(|(key, _)| from <= key.as_slice() && key.as_slice() < to));
+    assert!(
+        seen.iter()
+            .all(|(key, _)| from <= key.as_slice() && key.as_slice() < to)
+    );
     seen
 }
 
 #[test]
 fn a_scan_visits_every_entry_once_in_order_and_its_visitor_may_read() {
     let store = Memory::new();
-    let keys: Vec<Vec<u8>> = (0..1000u16).map(|number| number.to_be_bytes().to_vec()).collect();
+    let keys: Vec<Vec<u8>> = (0..1000u16)
+        .map(|number| number.to_be_bytes().to_vec())
+        .collect();
     let writes = keys.iter().map(|key| Write::Put {
         family: Family::Log,
         key: key.clone(),
         value: Bytes::copy_from_slice(key),
     });
-    store.commit(&Batch { writes: writes.collect() }).unwrap();
+    store
+        .commit(&Batch {
+            writes: writes.collect(),
+        })
+        .unwrap();
     let mut seen = Vec::new();
     quorate_core::store::Store::scan(&store, Family::Log, &[], &[0xff], &mut |key, value| {
-        assert_eq!(quorate_core::store::Store::get(&store, Family::Log, key).unwrap().unwrap(), value);
+        assert_eq!(
+            quorate_core::store::Store::get(&store, Family::Log, key)
+                .unwrap()
+                .unwrap(),
+            value
+        );
         seen.push(key.to_vec());
         ControlFlow::Continue(())
     })
@@ -89,7 +128,6 @@ fn a_scan_visits_every_entry_once_in_order_and_its_visitor_may_read() {
     assert_eq!(seen, keys);
 }
 
-#[cfg(feature = "rocksdb")]
 mod rocks {
     use std::fs::{self, OpenOptions};
     use std::path::{Path, PathBuf};
@@ -103,12 +141,24 @@ mod rocks {
     const OWNER: StorageId = StorageId::new(7);
 
     fn open(path: &Path) -> Rocks {
-        Rocks::open(path, OWNER, RocksSettings { cache_bytes: 8 << 20, open_files_max: 64 }).unwrap()
+        Rocks::open(
+            path,
+            OWNER,
+            RocksSettings {
+                cache_bytes: 8 << 20,
+                open_files_max: 64,
+            },
+        )
+        .unwrap()
     }
 
     fn logs(path: &Path) -> Vec<PathBuf> {
-        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-        let mut logs: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+        let entries = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let mut logs: Vec<PathBuf> = entries
+            .filter(|path| path.extension().is_some_and(|end| end == "log"))
+            .collect();
         logs.sort();
         logs
     }
@@ -162,9 +212,18 @@ mod rocks {
             rocks.commit(&batch).unwrap();
             memory.commit(&batch).unwrap();
             states.push(content(&memory));
-            lengths.push(logs(&live).iter().map(|log| fs::metadata(log).unwrap().len()).sum());
+            lengths.push(
+                logs(&live)
+                    .iter()
+                    .map(|log| fs::metadata(log).unwrap().len())
+                    .sum(),
+            );
         }
-        assert_eq!(logs(&live).len(), 1, "one log file, so that lengths are positions in it");
+        assert_eq!(
+            logs(&live).len(),
+            1,
+            "one log file, so that lengths are positions in it"
+        );
         for trial in 0..30 {
             let torn = dir.path().join(format!("torn{trial}"));
             copy_files(&live, &torn);
@@ -178,7 +237,10 @@ mod rocks {
             }
             let whole = lengths.iter().rposition(|&length| length <= at).unwrap();
             let found = content(&open(&torn));
-            assert_eq!(found, states[whole], "cut at {at}: the state after batch {whole} was expected");
+            assert_eq!(
+                found, states[whole],
+                "cut at {at}: the state after batch {whole} was expected"
+            );
         }
     }
 
@@ -209,12 +271,24 @@ mod rocks {
         // Found nowhere else in the file.
         let key = vec![0xa7, 0xb3, 0xc1, 0xd9, 0xe5, 0xf1];
         let value = Bytes::from(vec![7; 300]);
-        rocks.commit(&Batch { writes: vec![Write::Put { family: Family::Objects, key: key.clone(), value }] }).unwrap();
+        rocks
+            .commit(&Batch {
+                writes: vec![Write::Put {
+                    family: Family::Objects,
+                    key: key.clone(),
+                    value,
+                }],
+            })
+            .unwrap();
         drop(rocks);
         // Opening writes the replayed log out as a table.
         drop(open(dir.path()));
-        let tables = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let tables: Vec<PathBuf> = tables.filter(|path| path.extension().is_some_and(|end| end == "sst")).collect();
+        let tables = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let tables: Vec<PathBuf> = tables
+            .filter(|path| path.extension().is_some_and(|end| end == "sst"))
+            .collect();
         let mut flipped = 0;
         for table in tables {
             let mut bytes = fs::read(&table).unwrap();
@@ -226,9 +300,19 @@ mod rocks {
         }
         assert!(flipped > 0, "the table with the key was found");
         let rocks = open(dir.path());
-        let damaged = |error: StoreError| matches!(error, StoreError::Damaged { family: "objects", .. });
+        let damaged = |error: StoreError| {
+            matches!(
+                error,
+                StoreError::Damaged {
+                    family: "objects",
+                    ..
+                }
+            )
+        };
         assert!(rocks.get(Family::Objects, &key).is_err_and(damaged));
-        let scanned = rocks.scan(Family::Objects, &[], &[0xff], &mut |_, _| ControlFlow::Continue(()));
+        let scanned = rocks.scan(Family::Objects, &[], &[0xff], &mut |_, _| {
+            ControlFlow::Continue(())
+        });
         assert!(scanned.is_err_and(damaged));
     }
 
@@ -238,7 +322,10 @@ mod rocks {
         drop(open(dir.path()));
         let other = StorageId::new(8);
         let error = Rocks::open(dir.path(), other, RocksSettings::default()).unwrap_err();
-        assert!(matches!(&error, OpenError::Foreign { expected, .. } if *expected == other), "{error}");
+        assert!(
+            matches!(&error, OpenError::Foreign { expected, .. } if *expected == other),
+            "{error}"
+        );
         assert!(error.to_string().contains("0000000000000007"), "{error}");
     }
 
@@ -247,12 +334,19 @@ mod rocks {
         let dir = tempfile::tempdir().unwrap();
         let live = dir.path().join("live");
         let rocks = open(&live);
-        rocks.commit(&random_batch(&mut ChaCha8Rng::seed_from_u64(6))).unwrap();
+        rocks
+            .commit(&random_batch(&mut ChaCha8Rng::seed_from_u64(6)))
+            .unwrap();
         rocks.sync().unwrap();
         drop(rocks);
         for entry in fs::read_dir(&live).unwrap() {
             let path = entry.unwrap().path();
-            if path.file_name().unwrap().to_string_lossy().starts_with("MANIFEST") {
+            if path
+                .file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with("MANIFEST")
+            {
                 fs::write(&path, b"no manifest").unwrap();
             }
         }
@@ -264,7 +358,9 @@ mod rocks {
     fn a_reopened_database_has_what_was_committed() {
         let dir = tempfile::tempdir().unwrap();
         let rocks = open(dir.path());
-        rocks.commit(&random_batch(&mut ChaCha8Rng::seed_from_u64(7))).unwrap();
+        rocks
+            .commit(&random_batch(&mut ChaCha8Rng::seed_from_u64(7)))
+            .unwrap();
         let before = content(&rocks);
         rocks.reopen().unwrap();
         assert_eq!(content(&rocks), before);

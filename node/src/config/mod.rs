@@ -157,7 +157,10 @@ struct RawLog {
 
 impl Default for RawLog {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
     }
 }
 
@@ -187,8 +190,10 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`]; each names the file and the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, path)
     }
 
@@ -197,7 +202,8 @@ impl Config {
     /// # Errors
     /// As [`Self::load`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let raw: RawConfig = toml::from_str(text).map_err(|error| parse_error(path, text, &error))?;
+        let raw: RawConfig =
+            toml::from_str(text).map_err(|error| parse_error(path, text, &error))?;
         raw.check(path)
     }
 
@@ -206,8 +212,12 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or holds anything but 64 hexadecimal digits.
     pub fn load_secret(&self) -> Result<[u8; 32], ConfigError> {
-        let wrong = |problem: String| ConfigError::Secret { path: self.secret_file.clone(), problem };
-        let text = fs::read_to_string(&self.secret_file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        let wrong = |problem: String| ConfigError::Secret {
+            path: self.secret_file.clone(),
+            problem,
+        };
+        let text = fs::read_to_string(&self.secret_file)
+            .map_err(|error| wrong(format!("cannot be read: {error}")))?;
         parse_secret(text.trim()).ok_or_else(|| {
             wrong("does not hold 32 bytes as 64 hexadecimal digits: use the one made with the cluster".to_owned())
         })
@@ -216,10 +226,15 @@ impl Config {
 
 /// One line: where, and what.
 fn parse_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+    let line = error
+        .span()
+        .map(|span| text[..span.start].matches('\n').count() + 1);
     let message = error.message().replace('\n', " ");
     let detail = line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"));
-    ConfigError::Parse { path: path.to_owned(), detail }
+    ConfigError::Parse {
+        path: path.to_owned(),
+        detail,
+    }
 }
 
 fn parse_secret(text: &str) -> Option<[u8; 32]> {
@@ -236,17 +251,33 @@ fn parse_secret(text: &str) -> Option<[u8; 32]> {
 impl RawConfig {
     fn check(self, path: &Path) -> Result<Config, ConfigError> {
         let wrong = |key: &str, problem: String| {
-            Err(ConfigError::Value { path: path.to_owned(), key: key.to_owned(), problem })
+            Err(ConfigError::Value {
+                path: path.to_owned(),
+                key: key.to_owned(),
+                problem,
+            })
         };
         let base = path.parent().unwrap_or(Path::new(""));
         if self.shards > SHARDS_MAX {
             return wrong("shards", format!("= {} is above {SHARDS_MAX}", self.shards));
         }
         if !(CACHE_MB_MIN..=CACHE_MB_MAX).contains(&self.cache_mb) {
-            return wrong("cache_mb", format!("= {} is not from {CACHE_MB_MIN} to {CACHE_MB_MAX}", self.cache_mb));
+            return wrong(
+                "cache_mb",
+                format!(
+                    "= {} is not from {CACHE_MB_MIN} to {CACHE_MB_MAX}",
+                    self.cache_mb
+                ),
+            );
         }
-        if let Some(mtu) = self.initial_mtu.filter(|mtu| !(MTU_MIN..=MTU_MAX).contains(mtu)) {
-            return wrong("initial_mtu", format!("= {mtu} is not from {MTU_MIN} to {MTU_MAX}"));
+        if let Some(mtu) = self
+            .initial_mtu
+            .filter(|mtu| !(MTU_MIN..=MTU_MAX).contains(mtu))
+        {
+            return wrong(
+                "initial_mtu",
+                format!("= {mtu} is not from {MTU_MIN} to {MTU_MAX}"),
+            );
         }
         let Ok(listen_peer) = self.listen_peer.parse::<SocketAddr>() else {
             return wrong("listen_peer", not_an_address(&self.listen_peer));
@@ -257,10 +288,16 @@ impl RawConfig {
         let mut peer_addresses = BTreeMap::new();
         for (node, address) in self.peer_addresses {
             let Ok(id) = node.parse::<NodeId>() else {
-                return wrong("peer_addresses", format!("names '{node}': a node id has 16 hexadecimal digits"));
+                return wrong(
+                    "peer_addresses",
+                    format!("names '{node}': a node id has 16 hexadecimal digits"),
+                );
             };
             if !is_host_and_port(&address) {
-                return wrong("peer_addresses", format!("gives {node} the address '{address}': write host:port"));
+                return wrong(
+                    "peer_addresses",
+                    format!("gives {node} the address '{address}': write host:port"),
+                );
             }
             peer_addresses.insert(id, address);
         }
@@ -268,9 +305,17 @@ impl RawConfig {
             data_dir: base.join(self.data_dir),
             listen_peer,
             listen_client,
-            tls: TlsPaths { ca: base.join(self.tls.ca), cert: base.join(self.tls.cert), key: base.join(self.tls.key) },
+            tls: TlsPaths {
+                ca: base.join(self.tls.ca),
+                cert: base.join(self.tls.cert),
+                key: base.join(self.tls.key),
+            },
             secret_file: base.join(self.secret_file),
-            shards: if self.shards == 0 { cores() } else { self.shards },
+            shards: if self.shards == 0 {
+                cores()
+            } else {
+                self.shards
+            },
             cache_mb: self.cache_mb,
             disk_reserve_mb: self.disk_reserve_mb,
             initial_mtu: self.initial_mtu,
@@ -287,9 +332,9 @@ fn not_an_address(text: &str) -> String {
 }
 
 fn is_host_and_port(address: &str) -> bool {
-    address
-        .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0))
+    address.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
+    })
 }
 
 fn cores() -> u16 {

@@ -30,15 +30,23 @@ fn paths_are_relative_to_the_file() {
 #[test]
 fn unknown_keys_are_refused_by_name_and_line() {
     let text = refusal("cache_size = 3");
-    assert!(text.contains("cache_size") && text.contains("line 3"), "{text}");
-    let text = parse(&minimal("").replace("ca =", "authority =")).unwrap_err().to_string();
+    assert!(
+        text.contains("cache_size") && text.contains("line 3"),
+        "{text}"
+    );
+    let text = parse(&minimal("").replace("ca =", "authority ="))
+        .unwrap_err()
+        .to_string();
     assert!(text.contains("authority"), "{text}");
 }
 
 #[test]
 fn a_missing_key_is_named() {
     let text = parse("data_dir = \"d\"").unwrap_err().to_string();
-    assert!(text.contains("secret_file") || text.contains("tls"), "{text}");
+    assert!(
+        text.contains("secret_file") || text.contains("tls"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -47,12 +55,19 @@ fn values_out_of_bounds_are_refused_by_key() {
         ("shards = 257", "shards"),
         ("cache_mb = 7", "cache_mb"),
         ("initial_mtu = 1199", "initial_mtu"),
-        ("initial_mtu = 65001", "initial_mtu"), ("initial_mtu = 70000", "line 3"),
+        ("initial_mtu = 65001", "initial_mtu"),
+        ("initial_mtu = 70000", "line 3"),
         ("listen_peer = \"localhost\"", "listen_peer"),
         ("listen_client = \"1.2.3.4\"", "listen_client"),
         ("peer_addresses = { abc = \"h:1\" }", "abc"),
-        ("peer_addresses = { 0123456789abcdef = \"h\" }", "0123456789abcdef"),
-        ("peer_addresses = { 0123456789abcdef = \"h:0\" }", "host:port"),
+        (
+            "peer_addresses = { 0123456789abcdef = \"h\" }",
+            "0123456789abcdef",
+        ),
+        (
+            "peer_addresses = { 0123456789abcdef = \"h:0\" }",
+            "host:port",
+        ),
         ("log = { format = \"xml\" }", "xml"),
     ] {
         let text = refusal(line);
@@ -78,22 +93,47 @@ fn the_example_is_complete_and_shows_the_defaults() {
         .collect();
     let shown = parse(&uncommented).unwrap();
     assert_eq!(shown.initial_mtu, Some(1200));
-    assert_eq!(shown.metrics_file.as_deref(), Some(Path::new("/etc/quorate/metrics.prom")));
+    assert_eq!(
+        shown.metrics_file.as_deref(),
+        Some(Path::new("/etc/quorate/metrics.prom"))
+    );
     assert_eq!(shown.peer_addresses.len(), 1);
-    let same = Config { initial_mtu: None, metrics_file: None, peer_addresses: BTreeMap::new(), ..shown };
+    let same = Config {
+        initial_mtu: None,
+        metrics_file: None,
+        peer_addresses: BTreeMap::new(),
+        ..shown
+    };
     assert_eq!(same, as_is);
 
-    let keys: BTreeSet<&str> =
-        uncommented.lines().filter(|line| is_assignment(line)).filter_map(|line| line.split(" =").next()).collect();
+    let keys: BTreeSet<&str> = uncommented
+        .lines()
+        .filter(|line| is_assignment(line))
+        .filter_map(|line| line.split(" =").next())
+        .collect();
     let expected = BTreeSet::from([
-        "data_dir", "listen_peer", "listen_client", "secret_file", "shards", "cache_mb", "disk_reserve_mb",
-        "initial_mtu", "metrics_file", "ca", "cert", "key", "filter", "format", "\"0123456789abcdef\"",
+        "data_dir",
+        "listen_peer",
+        "listen_client",
+        "secret_file",
+        "shards",
+        "cache_mb",
+        "disk_reserve_mb",
+        "initial_mtu",
+        "metrics_file",
+        "ca",
+        "cert",
+        "key",
+        "filter",
+        "format",
+        "\"0123456789abcdef\"",
     ]);
     assert_eq!(keys, expected);
 }
 
 fn is_assignment(line: &str) -> bool {
-    line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ') && !key.starts_with('#'))
+    line.split_once(" = ")
+        .is_some_and(|(key, _)| !key.contains(' ') && !key.starts_with('#'))
 }
 
 #[test]

@@ -12,21 +12,30 @@ const OPEN_FILES_MAX: u64 = 512;
 
 /// A limit of the process is too low.
 #[derive(Debug, thiserror::Error)]
-#[error("only {0} file descriptors are allowed, a node needs {DESCRIPTORS_MIN}: raise the limit (ulimit -n)")]
+#[error(
+    "only {0} file descriptors are allowed, a node needs {DESCRIPTORS_MIN}: raise the limit (ulimit -n)"
+)]
 pub struct LimitError(pub u64);
 
 /// Raises the soft limit on descriptors to the hard one, and says what it is now.
 ///
 /// # Errors
 /// It is below [`DESCRIPTORS_MIN`] all the same.
-pub fn raise_descriptor_limit() -> Result<u64, LimitError> {
+pub(super) fn raise_descriptor_limit() -> Result<u64, LimitError> {
     let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let wanted = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     let raised = setrlimit(Resource::Nofile, wanted).is_ok();
     let current = if raised { limit.maximum } else { limit.current };
     // No limit is shown as none.
     let current = current.unwrap_or(u64::MAX);
-    if current < DESCRIPTORS_MIN { Err(LimitError(current)) } else { Ok(current) }
+    if current < DESCRIPTORS_MIN {
+        Err(LimitError(current))
+    } else {
+        Ok(current)
+    }
 }
 
 /// Table files to hold open under a limit on descriptors: half of them at most.
@@ -48,13 +57,20 @@ impl Space {
         let stat = rustix::fs::statvfs(path)?;
         // What a process without privileges may use.
         let free_mb = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20;
-        Ok(Self { free_mb, reserve_mb: reserve_mb.into() })
+        Ok(Self {
+            free_mb,
+            reserve_mb: reserve_mb.into(),
+        })
     }
 
     /// Writes are refused below the reserve and taken again a sixteenth above it, so that a disk
     /// at the edge does not flap.
     pub(super) fn writable(self, before: bool) -> bool {
-        let needed = if before { self.reserve_mb } else { self.reserve_mb + self.reserve_mb / 16 };
+        let needed = if before {
+            self.reserve_mb
+        } else {
+            self.reserve_mb + self.reserve_mb / 16
+        };
         self.free_mb >= needed
     }
 }
@@ -65,7 +81,10 @@ mod tests {
 
     #[test]
     fn a_disk_at_the_edge_of_its_reserve_does_not_flap() {
-        let space = |free_mb| Space { free_mb, reserve_mb: 256 };
+        let space = |free_mb| Space {
+            free_mb,
+            reserve_mb: 256,
+        };
         assert!(space(256).writable(true));
         assert!(!space(255).writable(true));
         assert!(!space(256).writable(false));

@@ -2,7 +2,9 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
+#[cfg(feature = "rocksdb")]
+use crate::config::LogFormat;
 
 use super::DaemonError;
 
@@ -15,9 +17,13 @@ pub(super) fn filter(config: &Config) -> Result<EnvFilter, DaemonError> {
 }
 
 /// Starts logging, once for the process.
+#[cfg(feature = "rocksdb")]
 pub(super) fn start(config: &Config) -> Result<(), DaemonError> {
     let filter = filter(config)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     // It fails only where a subscriber is set already, as by a test around this.
     let _ = match config.log_format {
         LogFormat::Text => lines.try_init(),

@@ -24,9 +24,22 @@ impl MetricsFile {
         let mut registry = Registry::with_prefix("quorate");
         counters.register(&mut registry);
         let (writable, free_mb) = (Gauge::default(), Gauge::default());
-        registry.register("writable", "1 while the node takes writes", writable.clone());
-        registry.register("free_mib", "Free space of the data directory's file system", free_mb.clone());
-        Self { path, registry, writable, free_mb }
+        registry.register(
+            "writable",
+            "1 while the node takes writes",
+            writable.clone(),
+        );
+        registry.register(
+            "free_mib",
+            "Free space of the data directory's file system",
+            free_mb.clone(),
+        );
+        Self {
+            path,
+            registry,
+            writable,
+            free_mb,
+        }
     }
 
     /// Replaces the file by what is counted now.
@@ -67,7 +80,10 @@ mod tests {
         assert!(text.contains("\nquorate_gets_total 1\n"), "{text}");
         assert!(text.contains("\nquorate_free_mib 7\n"), "{text}");
         for (name, _) in counters.list() {
-            assert!(text.contains(&format!("quorate_{name}_total")), "{name} is missing in {text}");
+            assert!(
+                text.contains(&format!("quorate_{name}_total")),
+                "{name} is missing in {text}"
+            );
         }
     }
 }

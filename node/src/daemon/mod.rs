@@ -1,8 +1,11 @@
 //! The process: what `quorate-node` does between its command line and the driver.
 
+#[cfg(feature = "rocksdb")]
 mod checks;
 mod logging;
+#[cfg(feature = "rocksdb")]
 mod metrics;
+#[cfg(feature = "rocksdb")]
 mod run;
 
 use std::fs;
@@ -18,7 +21,8 @@ use crate::identity::{DataDir, DataDirError};
 use crate::net::NetError;
 use crate::tls::{Tls, TlsError, TlsFiles};
 
-pub use checks::{DESCRIPTORS_MIN, LimitError, raise_descriptor_limit};
+#[cfg(feature = "rocksdb")]
+pub use checks::{DESCRIPTORS_MIN, LimitError};
 #[cfg(feature = "rocksdb")]
 pub use run::run;
 
@@ -35,6 +39,7 @@ pub enum DaemonError {
     #[error(transparent)]
     DataDir(#[from] DataDirError),
     /// A limit of the process.
+    #[cfg(feature = "rocksdb")]
     #[error(transparent)]
     Limit(#[from] LimitError),
     /// The cluster map given to `init`.
@@ -92,9 +97,14 @@ pub enum DaemonError {
 /// # Errors
 /// The map is unreadable or damaged, or the directory cannot be made; see [`DataDir::init`].
 pub fn init(dir: &Path, map: &Path, node: NodeId) -> Result<(), DaemonError> {
-    let bytes = fs::read(map).map_err(|source| DaemonError::MapRead { path: map.to_owned(), source })?;
-    let map =
-        map_file::decode(&bytes).map_err(|source| DaemonError::MapFile { path: map.to_owned(), source })?;
+    let bytes = fs::read(map).map_err(|source| DaemonError::MapRead {
+        path: map.to_owned(),
+        source,
+    })?;
+    let map = map_file::decode(&bytes).map_err(|source| DaemonError::MapFile {
+        path: map.to_owned(),
+        source,
+    })?;
     DataDir::init(dir, &map, node, StorageId::new(rand::random()))?;
     Ok(())
 }
@@ -115,5 +125,9 @@ pub fn check_config(path: &Path) -> Result<(), DaemonError> {
 
 fn load_tls(config: &Config) -> Result<Tls, TlsError> {
     let paths = config.tls.clone();
-    Tls::load(TlsFiles { authority: paths.ca, certificate: paths.cert, key: paths.key })
+    Tls::load(TlsFiles {
+        authority: paths.ca,
+        certificate: paths.cert,
+        key: paths.key,
+    })
 }

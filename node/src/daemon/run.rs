@@ -1,5 +1,4 @@
 //! `quorate-node run`: checks first, then the node, until a signal ends it.
-#![cfg(feature = "rocksdb")]
 
 use std::io::Write as _;
 use std::net::UdpSocket;
@@ -54,7 +53,10 @@ pub fn run(config_path: &Path) -> Result<ExitCode, DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|source| DaemonError::System { what: "a runtime", source })?;
+        .map_err(|source| DaemonError::System {
+            what: "a runtime",
+            source,
+        })?;
     let ended = runtime.block_on(serve(checked));
     // A thread that hangs in a system call must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -69,9 +71,21 @@ fn check(config_path: &Path) -> Result<Checked, DaemonError> {
     let descriptors = raise_descriptor_limit()?;
     let dir = DataDir::open(&config.data_dir, tls.node(), tls.cluster())?;
     let map = dir.load_map()?;
-    let sockets = (net::bind(config.listen_peer)?, net::bind(config.listen_client)?);
+    let sockets = (
+        net::bind(config.listen_peer)?,
+        net::bind(config.listen_client)?,
+    );
     let config_path = config_path.to_owned();
-    Ok(Checked { config_path, config, secret, tls: Arc::new(tls), dir, map, sockets, descriptors })
+    Ok(Checked {
+        config_path,
+        config,
+        secret,
+        tls: Arc::new(tls),
+        dir,
+        map,
+        sockets,
+        descriptors,
+    })
 }
 
 /// A node that serves.
@@ -125,11 +139,22 @@ async fn second(terminate: &mut Signal, interrupt: &mut Signal) {
 }
 
 fn start(checked: Checked) -> Result<Node, DaemonError> {
-    let Checked { config_path, config, secret, tls, dir, map, sockets, descriptors } = checked;
+    let Checked {
+        config_path,
+        config,
+        secret,
+        tls,
+        dir,
+        map,
+        sockets,
+        descriptors,
+    } = checked;
     let identity = dir.identity();
     tracing::info!(node = %identity.node, cluster = %identity.cluster, build = crate::BUILD, "starting");
-    let settings =
-        RocksSettings { cache_bytes: mebibytes(config.cache_mb), open_files_max: open_files(descriptors) };
+    let settings = RocksSettings {
+        cache_bytes: mebibytes(config.cache_mb),
+        open_files_max: open_files(descriptors),
+    };
     let storage = Arc::new(Rocks::open(&dir.database(), identity.storage, settings)?);
     let setup = Setup {
         node: identity.node,
@@ -142,17 +167,45 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         member_timing: membership::Timing::default(),
     };
     // One shard runs beside the network, which saves a hand-over between threads for each frame.
-    let shards: &dyn Spawner = if config.shards == 1 { &OneRuntime } else { &Threads };
+    let shards: &dyn Spawner = if config.shards == 1 {
+        &OneRuntime
+    } else {
+        &Threads
+    };
     let mut handle = None;
-    let driver = driver::start(setup, Spawners { shards, sync: &Threads }, |handler| {
-        let network = net::start(NetParts::on_sockets(sockets, tls, net_settings(&config), handler)?)?;
-        handle = Some(network.clone());
-        Ok(network)
-    })?;
+    let driver = driver::start(
+        setup,
+        Spawners {
+            shards,
+            sync: &Threads,
+        },
+        |handler| {
+            let network = net::start(NetParts::on_sockets(
+                sockets,
+                tls,
+                net_settings(&config),
+                handler,
+            )?)?;
+            handle = Some(network.clone());
+            Ok(network)
+        },
+    )?;
     // The driver has called the closure: without a network there is no driver.
     let network = handle.ok_or(DaemonError::Broken("the network"))?;
-    let metrics = config.metrics_file.clone().map(|file| MetricsFile::new(file, &driver.counters()));
-    let mut node = Node { config_path, config, driver, network, metrics, dir, writable: true, free_mb: 0 };
+    let metrics = config
+        .metrics_file
+        .clone()
+        .map(|file| MetricsFile::new(file, &driver.counters()));
+    let mut node = Node {
+        config_path,
+        config,
+        driver,
+        network,
+        metrics,
+        dir,
+        writable: true,
+        free_mb: 0,
+    };
     node.look_at_space();
     node.set_peers();
     Ok(node)
@@ -188,15 +241,26 @@ impl Node {
         let address = |address: std::io::Result<std::net::SocketAddr>| {
             address.map_or_else(|_| "?".to_owned(), |address| address.to_string())
         };
-        let (peer, client) = (address(self.network.peer_address()), address(self.network.client_address()));
+        let (peer, client) = (
+            address(self.network.peer_address()),
+            address(self.network.client_address()),
+        );
         let mut out = std::io::stdout();
-        let _ = writeln!(out, "ready node={} peer={peer} client={client}", self.dir.identity().node);
+        let _ = writeln!(
+            out,
+            "ready node={} peer={peer} client={client}",
+            self.dir.identity().node
+        );
         let _ = out.flush();
         tracing::info!(peer, client, shards = self.config.shards, "serving");
     }
 
     fn set_peers(&self) {
-        self.network.set_peers(peer_addresses(&self.config, &self.driver.map(), self.dir.identity().node));
+        self.network.set_peers(peer_addresses(
+            &self.config,
+            &self.driver.map(),
+            self.dir.identity().node,
+        ));
     }
 
     /// Reads certificates and peer addresses again; whatever is wrong leaves things as they were.
@@ -231,7 +295,10 @@ impl Node {
         self.writable = writable;
         self.driver.set_writable(writable);
         if writable {
-            tracing::info!(free_mb = space.free_mb, "there is free space again: writes are taken");
+            tracing::info!(
+                free_mb = space.free_mb,
+                "there is free space again: writes are taken"
+            );
             self.driver.set_warnings(Vec::new());
         } else {
             let text = format!(
@@ -252,13 +319,20 @@ impl Node {
 
     /// Ends everything in order; what does not end in time is left to the system.
     async fn stop(self) {
-        let Self { driver, network, dir, .. } = self;
+        let Self {
+            driver,
+            network,
+            dir,
+            ..
+        } = self;
         let ordered = async {
             driver.stop().await;
             network.close("the node is stopping").await;
         };
         if tokio::time::timeout(STOP_PATIENCE, ordered).await.is_err() {
-            tracing::error!("the stop took too long and was cut short: the log holds everything acknowledged");
+            tracing::error!(
+                "the stop took too long and was cut short: the log holds everything acknowledged"
+            );
         }
         // Held until here, so that no second process starts on the directory meanwhile.
         drop(dir);

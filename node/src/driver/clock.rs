@@ -13,7 +13,9 @@ pub(super) struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
@@ -21,7 +23,9 @@ impl Clock {
     /// The time.
     #[must_use]
     pub(super) fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         // 64 bits last for half a million years of microseconds.
         Now {
             mono_us: u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -87,7 +87,10 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         let zeros = |count| (0..count).map(|_| Counter::default()).collect();
-        Self { notes: zeros(NOTES.len()), events: zeros(EVENTS.len()) }
+        Self {
+            notes: zeros(NOTES.len()),
+            events: zeros(EVENTS.len()),
+        }
     }
 }
 
@@ -117,7 +120,9 @@ impl Counters {
     /// Names and counts, in a fixed order.
     #[must_use]
     pub fn list(&self) -> Vec<(String, u64)> {
-        self.named().map(|(name, _, counter)| (name.to_owned(), counter.get())).collect()
+        self.named()
+            .map(|(name, _, counter)| (name.to_owned(), counter.get()))
+            .collect()
     }
 
     /// Makes all counters part of a registry, under their names.
@@ -128,9 +133,15 @@ impl Counters {
     }
 
     fn named(&self) -> impl Iterator<Item = (&'static str, &'static str, &Counter)> {
-        let notes = NOTES.iter().map(|&note| (note_name(note), &self.notes[note as usize]));
-        let events = EVENTS.iter().map(|&event| (event_name(event), &self.events[event as usize]));
-        notes.chain(events).map(|((name, help), counter)| (name, help, counter))
+        let notes = NOTES
+            .iter()
+            .map(|&note| (note_name(note), &self.notes[note as usize]));
+        let events = EVENTS
+            .iter()
+            .map(|&event| (event_name(event), &self.events[event as usize]));
+        notes
+            .chain(events)
+            .map(|((name, help), counter)| (name, help, counter))
     }
 }
 
@@ -142,9 +153,23 @@ mod tests {
 
     #[test]
     fn every_counter_has_a_place_and_a_name_of_its_own() {
-        assert!(NOTES.iter().enumerate().all(|(place, &note)| place == note as usize));
-        assert!(EVENTS.iter().enumerate().all(|(place, &event)| place == event as usize));
-        let names: BTreeSet<String> = Counters::default().list().into_iter().map(|(name, _)| name).collect();
+        assert!(
+            NOTES
+                .iter()
+                .enumerate()
+                .all(|(place, &note)| place == note as usize)
+        );
+        assert!(
+            EVENTS
+                .iter()
+                .enumerate()
+                .all(|(place, &event)| place == event as usize)
+        );
+        let names: BTreeSet<String> = Counters::default()
+            .list()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         assert_eq!(names.len(), NOTES.len() + EVENTS.len());
     }
 
@@ -153,7 +178,14 @@ mod tests {
         let counters = Counters::default();
         counters.note(Note::DotGone);
         counters.event(Event::Sync);
-        let counted: Vec<_> = counters.list().into_iter().filter(|(_, count)| *count > 0).collect();
-        assert_eq!(counted, [("dots_gone".to_owned(), 1), ("syncs".to_owned(), 1)]);
+        let counted: Vec<_> = counters
+            .list()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        assert_eq!(
+            counted,
+            [("dots_gone".to_owned(), 1), ("syncs".to_owned(), 1)]
+        );
     }
 }

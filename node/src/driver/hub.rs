@@ -39,8 +39,15 @@ pub(super) enum NodeRequest {
 /// A frame for the hub, decoded.
 #[derive(Debug)]
 pub(super) enum HubFrame {
-    Peer { from: NodeId, message: PeerMessage },
-    Client { client: ClientKey, header: Header, request: NodeRequest },
+    Peer {
+        from: NodeId,
+        message: PeerMessage,
+    },
+    Client {
+        client: ClientKey,
+        header: Header,
+        request: NodeRequest,
+    },
 }
 
 /// What the node tells the hub.
@@ -78,7 +85,13 @@ pub(super) struct HubInbox {
 pub(super) fn hub_inbox() -> (HubOutlet, HubInbox) {
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
     let (events, events_out) = mpsc::unbounded_channel();
-    (HubOutlet { frames, events }, HubInbox { frames: frames_out, events: events_out })
+    (
+        HubOutlet { frames, events },
+        HubInbox {
+            frames: frames_out,
+            events: events_out,
+        },
+    )
 }
 
 impl HubOutlet {
@@ -115,7 +128,10 @@ impl<S: Storage, N: Network> Hub<S, N> {
         let now = self.context.clock.now();
         self.tell_digest(now);
         loop {
-            let timer = self.membership.next_timer().min(self.agreement.next_timer());
+            let timer = self
+                .membership
+                .next_timer()
+                .min(self.agreement.next_timer());
             let wake = self.context.clock.instant(timer);
             tokio::select! {
                 biased;
@@ -157,21 +173,42 @@ impl<S: Storage, N: Network> Hub<S, N> {
     fn frame(&mut self, frame: HubFrame) {
         let now = self.context.clock.now();
         match frame {
-            HubFrame::Peer { from, message: PeerMessage::Heartbeat(hb) } => {
+            HubFrame::Peer {
+                from,
+                message: PeerMessage::Heartbeat(hb),
+            } => {
                 self.member(now, MemberInput::Heartbeat { from, hb });
             }
-            HubFrame::Peer { from, message: PeerMessage::HeartbeatAck(hb) } => {
+            HubFrame::Peer {
+                from,
+                message: PeerMessage::HeartbeatAck(hb),
+            } => {
                 self.member(now, MemberInput::Ack { from, hb });
             }
             HubFrame::Peer { from, message } => {
                 self.member(now, MemberInput::Heard(from));
                 self.agree(now, AgreementInput::Peer { from, message });
             }
-            HubFrame::Client { client, header, request: NodeRequest::PutBucket(request) } => {
+            HubFrame::Client {
+                client,
+                header,
+                request: NodeRequest::PutBucket(request),
+            } => {
                 let ticket = self.tickets.issue(client, header);
-                self.agree(now, AgreementInput::Client { ticket, request, deadline_ms: header.deadline_ms });
+                self.agree(
+                    now,
+                    AgreementInput::Client {
+                        ticket,
+                        request,
+                        deadline_ms: header.deadline_ms,
+                    },
+                );
             }
-            HubFrame::Client { client, header, request: NodeRequest::Status(request) } => {
+            HubFrame::Client {
+                client,
+                header,
+                request: NodeRequest::Status(request),
+            } => {
                 self.report(now, client, header, request);
             }
         }
@@ -196,16 +233,26 @@ impl<S: Storage, N: Network> Hub<S, N> {
                     self.reachable(now, peer, false);
                     self.reachable(now, peer, true);
                 }
-                MemberEffect::BucketsDiffer(peer) => self.agree(now, AgreementInput::BucketsDiffer(peer)),
+                MemberEffect::BucketsDiffer(peer) => {
+                    self.agree(now, AgreementInput::BucketsDiffer(peer))
+                }
             }
         }
     }
 
     fn reachable(&mut self, now: Now, peer: NodeId, up: bool) {
         for shard in &self.shards {
-            shard.tell(if up { Control::PeerUp(peer) } else { Control::PeerDown(peer) });
+            shard.tell(if up {
+                Control::PeerUp(peer)
+            } else {
+                Control::PeerDown(peer)
+            });
         }
-        let input = if up { AgreementInput::PeerUp(peer) } else { AgreementInput::PeerDown(peer) };
+        let input = if up {
+            AgreementInput::PeerUp(peer)
+        } else {
+            AgreementInput::PeerDown(peer)
+        };
         self.agree(now, input);
     }
 
@@ -218,9 +265,18 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 AgreementEffect::Send { to, message } => self.send(to, Lane::Small, &message),
                 AgreementEffect::Reply { ticket, reply } => {
                     if let Some(waiting) = self.tickets.close(ticket) {
-                        let Context { network, counters, .. } = &*self.context;
+                        let Context {
+                            network, counters, ..
+                        } = &*self.context;
                         let ring = self.placement.ring_version();
-                        outbox::reply_now(network, counters, ring, waiting.client, &waiting.header, &reply);
+                        outbox::reply_now(
+                            network,
+                            counters,
+                            ring,
+                            waiting.client,
+                            &waiting.header,
+                            &reply,
+                        );
                     }
                 }
                 AgreementEffect::MapChanged(map) => self.map_changed(now, &map),
@@ -249,8 +305,17 @@ impl<S: Storage, N: Network> Hub<S, N> {
     }
 
     fn send(&self, to: NodeId, lane: Lane, message: &PeerMessage) {
-        let Context { network, counters, .. } = &*self.context;
-        outbox::send_now(network, counters, self.placement.ring_version(), to, lane, message);
+        let Context {
+            network, counters, ..
+        } = &*self.context;
+        outbox::send_now(
+            network,
+            counters,
+            self.placement.ring_version(),
+            to,
+            lane,
+            message,
+        );
     }
 
     fn persist(&self, number: u64, bytes: Vec<u8>) {
@@ -268,7 +333,14 @@ impl<S: Storage, N: Network> Hub<S, N> {
         let (context, ring) = (Arc::clone(&self.context), self.placement.ring_version());
         tokio::spawn(async move {
             let reply = status::gather(base, parts, request.vnodes).await.into();
-            outbox::reply_now(&context.network, &context.counters, ring, client, &header, &reply);
+            outbox::reply_now(
+                &context.network,
+                &context.counters,
+                ring,
+                client,
+                &header,
+                &reply,
+            );
         });
     }
 }

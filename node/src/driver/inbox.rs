@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use quorate_core::ReplicaStatus;
 use quorate_core::store::{BatchSeq, StoreError};
 use quorate_protocol::client::ClientRequest;
 use quorate_protocol::frame::Header;
 use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::PeerMessage;
 use quorate_ring::NodeId;
-use quorate_core::ReplicaStatus;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::net::ClientKey;
@@ -33,7 +33,11 @@ pub(super) enum Frame {
         request: ClientRequest,
     },
     /// A peer's message.
-    Peer { from: NodeId, deadline_ms: u32, message: PeerMessage },
+    Peer {
+        from: NodeId,
+        deadline_ms: u32,
+        message: PeerMessage,
+    },
 }
 
 /// Which life of a shard's replica: counted up at each opening, so that a sync of an earlier life
@@ -90,9 +94,20 @@ pub(super) fn inbox() -> (Outlet, Inbox) {
     let (frames, frames_out) = mpsc::channel(FRAMES_MAX);
     let (control, control_out) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
-    let inbox =
-        Inbox { frames: frames_out, control: control_out, waiting: Arc::clone(&waiting), taken: Vec::new() };
-    (Outlet { frames, control, waiting }, inbox)
+    let inbox = Inbox {
+        frames: frames_out,
+        control: control_out,
+        waiting: Arc::clone(&waiting),
+        taken: Vec::new(),
+    };
+    (
+        Outlet {
+            frames,
+            control,
+            waiting,
+        },
+        inbox,
+    )
 }
 
 impl Outlet {

@@ -133,9 +133,23 @@ pub fn start<S: Storage, N: Network + Clone>(
     spawners: Spawners<'_>,
     network: impl FnOnce(Arc<dyn NetHandler>) -> Result<N, crate::net::NetError>,
 ) -> Result<Driver<N>, StartError> {
-    let Setup { node, map: stored, map_file, token_key, shards, storage, timing, member_timing } = setup;
+    let Setup {
+        node,
+        map: stored,
+        map_file,
+        token_key,
+        shards,
+        storage,
+        timing,
+        member_timing,
+    } = setup;
     let first_map = Arc::new(stored.map.clone());
-    let agreement = Agreement::open(node, stored.map, stored.agreement.as_deref(), rand::random())?;
+    let agreement = Agreement::open(
+        node,
+        stored.map,
+        stored.agreement.as_deref(),
+        rand::random(),
+    )?;
     let map = agreement.map();
     let (clock, counters) = (Clock::default(), Arc::new(Counters::default()));
     let placement = Arc::new(Placement::new(Arc::clone(&map)));
@@ -169,10 +183,19 @@ pub fn start<S: Storage, N: Network + Clone>(
         desk: Arc::clone(&desk),
     });
     let shards_ended = start_shards(&context, inboxes, &map, spawners.shards)?;
-    let syncing = sync::run(Arc::clone(&context.storage), Arc::clone(&desk), outlets.clone(), Arc::clone(&counters));
+    let syncing = sync::run(
+        Arc::clone(&context.storage),
+        Arc::clone(&desk),
+        outlets.clone(),
+        Arc::clone(&counters),
+    );
     let sync_ended = spawners.sync.spawn("sync", Box::pin(syncing))?;
     let persister = map_file.map(|file| Persister::start(file, first_map, hub.clone()));
-    let peers = map.members.iter().map(|member| member.id).filter(|&member| member != node);
+    let peers = map
+        .members
+        .iter()
+        .map(|member| member.id)
+        .filter(|&member| member != node);
     let membership = Membership::new(node, incarnation, peers, member_timing, clock.now());
     let machines = Hub {
         context,
@@ -187,7 +210,16 @@ pub fn start<S: Storage, N: Network + Clone>(
         warnings: Vec::new(),
     };
     let hub_ended = OneRuntime.spawn("hub", Box::pin(machines.run()))?;
-    Ok(Driver { router, shards: outlets, hub, desk, counters, shards_ended, hub_ended, sync_ended })
+    Ok(Driver {
+        router,
+        shards: outlets,
+        hub,
+        desk,
+        counters,
+        shards_ended,
+        hub_ended,
+        sync_ended,
+    })
 }
 
 fn start_shards<S: Storage, N: Network>(
@@ -198,7 +230,12 @@ fn start_shards<S: Storage, N: Network>(
 ) -> Result<Vec<Ended>, StartError> {
     let mut opened = Vec::new();
     for (number, inbox) in (0..context.shards).zip(inboxes) {
-        opened.push(Shard::open(number, Arc::clone(context), inbox, Arc::clone(map))?);
+        opened.push(Shard::open(
+            number,
+            Arc::clone(context),
+            inbox,
+            Arc::clone(map),
+        )?);
     }
     let mut ended = Vec::new();
     for (number, (shard, replica)) in opened.into_iter().enumerate() {
@@ -235,8 +272,15 @@ impl<N: Network> Driver<N> {
     /// Resolves when one of the node's loops has ended by itself, which is a bug: names it.
     pub async fn broken(&mut self) -> &'static str {
         let shards = std::future::poll_fn(|task| {
-            let any = self.shards_ended.iter_mut().any(|ended| std::pin::Pin::new(ended).poll(task).is_ready());
-            if any { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            let any = self
+                .shards_ended
+                .iter_mut()
+                .any(|ended| std::pin::Pin::new(ended).poll(task).is_ready());
+            if any {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
         });
         tokio::select! {
             () = shards => "a shard",
@@ -259,11 +303,18 @@ impl<N: Network> Driver<N> {
             }
         };
         if tokio::time::timeout(STOP_PATIENCE, all).await.is_err() {
-            tracing::warn!("requests were still running {STOP_PATIENCE:?} after the stop; their clients are told by the closing");
+            tracing::warn!(
+                "requests were still running {STOP_PATIENCE:?} after the stop; their clients are told by the closing"
+            );
         }
         self.desk.stop();
-        if tokio::time::timeout(STOP_PATIENCE, self.sync_ended).await.is_err() {
-            tracing::error!("the last sync did not end in time: what was not synced is in the log all the same");
+        if tokio::time::timeout(STOP_PATIENCE, self.sync_ended)
+            .await
+            .is_err()
+        {
+            tracing::error!(
+                "the last sync did not end in time: what was not synced is in the log all the same"
+            );
         }
         self.hub.tell(HubEvent::Stop);
         let _ = tokio::time::timeout(Duration::from_millis(200), self.hub_ended).await;

@@ -18,6 +18,17 @@ use super::network::Network;
 /// Bytes of small frames after which a peer's buffer is handed over before the step ends.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// A message on its way to a peer.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) to: NodeId,
+    pub(super) message: &'a PeerMessage,
+    /// What is left of the deadline, milliseconds; 0: none.
+    pub(super) deadline_ms: u32,
+    pub(super) priority: Priority,
+    pub(super) ring: RingVersion,
+}
+
 /// Frames waiting for the end of a step. Reused from step to step.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -31,25 +42,33 @@ impl Outbox {
         &mut self,
         network: &impl Network,
         counters: &Counters,
-        ring: RingVersion,
-        to: NodeId,
-        message: &PeerMessage,
-        deadline_ms: u32,
-        priority: Priority,
+        message: &Outgoing<'_>,
     ) {
-        let buffer = self.small.entry(to).or_default();
+        let buffer = self.small.entry(message.to).or_default();
         let start = buffer.len();
-        append(buffer, ring, message, deadline_ms, priority);
+        append(buffer, message);
         if buffer.len() - start > SMALL_BODY_BYTES_MAX {
             let large = buffer.split_off(start);
-            hand_over(network, counters, to, Lane::Bulk, large.into());
+            hand_over(network, counters, message.to, Lane::Bulk, large.into());
         } else if buffer.len() > BUFFER_BYTES {
-            hand_over(network, counters, to, Lane::Small, std::mem::take(buffer).into());
+            hand_over(
+                network,
+                counters,
+                message.to,
+                Lane::Small,
+                std::mem::take(buffer).into(),
+            );
         }
     }
 
     /// Adds the answer to the request that came with `asked`.
-    pub(super) fn reply(&mut self, ring: RingVersion, client: ClientKey, asked: &Header, answer: &ClientReply) {
+    pub(super) fn reply(
+        &mut self,
+        ring: RingVersion,
+        client: ClientKey,
+        asked: &Header,
+        answer: &ClientReply,
+    ) {
         append_reply(self.replies.entry(client).or_default(), ring, asked, answer);
     }
 
@@ -60,26 +79,32 @@ impl Outbox {
         }
         for (to, buffer) in &mut self.small {
             if !buffer.is_empty() {
-                hand_over(network, counters, *to, Lane::Small, Bytes::copy_from_slice(buffer));
+                hand_over(
+                    network,
+                    counters,
+                    *to,
+                    Lane::Small,
+                    Bytes::copy_from_slice(buffer),
+                );
                 buffer.clear();
             }
         }
     }
 }
 
-fn append(buffer: &mut Vec<u8>, ring: RingVersion, message: &PeerMessage, deadline_ms: u32, priority: Priority) {
+fn append(buffer: &mut Vec<u8>, outgoing: &Outgoing<'_>) {
     let header = Header {
-        opcode: message.opcode(),
+        opcode: outgoing.message.opcode(),
         count: 1,
-        priority: match priority {
+        priority: match outgoing.priority {
             Priority::Foreground => 0,
             Priority::Background => 1,
         },
-        deadline_ms,
-        ring: ring.get(),
+        deadline_ms: outgoing.deadline_ms,
+        ring: outgoing.ring.get(),
         ..Header::default()
     };
-    frame::write(&header, buffer, |body| message.encode_body(body));
+    frame::write(&header, buffer, |body| outgoing.message.encode_body(body));
 }
 
 fn hand_over(network: &impl Network, counters: &Counters, to: NodeId, lane: Lane, frames: Bytes) {
@@ -89,7 +114,7 @@ fn hand_over(network: &impl Network, counters: &Counters, to: NodeId, lane: Lane
     }
 }
 
-/// Sends one message by itself.
+/// Sends one message of the node's own machines by itself.
 pub(super) fn send_now(
     network: &impl Network,
     counters: &Counters,
@@ -99,8 +124,21 @@ pub(super) fn send_now(
     message: &PeerMessage,
 ) {
     let mut buffer = Vec::new();
-    append(&mut buffer, ring, message, 0, Priority::Foreground);
-    let lane = if buffer.len() > SMALL_BODY_BYTES_MAX { Lane::Bulk } else { lane };
+    append(
+        &mut buffer,
+        &Outgoing {
+            to,
+            message,
+            deadline_ms: 0,
+            priority: Priority::Foreground,
+            ring,
+        },
+    );
+    let lane = if buffer.len() > SMALL_BODY_BYTES_MAX {
+        Lane::Bulk
+    } else {
+        lane
+    };
     hand_over(network, counters, to, lane, buffer.into());
 }
 

@@ -31,14 +31,22 @@ impl Persister {
     }
 }
 
-async fn run(file: PathBuf, map: Map, hub: HubOutlet, mut waiting: mpsc::UnboundedReceiver<(u64, Vec<u8>)>) {
+async fn run(
+    file: PathBuf,
+    map: Map,
+    hub: HubOutlet,
+    mut waiting: mpsc::UnboundedReceiver<(u64, Vec<u8>)>,
+) {
     while let Some(mut state) = waiting.recv().await {
         // The newest one holds all that the others hold.
         while let Ok(newer) = waiting.try_recv() {
             state = newer;
         }
         let (number, bytes) = state;
-        let whole = MapState { map: map.as_ref().clone(), agreement: Some(bytes.into()) };
+        let whole = MapState {
+            map: map.as_ref().clone(),
+            agreement: Some(bytes.into()),
+        };
         let path = file.clone();
         // Writing and syncing take milliseconds: not on a thread that serves requests.
         let stored = tokio::task::spawn_blocking(move || store_until_done(&whole, &path)).await;

@@ -46,13 +46,19 @@ impl Placement {
             ClientRequest::Delete(delete) => (delete.bucket, &delete.key),
             ClientRequest::Keys(keys) => {
                 let count = map.ring.partitions().get();
-                if u32::from(keys.partition.get()) < u32::from(count) {
+                if u32::from(keys.partition.get()) < count {
                     return Ok(Handler::Partition(keys.partition));
                 }
-                let text = format!("partition {} does not exist: this ring has {count}", keys.partition);
+                let text = format!(
+                    "partition {} does not exist: this ring has {count}",
+                    keys.partition
+                );
                 return Err(WireError::new(ErrorCode::Invalid, text));
             }
-            ClientRequest::GetMap(_) | ClientRequest::Ping(_) | ClientRequest::PutBucket(_) | ClientRequest::Status(_) => {
+            ClientRequest::GetMap(_)
+            | ClientRequest::Ping(_)
+            | ClientRequest::PutBucket(_)
+            | ClientRequest::Status(_) => {
                 return Ok(Handler::Node);
             }
         };

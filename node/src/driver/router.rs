@@ -53,7 +53,12 @@ impl<N: Network> NetHandler for Router<N> {
                 self.hub.tell(HubEvent::Unlinked(node));
             }
             NetEvent::PeerFrame { from, header, body } => self.peer_frame(from, &header, &body),
-            NetEvent::ClientFrame { client, principal, header, body } => {
+            NetEvent::ClientFrame {
+                client,
+                principal,
+                header,
+                body,
+            } => {
                 if let Err(error) = self.client_frame(client, principal, header, &body) {
                     self.reply(client, &header, &error.into());
                 }
@@ -100,14 +105,20 @@ impl<N: Network> Router<N> {
         };
         let deadline_ms = header.deadline_ms;
         let to_shard = |shard: u16, message| {
-            let frame = Frame::Peer { from, deadline_ms, message };
+            let frame = Frame::Peer {
+                from,
+                deadline_ms,
+                message,
+            };
             if self.shards[usize::from(shard)].frame(frame, body.len()) == Err(Full) {
                 self.counters.event(Event::PeerFrameDropped);
             }
         };
         match route(&mut message, self.shards()) {
             Route::Shard(shard) => to_shard(shard, message),
-            Route::Parts(parts) => parts.into_iter().for_each(|(shard, part)| to_shard(shard, part)),
+            Route::Parts(parts) => parts
+                .into_iter()
+                .for_each(|(shard, part)| to_shard(shard, part)),
             Route::Hub => {
                 if !self.hub.frame(HubFrame::Peer { from, message }) {
                     self.counters.event(Event::PeerFrameDropped);
@@ -127,29 +138,49 @@ impl<N: Network> Router<N> {
             let text = "this node is stopping: nothing was done, ask another node";
             return Err(WireError::new(ErrorCode::Stopping, text).retry_after(OVERLOADED_RETRY_MS));
         }
-        let request = ClientRequest::decode_body(header.opcode, body).map_err(|error| self.bad_request(&error))?;
+        let request = ClientRequest::decode_body(header.opcode, body)
+            .map_err(|error| self.bad_request(&error))?;
         match self.placement.handler(&request)? {
             Handler::Node => self.node_request(client, header, request),
             Handler::Partition(partition) => {
                 check_deadline(header.deadline_ms)?;
                 let shard = shard_of(partition, self.shards());
-                let frame = Frame::Client { client, principal, header, request };
-                self.shards[usize::from(shard)].frame(frame, body.len()).map_err(|Full| self.overloaded())
+                let frame = Frame::Client {
+                    client,
+                    principal,
+                    header,
+                    request,
+                };
+                self.shards[usize::from(shard)]
+                    .frame(frame, body.len())
+                    .map_err(|Full| self.overloaded())
             }
         }
     }
 
-    fn node_request(&self, client: ClientKey, header: Header, request: ClientRequest) -> Result<(), WireError> {
+    fn node_request(
+        &self,
+        client: ClientKey,
+        header: Header,
+        request: ClientRequest,
+    ) -> Result<(), WireError> {
         let map = self.placement.map();
         let for_hub = match request {
             ClientRequest::Ping(ping) => {
-                let pong =
-                    Pong { nonce: ping.nonce, node: self.node, cluster: map.cluster, build: crate::BUILD.to_owned() };
+                let pong = Pong {
+                    nonce: ping.nonce,
+                    node: self.node,
+                    cluster: map.cluster,
+                    build: crate::BUILD.to_owned(),
+                };
                 self.reply(client, &header, &pong.into());
                 return Ok(());
             }
             ClientRequest::GetMap(_) => {
-                let reply = MapReply { map: map.as_ref().clone(), node: self.node };
+                let reply = MapReply {
+                    map: map.as_ref().clone(),
+                    node: self.node,
+                };
                 self.reply(client, &header, &reply.into());
                 return Ok(());
             }
@@ -158,11 +189,21 @@ impl<N: Network> Router<N> {
                 NodeRequest::PutBucket(request)
             }
             ClientRequest::Status(request) => NodeRequest::Status(request),
-            ClientRequest::Get(_) | ClientRequest::Put(_) | ClientRequest::Delete(_) | ClientRequest::Keys(_) => {
-                return Err(WireError::new(ErrorCode::Protocol, "a request for a key reached the node's own machines"));
+            ClientRequest::Get(_)
+            | ClientRequest::Put(_)
+            | ClientRequest::Delete(_)
+            | ClientRequest::Keys(_) => {
+                return Err(WireError::new(
+                    ErrorCode::Protocol,
+                    "a request for a key reached the node's own machines",
+                ));
             }
         };
-        if self.hub.frame(HubFrame::Client { client, header, request: for_hub }) {
+        if self.hub.frame(HubFrame::Client {
+            client,
+            header,
+            request: for_hub,
+        }) {
             Ok(())
         } else {
             Err(self.overloaded())
@@ -171,7 +212,14 @@ impl<N: Network> Router<N> {
 
     fn reply(&self, client: ClientKey, header: &Header, reply: &ClientReply) {
         if let Some(network) = self.network.get() {
-            outbox::reply_now(network, &self.counters, self.placement.ring_version(), client, header, reply);
+            outbox::reply_now(
+                network,
+                &self.counters,
+                self.placement.ring_version(),
+                client,
+                header,
+                reply,
+            );
         }
     }
 

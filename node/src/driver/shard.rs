@@ -21,7 +21,7 @@ use super::context::{Context, Map};
 use super::counters::Event;
 use super::inbox::{Control, Frame, Inbox, Life, Next};
 use super::network::Network;
-use super::outbox::{self, Outbox};
+use super::outbox::{self, Outbox, Outgoing};
 use super::tickets::Tickets;
 
 /// First and longest pause before storage is opened again.
@@ -165,7 +165,12 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 }
             }
             Some(Next::Frames) => {
-                let Self { inbox, tickets, context, .. } = self;
+                let Self {
+                    inbox,
+                    tickets,
+                    context,
+                    ..
+                } = self;
                 for frame in inbox.take_frames() {
                     replica.handle(now, input(frame, tickets), &*context.storage);
                 }
@@ -192,7 +197,9 @@ impl<S: Storage, N: Network> Shard<S, N> {
             Control::PeerUp(peer) => replica.handle(now, Input::PeerUp(peer), store),
             Control::PeerDown(peer) => replica.handle(now, Input::PeerDown(peer), store),
             Control::Map(map) => replica.handle(now, Input::Map(map), store),
-            Control::Writable(writable) => replica.handle(now, Input::StorageWritable(writable), store),
+            Control::Writable(writable) => {
+                replica.handle(now, Input::StorageWritable(writable), store)
+            }
             Control::Synced(life, seq) if life == self.life => {
                 self.synced = seq;
                 self.release();
@@ -221,7 +228,10 @@ impl<S: Storage, N: Network> Shard<S, N> {
             Control::Map(map) => self.map = Arc::clone(map),
             Control::Writable(writable) => self.writable = *writable,
             Control::Stop => self.stopping = true,
-            Control::ClientLost(_) | Control::Synced(..) | Control::SyncFailed(_) | Control::Status(_) => {}
+            Control::ClientLost(_)
+            | Control::Synced(..)
+            | Control::SyncFailed(_)
+            | Control::Status(_) => {}
         }
     }
 
@@ -231,28 +241,56 @@ impl<S: Storage, N: Network> Shard<S, N> {
             self.context.storage.commit(&step.batch)?;
             self.context.counters.event(Event::Commit);
             self.committed = seq;
-            self.context.desk.committed(self.number, self.life, seq, step.sync_soon);
+            self.context
+                .desk
+                .committed(self.number, self.life, seq, step.sync_soon);
         }
         for effect in step.effects {
             self.effect(effect);
         }
-        self.outbox.flush(&self.context.network, &self.context.counters);
+        self.outbox
+            .flush(&self.context.network, &self.context.counters);
         Ok(())
     }
 
+    /// Performs an effect of a step that was written, or parks it until that step is durable.
     fn effect(&mut self, effect: Effect) {
-        let context = &self.context;
-        match effect {
-            Effect::Send { when: When::Synced, .. } if self.synced < self.committed => {
+        match &effect {
+            Effect::Send {
+                when: When::Synced, ..
+            } if self.synced < self.committed => {
                 self.parked.push_back((self.committed, effect));
             }
-            Effect::Send { to, message, deadline_ms, priority, when: When::Written | When::Synced } => {
-                let ring = self.map.ring.version();
-                self.outbox.send(&context.network, &context.counters, ring, to, &message, deadline_ms, priority);
+            Effect::Send { .. } | Effect::Reply { .. } | Effect::Note(_) => {
+                self.perform_now(effect)
+            }
+        }
+    }
+
+    fn perform_now(&mut self, effect: Effect) {
+        let (context, ring) = (&self.context, self.map.ring.version());
+        match effect {
+            Effect::Send {
+                to,
+                message,
+                deadline_ms,
+                priority,
+                when: _,
+            } => {
+                let outgoing = Outgoing {
+                    to,
+                    message: &message,
+                    deadline_ms,
+                    priority,
+                    ring,
+                };
+                self.outbox
+                    .send(&context.network, &context.counters, &outgoing);
             }
             Effect::Reply { ticket, reply } => {
                 if let Some(waiting) = self.tickets.close(ticket) {
-                    self.outbox.reply(self.map.ring.version(), waiting.client, &waiting.header, &reply);
+                    self.outbox
+                        .reply(ring, waiting.client, &waiting.header, &reply);
                 }
             }
             Effect::Note(note) => context.counters.note(note),
@@ -261,10 +299,13 @@ impl<S: Storage, N: Network> Shard<S, N> {
 
     /// Performs the effects that waited for an fsync and wait no more.
     fn release(&mut self) {
-        while self.parked.front().is_some_and(|(seq, _)| *seq <= self.synced) {
-            if let Some((_, Effect::Send { to, message, deadline_ms, priority, when: _ })) = self.parked.pop_front() {
-                let (context, ring) = (&self.context, self.map.ring.version());
-                self.outbox.send(&context.network, &context.counters, ring, to, &message, deadline_ms, priority);
+        while self
+            .parked
+            .front()
+            .is_some_and(|(seq, _)| *seq <= self.synced)
+        {
+            if let Some((_, effect)) = self.parked.pop_front() {
+                self.perform_now(effect);
             }
         }
     }
@@ -281,7 +322,14 @@ impl<S: Storage, N: Network> Shard<S, N> {
         for waiting in self.tickets.close_all() {
             let reply = in_doubt();
             let (network, counters) = (&self.context.network, &self.context.counters);
-            outbox::reply_now(network, counters, ring, waiting.client, &waiting.header, &reply);
+            outbox::reply_now(
+                network,
+                counters,
+                ring,
+                waiting.client,
+                &waiting.header,
+                &reply,
+            );
         }
     }
 
@@ -309,7 +357,9 @@ impl<S: Storage, N: Network> Shard<S, N> {
     async fn reopen(&self) -> Result<Replica, String> {
         let storage = Arc::clone(&self.context.storage);
         let reopened = tokio::task::spawn_blocking(move || storage.reopen()).await;
-        reopened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        reopened
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
         self.open_replica().map_err(|error| error.to_string())
     }
 
@@ -337,7 +387,14 @@ impl<S: Storage, N: Network> Shard<S, N> {
         for frame in self.inbox.take_frames() {
             match frame {
                 Frame::Client { client, header, .. } => {
-                    outbox::reply_now(&context.network, &context.counters, ring, client, &header, &storage_failed());
+                    outbox::reply_now(
+                        &context.network,
+                        &context.counters,
+                        ring,
+                        client,
+                        &header,
+                        &storage_failed(),
+                    );
                 }
                 // Peers ask again, or take a fallback.
                 Frame::Peer { .. } => {}
@@ -348,25 +405,47 @@ impl<S: Storage, N: Network> Shard<S, N> {
 
 fn input(frame: Frame, tickets: &mut Tickets) -> Input {
     match frame {
-        Frame::Client { client, principal, header, request } => {
+        Frame::Client {
+            client,
+            principal,
+            header,
+            request,
+        } => {
             if header.trace != 0 {
                 tracing::debug!(trace = format_args!("{:016x}", header.trace), request = request.name(), %principal, "request");
             }
             let ticket = tickets.issue(client, header);
-            Input::Client { ticket, principal, request, deadline_ms: header.deadline_ms }
+            Input::Client {
+                ticket,
+                principal,
+                request,
+                deadline_ms: header.deadline_ms,
+            }
         }
-        Frame::Peer { from, deadline_ms, message } => Input::Peer { from, message, deadline_ms },
+        Frame::Peer {
+            from,
+            deadline_ms,
+            message,
+        } => Input::Peer {
+            from,
+            message,
+            deadline_ms,
+        },
     }
 }
 
 fn storage_failed() -> ClientReply {
     let text = "this node's storage does not work at the moment: ask another node";
-    WireError::new(ErrorCode::StorageFailed, text).retry_after(1_000).into()
+    WireError::new(ErrorCode::StorageFailed, text)
+        .retry_after(1_000)
+        .into()
 }
 
 /// For a request that was under way: another node may have stored it already.
 fn in_doubt() -> ClientReply {
     let text = "this node's storage failed while the request was under way: other nodes may have stored it; \
                 retry with the same request id on another node";
-    WireError::new(ErrorCode::StorageFailed, text).retry_after(1_000).into()
+    WireError::new(ErrorCode::StorageFailed, text)
+        .retry_after(1_000)
+        .into()
 }

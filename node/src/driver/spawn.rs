@@ -27,12 +27,16 @@ pub struct Threads;
 impl Spawner for Threads {
     fn spawn(&self, name: &str, job: Job) -> io::Result<Ended> {
         let (done, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            runtime.block_on(job);
-            // Nobody waits any more where the node is ending by itself.
-            let _ = done.send(());
-        })?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                runtime.block_on(job);
+                // Nobody waits any more where the node is ending by itself.
+                let _ = done.send(());
+            })?;
         Ok(ended)
     }
 }

@@ -24,9 +24,15 @@ pub(super) fn base<S, N>(
     membership: &Membership,
     now: Now,
 ) -> StatusReport {
-    let others = map.members.iter().filter(|member| member.id != context.node);
+    let others = map
+        .members
+        .iter()
+        .filter(|member| member.id != context.node);
     let under_replicated = map.ring.under_replicated(map.ring.copies()).count();
-    let mut warnings: Vec<String> = others.clone().filter_map(|peer| clock_warning(peer, membership, now)).collect();
+    let mut warnings: Vec<String> = others
+        .clone()
+        .filter_map(|peer| clock_warning(peer, membership, now))
+        .collect();
     if under_replicated > 0 {
         warnings.push(format!(
             "{under_replicated} partitions have fewer members than the {} copies the ring places",
@@ -37,7 +43,9 @@ pub(super) fn base<S, N>(
         node: context.node,
         build: crate::BUILD.to_owned(),
         uptime_ms: context.clock.uptime_ms(),
-        peers: others.map(|peer| peer_status(peer.id, membership, now)).collect(),
+        peers: others
+            .map(|peer| peer_status(peer.id, membership, now))
+            .collect(),
         vnodes_total: 0,
         vnodes_current: 0,
         under_replicated: u32::try_from(under_replicated).unwrap_or(u32::MAX),
@@ -62,7 +70,10 @@ fn peer_status(node: NodeId, membership: &Membership, now: Now) -> PeerStatus {
 }
 
 fn clock_warning(peer: &Member, membership: &Membership, now: Now) -> Option<String> {
-    let skew = membership.view(now, peer.id)?.skew.filter(quorate_core::membership::Skew::is_off)?;
+    let skew = membership
+        .view(now, peer.id)?
+        .skew
+        .filter(quorate_core::membership::Skew::is_off)?;
     Some(format!(
         "the clock of {} ({}) differs from this node's by {} ms (+-{}): set both by a time service",
         peer.name, peer.id, skew.ms, skew.error_ms
@@ -89,8 +100,12 @@ pub(super) async fn gather(
     for (number, part) in parts.into_iter().enumerate() {
         match tokio::time::timeout_at(end, part).await {
             Ok(Ok(part)) => add(&mut report, part, vnodes),
-            Ok(Err(_)) => report.warnings.push(format!("shard {number} has no storage at the moment")),
-            Err(_) => report.warnings.push(format!("shard {number} did not report in time")),
+            Ok(Err(_)) => report
+                .warnings
+                .push(format!("shard {number} has no storage at the moment")),
+            Err(_) => report
+                .warnings
+                .push(format!("shard {number} did not report in time")),
         }
     }
     report.vnodes.sort_by_key(|vnode| vnode.class);
@@ -98,8 +113,11 @@ pub(super) async fn gather(
 }
 
 fn add(report: &mut StatusReport, part: ReplicaStatus, vnodes: bool) {
-    let mut peers: BTreeMap<NodeId, &mut PeerStatus> =
-        report.peers.iter_mut().map(|peer| (peer.node, peer)).collect();
+    let mut peers: BTreeMap<NodeId, &mut PeerStatus> = report
+        .peers
+        .iter_mut()
+        .map(|peer| (peer.node, peer))
+        .collect();
     for theirs in &part.peers {
         if let Some(peer) = peers.get_mut(&theirs.node) {
             peer.hints += theirs.hints;
@@ -113,9 +131,12 @@ fn add(report: &mut StatusReport, part: ReplicaStatus, vnodes: bool) {
     report.vnodes_total += count(part.vnodes.len());
     report.vnodes_current += count(part.vnodes.iter().filter(|vnode| vnode.current).count());
     let damaged = part.vnodes.iter().filter(|vnode| vnode.damaged);
-    report.warnings.extend(
-        damaged.map(|vnode| format!("damaged data in {}: its absences count for nothing", vnode.class)),
-    );
+    report.warnings.extend(damaged.map(|vnode| {
+        format!(
+            "damaged data in {}: its absences count for nothing",
+            vnode.class
+        )
+    }));
     if vnodes {
         report.vnodes.extend(part.vnodes);
     }

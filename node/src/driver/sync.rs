@@ -53,7 +53,9 @@ impl SyncDesk {
     }
 
     fn marks(&self) -> std::sync::MutexGuard<'_, Vec<(Life, BatchSeq)>> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.committed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,7 +84,13 @@ pub(super) async fn run<S: Storage>(
         match storage.sync() {
             Ok(()) => {
                 counters.event(Event::Sync);
-                for (shard, mark) in shards.iter().zip(&marks).zip(&told).filter(|((_, mark), told)| mark != told).map(|(pair, _)| pair) {
+                for (shard, mark) in shards
+                    .iter()
+                    .zip(&marks)
+                    .zip(&told)
+                    .filter(|((_, mark), told)| mark != told)
+                    .map(|(pair, _)| pair)
+                {
                     shard.tell(Control::Synced(mark.0, mark.1));
                 }
                 told = marks;

@@ -37,8 +37,12 @@ impl Tickets {
 
     /// Forgets all requests of a client that went away, and names them in the order of their coming.
     pub(super) fn forget(&mut self, client: ClientKey) -> Vec<Ticket> {
-        let mut gone: Vec<Ticket> =
-            self.open.iter().filter(|(_, waiting)| waiting.client == client).map(|(&ticket, _)| ticket).collect();
+        let mut gone: Vec<Ticket> = self
+            .open
+            .iter()
+            .filter(|(_, waiting)| waiting.client == client)
+            .map(|(&ticket, _)| ticket)
+            .collect();
         gone.sort_unstable();
         for ticket in &gone {
             self.open.remove(ticket);
@@ -69,7 +73,11 @@ mod tests {
         let second = tickets.issue(ClientKey(1), Header::default());
         assert_eq!(tickets.forget(ClientKey(1)), [first, second]);
         assert!(tickets.close(first).is_none());
-        assert!(tickets.close(other).is_some_and(|waiting| waiting.client == ClientKey(2)));
+        assert!(
+            tickets
+                .close(other)
+                .is_some_and(|waiting| waiting.client == ClientKey(2))
+        );
         assert_eq!(tickets.len(), 0);
     }
 }

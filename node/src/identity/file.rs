@@ -38,7 +38,9 @@ pub enum IdentityFileError {
     #[error("this is no identity file: it does not begin with '{TITLE}'")]
     Title,
     /// A later build wrote it.
-    #[error("the data directory has format {0}, this build reads format {FORMAT}: use a newer build")]
+    #[error(
+        "the data directory has format {0}, this build reads format {FORMAT}: use a newer build"
+    )]
     Newer(u32),
     /// A line is missing or wrong, or the checksum does not match.
     #[error("the identity file is damaged ({0}): restore it from a backup of this node")]
@@ -85,10 +87,15 @@ impl Identity {
     }
 }
 
-fn field<T: std::str::FromStr>(line: Option<&str>, name: &'static str) -> Result<T, IdentityFileError> {
+fn field<T: std::str::FromStr>(
+    line: Option<&str>,
+    name: &'static str,
+) -> Result<T, IdentityFileError> {
     line.and_then(|line| line.strip_prefix(name))
         .and_then(|value| value.parse().ok())
-        .ok_or(IdentityFileError::Damaged("a line is missing or unreadable"))
+        .ok_or(IdentityFileError::Damaged(
+            "a line is missing or unreadable",
+        ))
 }
 
 #[cfg(test)]
@@ -97,7 +104,11 @@ mod tests {
     use super::*;
 
     fn identity() -> Identity {
-        Identity { cluster: ClusterId::new(1, 2), node: NodeId::new(3), storage: StorageId::new(4) }
+        Identity {
+            cluster: ClusterId::new(1, 2),
+            node: NodeId::new(3),
+            storage: StorageId::new(4),
+        }
     }
 
     #[test]

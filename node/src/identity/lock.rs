@@ -39,7 +39,10 @@ impl Lock {
     /// # Errors
     /// Another process holds the lock, or the file system refuses.
     pub fn take(dir: &Path) -> Result<Self, LockError> {
-        let io = |source: io::Error| LockError::Io { path: dir.to_owned(), source };
+        let io = |source: io::Error| LockError::Io {
+            path: dir.to_owned(),
+            source,
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -50,19 +53,26 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(LockError::Held { path: dir.to_owned(), holder: holder(&mut file) });
+                return Err(LockError::Held {
+                    path: dir.to_owned(),
+                    holder: holder(&mut file),
+                });
             }
             Err(errno) => return Err(io(errno.into())),
         }
         // The number is a hint for people; the lock itself is what counts.
-        file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes())).map_err(io)?;
+        file.set_len(0)
+            .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()))
+            .map_err(io)?;
         Ok(Self { _file: file })
     }
 }
 
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.take(16).read_to_string(&mut text));
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(16).read_to_string(&mut text));
     match (read, text.parse::<u32>()) {
         (Ok(_), Ok(pid)) => format!(" (pid {pid})"),
         (Ok(_) | Err(_), Ok(_) | Err(_)) => String::new(),

@@ -38,7 +38,9 @@ pub enum MapStateError {
     #[error("this is no map file of this format")]
     Mark,
     /// The checksum does not match.
-    #[error("the file is damaged (its checksum does not match): restore it from a backup of this node")]
+    #[error(
+        "the file is damaged (its checksum does not match): restore it from a backup of this node"
+    )]
     Damaged,
     /// The content is none.
     #[error("the file cannot be read: {0}")]
@@ -75,7 +77,9 @@ impl MapState {
         if *mark != MARK {
             return Err(MapStateError::Mark);
         }
-        let (checksum, content) = rest.split_first_chunk::<4>().ok_or(MapStateError::Damaged)?;
+        let (checksum, content) = rest
+            .split_first_chunk::<4>()
+            .ok_or(MapStateError::Damaged)?;
         if u32::from_be_bytes(*checksum) != crc32fast::hash(content) {
             return Err(MapStateError::Damaged);
         }

@@ -60,7 +60,9 @@ pub enum DataDirError {
         source: MapStateError,
     },
     /// The directory was made for another node.
-    #[error("{path} is the data directory of node {found}, this configuration is of node {expected}: use that node's own directory")]
+    #[error(
+        "{path} is the data directory of node {found}, this configuration is of node {expected}: use that node's own directory"
+    )]
     OtherNode {
         /// The directory.
         path: PathBuf,
@@ -70,7 +72,9 @@ pub enum DataDirError {
         expected: NodeId,
     },
     /// The directory was made for another cluster.
-    #[error("{path} belongs to cluster {found}, this configuration is of cluster {expected}: use a directory of this cluster")]
+    #[error(
+        "{path} belongs to cluster {found}, this configuration is of cluster {expected}: use a directory of this cluster"
+    )]
     OtherCluster {
         /// The directory.
         path: PathBuf,
@@ -116,18 +120,36 @@ impl DataDir {
     /// # Errors
     /// The node is no member, the directory is in use or not empty, or the system refuses. An
     /// interrupted attempt can be repeated.
-    pub fn init(path: &Path, map: &ClusterMap, node: NodeId, storage: StorageId) -> Result<Self, DataDirError> {
+    pub fn init(
+        path: &Path,
+        map: &ClusterMap,
+        node: NodeId,
+        storage: StorageId,
+    ) -> Result<Self, DataDirError> {
         check_member(map, node)?;
         atomic::create_dir_all(path).map_err(|source| io_error("cannot create", path, source))?;
         let lock = Lock::take(path)?;
         check_unused(path)?;
-        let identity = Identity { cluster: map.cluster, node, storage };
-        let state = MapState { map: map.clone(), agreement: None };
-        state.store(&map_path(path)).map_err(|source| io_error("cannot write", &map_path(path), source))?;
+        let identity = Identity {
+            cluster: map.cluster,
+            node,
+            storage,
+        };
+        let state = MapState {
+            map: map.clone(),
+            agreement: None,
+        };
+        state
+            .store(&map_path(path))
+            .map_err(|source| io_error("cannot write", &map_path(path), source))?;
         let file = identity_path(path);
         atomic::replace(&file, identity.to_text().as_bytes())
             .map_err(|source| io_error("cannot write", &file, source))?;
-        Ok(Self { path: path.to_owned(), identity, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            identity,
+            _lock: lock,
+        })
     }
 
     /// Locks and checks the data directory of `node` in `cluster`.
@@ -139,14 +161,22 @@ impl DataDir {
         let identity = read_identity(path)?;
         check_owner(path, identity, node, cluster)?;
         let lock = Lock::take(path)?;
-        Ok(Self { path: path.to_owned(), identity, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            identity,
+            _lock: lock,
+        })
     }
 
     /// Checks what [`Self::open`] and [`Self::load_map`] would, without the lock.
     ///
     /// # Errors
     /// As theirs.
-    pub fn inspect(path: &Path, node: NodeId, cluster: ClusterId) -> Result<MapState, DataDirError> {
+    pub fn inspect(
+        path: &Path,
+        node: NodeId,
+        cluster: ClusterId,
+    ) -> Result<MapState, DataDirError> {
         let identity = read_identity(path)?;
         check_owner(path, identity, node, cluster)?;
         load_map(path, identity)
@@ -189,19 +219,34 @@ fn read_identity(path: &Path) -> Result<Identity, DataDirError> {
     let file = identity_path(path);
     let text = match fs::read(&file) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(DataDirError::Missing(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DataDirError::Missing(path.to_owned()));
+        }
         Err(source) => return Err(io_error("cannot read", &file, source)),
     };
     Identity::parse(&text).map_err(|source| DataDirError::Identity { path: file, source })
 }
 
-fn check_owner(path: &Path, found: Identity, node: NodeId, cluster: ClusterId) -> Result<(), DataDirError> {
+fn check_owner(
+    path: &Path,
+    found: Identity,
+    node: NodeId,
+    cluster: ClusterId,
+) -> Result<(), DataDirError> {
     let path = path.to_owned();
     if found.cluster != cluster {
-        return Err(DataDirError::OtherCluster { path, found: found.cluster, expected: cluster });
+        return Err(DataDirError::OtherCluster {
+            path,
+            found: found.cluster,
+            expected: cluster,
+        });
     }
     if found.node != node {
-        return Err(DataDirError::OtherNode { path, found: found.node, expected: node });
+        return Err(DataDirError::OtherNode {
+            path,
+            found: found.node,
+            expected: node,
+        });
     }
     Ok(())
 }
@@ -209,9 +254,16 @@ fn check_owner(path: &Path, found: Identity, node: NodeId, cluster: ClusterId) -
 fn load_map(path: &Path, identity: Identity) -> Result<MapState, DataDirError> {
     let file = map_path(path);
     let bytes = fs::read(&file).map_err(|source| io_error("cannot read", &file, source))?;
-    let state = MapState::parse(&bytes).map_err(|source| DataDirError::Map { path: file.clone(), source })?;
+    let state = MapState::parse(&bytes).map_err(|source| DataDirError::Map {
+        path: file.clone(),
+        source,
+    })?;
     if state.map.cluster != identity.cluster {
-        return Err(DataDirError::OtherCluster { path: file, found: state.map.cluster, expected: identity.cluster });
+        return Err(DataDirError::OtherCluster {
+            path: file,
+            found: state.map.cluster,
+            expected: identity.cluster,
+        });
     }
     check_member(&state.map, identity.node)?;
     Ok(state)
@@ -226,15 +278,27 @@ fn map_path(path: &Path) -> PathBuf {
 }
 
 fn io_error(what: &'static str, path: &Path, source: io::Error) -> DataDirError {
-    DataDirError::Io { what, path: path.to_owned(), source }
+    DataDirError::Io {
+        what,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn check_member(map: &ClusterMap, node: NodeId) -> Result<(), DataDirError> {
     if map.member(node).is_some() {
         return Ok(());
     }
-    let members: Vec<String> = map.members.iter().map(|member| format!("{} ({})", member.id, member.name)).collect();
-    Err(DataDirError::NotAMember { node, cluster: map.name.clone(), members: members.join(", ") })
+    let members: Vec<String> = map
+        .members
+        .iter()
+        .map(|member| format!("{} ({})", member.id, member.name))
+        .collect();
+    Err(DataDirError::NotAMember {
+        node,
+        cluster: map.name.clone(),
+        members: members.join(", "),
+    })
 }
 
 /// A directory may be initialised if it holds at most what an interrupted attempt left.
@@ -248,8 +312,12 @@ fn check_unused(path: &Path) -> Result<(), DataDirError> {
     }
     let entries = fs::read_dir(path).map_err(|source| io_error("cannot read", path, source))?;
     for entry in entries {
-        let name = entry.map_err(|source| io_error("cannot read", path, source))?.file_name();
-        let ours = ["LOCK", "map", "map.new", "identity.new"].iter().any(|ours| name == *ours);
+        let name = entry
+            .map_err(|source| io_error("cannot read", path, source))?
+            .file_name();
+        let ours = ["LOCK", "map", "map.new", "identity.new"]
+            .iter()
+            .any(|ours| name == *ours);
         if !ours {
             return Err(DataDirError::NotEmpty(path.to_owned()));
         }

@@ -97,7 +97,12 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn page(&self, family: Family, from: Bound<&[u8]>, to: &[u8]) -> Result<Vec<Entry>, StoreError> {
+    fn page(
+        &self,
+        family: Family,
+        from: Bound<&[u8]>,
+        to: &[u8],
+    ) -> Result<Vec<Entry>, StoreError> {
         let state = self.state();
         state.check_readable(family)?;
         let empty = match from {
@@ -107,17 +112,24 @@ impl Memory {
         if empty {
             return Ok(Vec::new());
         }
-        let range = state.live.family(family).range::<[u8], _>((from, Bound::Excluded(to)));
-        Ok(range.take(SCAN_PAGE).map(|(key, value)| (key.clone(), value.clone())).collect())
+        let range = state
+            .live
+            .family(family)
+            .range::<[u8], _>((from, Bound::Excluded(to)));
+        Ok(range
+            .take(SCAN_PAGE)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
     }
 }
 
 impl State {
     fn check_readable(&self, family: Family) -> Result<(), StoreError> {
         match self.damaged {
-            Some(damaged) if damaged == family => {
-                Err(StoreError::Damaged { family: family.name(), detail: "damaged by a test".to_owned() })
-            }
+            Some(damaged) if damaged == family => Err(StoreError::Damaged {
+                family: family.name(),
+                detail: "damaged by a test".to_owned(),
+            }),
             Some(_) | None => Ok(()),
         }
     }
@@ -166,7 +178,9 @@ impl Storage for Memory {
     fn sync(&self) -> Result<(), StoreError> {
         let mut state = self.state();
         state.check_writable()?;
-        let State { durable, unsynced, .. } = &mut *state;
+        let State {
+            durable, unsynced, ..
+        } = &mut *state;
         for batch in unsynced.drain(..) {
             durable.apply(&batch);
         }
@@ -184,13 +198,21 @@ mod tests {
     use super::*;
 
     fn put(key: &str) -> Batch {
-        let write =
-            Write::Put { family: Family::Objects, key: key.as_bytes().to_vec(), value: Bytes::from_static(b"v") };
-        Batch { writes: vec![write] }
+        let write = Write::Put {
+            family: Family::Objects,
+            key: key.as_bytes().to_vec(),
+            value: Bytes::from_static(b"v"),
+        };
+        Batch {
+            writes: vec![write],
+        }
     }
 
     fn has(store: &Memory, key: &str) -> bool {
-        store.get(Family::Objects, key.as_bytes()).unwrap().is_some()
+        store
+            .get(Family::Objects, key.as_bytes())
+            .unwrap()
+            .is_some()
     }
 
     #[test]

@@ -22,8 +22,8 @@ use bytes::Bytes;
 use quorate_core::store::{Batch, Family, Store, StoreError, Visit, Write};
 use quorate_protocol::StorageId;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, ErrorKind,
-    LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::Storage;
@@ -59,7 +59,10 @@ pub struct RocksSettings {
 
 impl Default for RocksSettings {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, open_files_max: 512 }
+        Self {
+            cache_bytes: 256 << 20,
+            open_files_max: 512,
+        }
     }
 }
 
@@ -77,7 +80,9 @@ pub struct Rocks {
 
 impl std::fmt::Debug for Rocks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rocks").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Rocks")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +101,9 @@ pub enum OpenError {
         detail: String,
     },
     /// It belongs to another data directory.
-    #[error("the database {path} belongs to storage {found}, this data directory is storage {expected}: put it back where it came from")]
+    #[error(
+        "the database {path} belongs to storage {found}, this data directory is storage {expected}: put it back where it came from"
+    )]
     Foreign {
         /// The database.
         path: PathBuf,
@@ -123,25 +130,38 @@ impl Rocks {
     pub fn open(path: &Path, owner: StorageId, settings: RocksSettings) -> Result<Self, OpenError> {
         let cache = Cache::new_lru_cache(settings.cache_bytes);
         let db = ArcSwapOption::from_pointee(open(path, owner, settings, &cache)?);
-        Ok(Self { path: path.to_owned(), owner, settings, cache, db, broken: Mutex::new(false) })
+        Ok(Self {
+            path: path.to_owned(),
+            owner,
+            settings,
+            cache,
+            db,
+            broken: Mutex::new(false),
+        })
     }
 
     /// Runs `work` on the open database.
     fn with<T>(&self, work: impl FnOnce(&DB) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match self.db.load().as_deref() {
             Some(db) => work(db),
-            None => Err(StoreError::Failed(format!("the database {} is closed after a failure", self.path.display()))),
+            None => Err(StoreError::Failed(format!(
+                "the database {} is closed after a failure",
+                self.path.display()
+            ))),
         }
     }
 
     /// As [`Self::with`], for work whose failure makes a reopening necessary.
     fn write(&self, work: impl FnOnce(&DB) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        self.with(work).inspect_err(|_| *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = true)
+        self.with(work)
+            .inspect_err(|_| *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = true)
     }
 
     /// Closes the database as soon as nobody reads it any more: it can be open once only.
     fn close(&self) -> Result<(), StoreError> {
-        let Some(mut db) = self.db.swap(None) else { return Ok(()) };
+        let Some(mut db) = self.db.swap(None) else {
+            return Ok(());
+        };
         for _ in 0..CLOSE_TRIES {
             match Arc::try_unwrap(db) {
                 Ok(db) => {
@@ -153,33 +173,50 @@ impl Rocks {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.db.store(Some(db));
-        Err(StoreError::Failed(format!("the database {} is still being read", self.path.display())))
+        Err(StoreError::Failed(format!(
+            "the database {} is still being read",
+            self.path.display()
+        )))
     }
 }
 
-fn open(path: &Path, owner: StorageId, settings: RocksSettings, cache: &Cache) -> Result<DB, OpenError> {
-    let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, cache)));
-    let db = DB::open_cf_descriptors(&database_options(settings), path, families).map_err(|error| {
-        let (path, detail) = (path.to_owned(), error.to_string());
-        if error.kind() == ErrorKind::Corruption {
-            OpenError::Damaged { path, detail }
-        } else {
-            OpenError::Failed { path, detail }
-        }
-    })?;
+fn open(
+    path: &Path,
+    owner: StorageId,
+    settings: RocksSettings,
+    cache: &Cache,
+) -> Result<DB, OpenError> {
+    let families = Family::ALL
+        .map(|family| ColumnFamilyDescriptor::new(family.name(), family_options(family, cache)));
+    let db =
+        DB::open_cf_descriptors(&database_options(settings), path, families).map_err(|error| {
+            let (path, detail) = (path.to_owned(), error.to_string());
+            if error.kind() == ErrorKind::Corruption {
+                OpenError::Damaged { path, detail }
+            } else {
+                OpenError::Failed { path, detail }
+            }
+        })?;
     check_owner(&db, path, owner)?;
     Ok(db)
 }
 
 /// Compares the owner that the database names with `owner`; a new database is marked.
 fn check_owner(db: &DB, path: &Path, owner: StorageId) -> Result<(), OpenError> {
-    let failed = |error: rocksdb::Error| OpenError::Failed { path: path.to_owned(), detail: error.to_string() };
+    let failed = |error: rocksdb::Error| OpenError::Failed {
+        path: path.to_owned(),
+        detail: error.to_string(),
+    };
     let expected = owner.to_string();
     match db.get(OWNER_KEY).map_err(failed)? {
         Some(found) if found == expected.as_bytes() => Ok(()),
         Some(found) => {
             let found = String::from_utf8_lossy(&found).into_owned();
-            Err(OpenError::Foreign { path: path.to_owned(), found, expected: owner })
+            Err(OpenError::Foreign {
+                path: path.to_owned(),
+                found,
+                expected: owner,
+            })
         }
         None => {
             let mut synced = WriteOptions::default();
@@ -237,7 +274,10 @@ const fn answers_absence(family: Family) -> bool {
 
 fn store_error(family: &'static str, error: &rocksdb::Error) -> StoreError {
     if error.kind() == ErrorKind::Corruption {
-        StoreError::Damaged { family, detail: error.to_string() }
+        StoreError::Damaged {
+            family,
+            detail: error.to_string(),
+        }
     } else {
         StoreError::Failed(error.to_string())
     }
@@ -245,7 +285,8 @@ fn store_error(family: &'static str, error: &rocksdb::Error) -> StoreError {
 
 fn column(db: &DB, family: Family) -> Result<&ColumnFamily, StoreError> {
     // All families are created at opening.
-    db.cf_handle(family.name()).ok_or_else(|| StoreError::Failed(format!("no column family {}", family.name())))
+    db.cf_handle(family.name())
+        .ok_or_else(|| StoreError::Failed(format!("no column family {}", family.name())))
 }
 
 impl Store for Rocks {
@@ -280,7 +321,9 @@ impl Store for Rocks {
                 cursor.next();
             }
             // The end of an iteration means "no more" only if the cursor says so.
-            cursor.status().map_err(|error| store_error(family.name(), &error))
+            cursor
+                .status()
+                .map_err(|error| store_error(family.name(), &error))
         })
     }
 }
@@ -291,16 +334,22 @@ impl Storage for Rocks {
             let mut writes = WriteBatch::default();
             for write in &batch.writes {
                 match write {
-                    Write::Put { family, key, value } => writes.put_cf(column(db, *family)?, key, value),
+                    Write::Put { family, key, value } => {
+                        writes.put_cf(column(db, *family)?, key, value)
+                    }
                     Write::Delete { family, key } => writes.delete_cf(column(db, *family)?, key),
                 }
             }
-            db.write(writes).map_err(|error| store_error("the write-ahead log", &error))
+            db.write(writes)
+                .map_err(|error| store_error("the write-ahead log", &error))
         })
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.write(|db| db.flush_wal(true).map_err(|error| store_error("the write-ahead log", &error)))
+        self.write(|db| {
+            db.flush_wal(true)
+                .map_err(|error| store_error("the write-ahead log", &error))
+        })
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
@@ -311,7 +360,9 @@ impl Storage for Rocks {
         }
         self.close()?;
         let db = open(&self.path, self.owner, self.settings, &self.cache);
-        self.db.store(Some(Arc::new(db.map_err(|error| StoreError::Failed(error.to_string()))?)));
+        self.db.store(Some(Arc::new(
+            db.map_err(|error| StoreError::Failed(error.to_string()))?,
+        )));
         *broken = false;
         Ok(())
     }

@@ -97,8 +97,8 @@ proptest! {
         world.heal();
         for vnode in &world.vnodes {
             prop_assert_eq!(&vnode.clock, &world.vnodes[0].clock);
-            for key in 0..KEYS {
-                prop_assert_eq!(&dots(&vnode.objects[key]), &expected[key]);
+            for (object, expected) in vnode.objects.iter().zip(&expected) {
+                prop_assert_eq!(&dots(object), expected);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! read any more. If a layout has to change, give the new one the next number (`record::FORMAT`, or the
 //! token's version), keep the reader of the old one, let the old fixtures prove that it still reads them, and
 //! add new fixtures named after the new number. A missing fixture's test prints the file to add.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -1,4 +1,5 @@
 //! Single objects: writes, what travels, and what is refused.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use bytes::Bytes;
 use quorate_core::causality::{
@@ -239,9 +240,11 @@ fn objects_that_contradict_themselves_are_refused_by_name() {
 
 #[test]
 fn what_is_over_a_limit_is_refused_by_name() {
-    let what = |error| match error {
-        CausalityError::TooLarge { what, .. } => what,
-        other => panic!("{other}"),
+    let what = |error: CausalityError| {
+        let CausalityError::TooLarge { what, .. } = error else {
+            panic!("{error}");
+        };
+        what
     };
     assert_eq!(
         what(refused(|peer| peer.versions[0].size = 1 << 40)),

@@ -13,6 +13,7 @@ use crate::builder::Builder;
 use crate::dispatch::{Operation, Route, Shared};
 use crate::error::{Error, Kind};
 use crate::profile::Profile;
+use crate::routing::Target;
 use crate::session::Session;
 
 /// A handle to a cluster. Cheap to clone; clones share connections and the retry budget.
@@ -23,6 +24,8 @@ use crate::session::Session;
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
     pub(crate) profile: Profile,
+    /// Where data requests go, whoever holds the key.
+    pub(crate) through: Option<NodeId>,
 }
 
 /// The answer of [`Client::ping`].
@@ -54,13 +57,25 @@ impl Client {
     }
 
     pub(crate) const fn new(shared: Arc<Shared>, profile: Profile) -> Self {
-        Self { shared, profile }
+        Self { shared, profile, through: None }
     }
 
     /// The same client with other defaults.
     #[must_use]
     pub fn with_profile(&self, profile: Profile) -> Self {
-        Self { shared: Arc::clone(&self.shared), profile }
+        Self { profile, ..self.clone() }
+    }
+
+    /// The same client, sending all reads and writes to one node, which passes on what it can't
+    /// answer itself. For tests and for looking at one node: it knows no way around a dead one.
+    #[must_use]
+    pub fn through(&self, node: NodeId) -> Self {
+        Self { through: Some(node), ..self.clone() }
+    }
+
+    /// Where a request for a key goes.
+    pub(crate) fn route(&self, target: Target) -> Route {
+        self.through.map_or(Route::Key(target), Route::Node)
     }
 
     /// A bucket by its name. Whether it exists is seen when the first request is sent.

@@ -123,7 +123,7 @@ impl Operation for Get {
         let target = Target::of_key(map, bucket.id, bucket.props.n, &self.key);
         let session = self.bucket.session.as_ref().and_then(|session| session.need(target.class));
         let get = wire::Get { bucket: bucket.id, key: self.key.clone(), options: self.options, session };
-        Ok((get.into(), Route::Key(target)))
+        Ok((get.into(), self.bucket.client.route(target)))
     }
 }
 

@@ -38,7 +38,7 @@ impl Change {
         let bucket = bucket::find(map, &self.bucket.name)?;
         bucket.props.defaults.write(bucket.props.n, &self.options)?;
         let target = Target::of_key(map, bucket.id, bucket.props.n, &self.key);
-        Ok((bucket, Route::Key(target)))
+        Ok((bucket, self.bucket.client.route(target)))
     }
 
     fn token(&self) -> Option<Bytes> {

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_format_is_frozen() {
-        assert_eq!(encode(CLUSTER, &some()), "qs1.AAAAAAAAAAEAAAAAAAAAApKSlAMHz___________AZQDBwUJkZQCPwjNA-jkbWZr");
+        assert_eq!(encode(CLUSTER, &some()), "qs1.AAAAAAAAAAEAAAAAAAAAApKSlAMHz___________AZQDBwUJkZQCPwjNA-hpDm9F");
     }
 
     #[test]

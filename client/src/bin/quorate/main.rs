@@ -1,10 +1,19 @@
 //! `quorate`, the command-line tool: stores and reads values, shows a cluster, makes new ones.
 
 mod args;
+mod checksum;
 mod cmd;
+mod connect;
 mod files;
+mod journal;
+mod options;
 mod outcome;
 mod output;
+mod parallel;
+mod progress;
+mod show;
+mod survey;
+mod walk;
 
 use std::process::ExitCode;
 

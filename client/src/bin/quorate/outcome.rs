@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use serde_json::json;
+use quorate_client::{Error, Kind};
+use serde_json::{Value, json};
 
 use crate::output::Out;
 
@@ -13,9 +14,12 @@ pub(crate) enum Failure {
     /// Refused, or not found: the request is at fault, or there is nothing there. Exit code 1.
     #[error("{0}")]
     Refused(String),
-    /// As `Refused`, and everything worth saying was printed.
+    /// As `Refused`, by the library or a node.
+    #[error(transparent)]
+    Cluster(#[from] Error),
+    /// Everything worth saying was printed. Exit code as given.
     #[error("")]
-    Shown,
+    Shown(u8),
     /// Something failed that may work another time. Exit code 2.
     #[error("{0}")]
     Failed(String),
@@ -33,13 +37,36 @@ impl Failure {
         Self::Failed(format!("{what}: {error}"))
     }
 
-    const fn code(&self) -> u8 {
+    fn code(&self) -> u8 {
         match self {
-            Self::Refused(_) | Self::Shown => 1,
-            Self::Failed(_) => 2,
+            Self::Refused(_) => 1,
+            Self::Cluster(error) if error.kind() == Kind::Fix => 1,
+            Self::Cluster(_) | Self::Failed(_) => 2,
+            Self::Shown(code) => *code,
             Self::OutputClosed => 0,
         }
     }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Cluster(error) => error_json(error),
+            Self::Refused(_) | Self::Shown(_) => json!({ "kind": "fix", "code": "refused", "message": self.to_string() }),
+            Self::Failed(_) | Self::OutputClosed => json!({ "kind": "retry", "code": "failed", "message": self.to_string() }),
+        }
+    }
+}
+
+/// An error of the library, with stable names.
+pub(crate) fn error_json(error: &Error) -> Value {
+    json!({
+        "kind": error.kind().name(),
+        "code": error.code().name(),
+        "message": error.to_string(),
+        "needed": error.needed(),
+        "got": error.got(),
+        "nodes": error.nodes().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "retry_after_ms": error.retry_after().map(|time| time.as_millis()),
+    })
 }
 
 impl From<io::Error> for Failure {
@@ -57,16 +84,22 @@ impl From<io::Error> for Failure {
 pub(crate) fn end(done: Done, out: &mut Out) -> ExitCode {
     let Err(failure) = done else { return ExitCode::SUCCESS };
     match &failure {
-        Failure::Refused(message) | Failure::Failed(message) => {
+        Failure::Refused(_) | Failure::Cluster(_) | Failure::Failed(_) => {
+            // What was printed before comes first. Nothing is left to do where even this fails.
+            let _ = out.flush();
             if out.is_json() {
-                let kind = if failure.code() == 1 { "refused" } else { "failed" };
-                // Nothing is left to do where even this cannot be written.
-                let _ = out.json(&json!({ "error": { "kind": kind, "message": message } }));
+                let _ = out.json(&json!({ "error": failure.json() }));
             }
-            let _ = writeln!(io::stderr(), "quorate: {message}");
+            complain(&failure);
         }
-        Failure::Shown | Failure::OutputClosed => {}
+        Failure::Shown(_) | Failure::OutputClosed => {}
     }
     let _ = out.flush();
     ExitCode::from(failure.code())
+}
+
+/// One line on standard error.
+pub(crate) fn complain(what: impl std::fmt::Display) {
+    // Nobody may be listening there.
+    let _ = writeln!(io::stderr(), "quorate: {what}");
 }

@@ -1,18 +1,51 @@
 //! The commands, one file each.
 
+pub(crate) mod bucket;
 pub(crate) mod certs;
 pub(crate) mod cluster;
 pub(crate) mod completions;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod handoff;
+pub(crate) mod keys;
+pub(crate) mod load;
+pub(crate) mod ping;
+pub(crate) mod preflist;
+pub(crate) mod put;
+pub(crate) mod ring;
+pub(crate) mod status;
+pub(crate) mod verify;
 
 use crate::args::{Args, Command};
-use crate::outcome::Done;
+use crate::outcome::{Done, Failure};
 use crate::output::Out;
 
 /// Does what the command line asks for.
 pub(crate) fn run(args: Args, out: &mut Out) -> Done {
     match args.command {
+        Command::Put(put) => in_runtime(put::run(put, out)),
+        Command::Get(get) => in_runtime(get::run(get, out)),
+        Command::Delete(delete) => in_runtime(delete::run(delete, out)),
+        Command::Keys(keys) => in_runtime(keys::run(keys, out)),
+        Command::Load(load) => in_runtime(load::run(load, out)),
+        Command::Verify(verify) => in_runtime(verify::run(verify, out)),
+        Command::Preflist(preflist) => in_runtime(preflist::run(preflist, out)),
+        Command::Bucket(bucket) => in_runtime(bucket::run(bucket, out)),
+        Command::Status(status) => in_runtime(status::run(status, out)),
+        Command::Ring(ring) => in_runtime(ring::run(ring, out)),
+        Command::Handoff(handoff) => in_runtime(handoff::run(handoff, out)),
+        Command::Ping(ping) => in_runtime(ping::run(ping, out)),
         Command::Certs(certs) => certs::run(certs, out),
         Command::Cluster(cluster) => cluster::run(cluster, out),
         Command::Completions(completions) => completions::run(&completions, out),
     }
+}
+
+/// Runs what needs the network.
+fn in_runtime(command: impl Future<Output = Done>) -> Done {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime can be started: {error}")))?;
+    runtime.block_on(command)
 }

@@ -1,0 +1,177 @@
+//! `quorate bucket`: creates, lists and describes buckets.
+
+use clap::{Args, Subcommand};
+use quorate_client::{BucketDefinition, BucketMode, BucketProps, Count, QuorumDefaults};
+use serde_json::{Value, json};
+
+use crate::connect::Connect;
+use crate::outcome::Done;
+use crate::output::{Out, table};
+
+#[derive(Subcommand)]
+pub(crate) enum Bucket {
+    /// Create a bucket, or change an existing one's defaults; n and mode cannot change
+    Create(Create),
+    /// List all buckets
+    List(List),
+    /// Show one bucket
+    Describe(Describe),
+}
+
+#[derive(Args)]
+pub(crate) struct Create {
+    /// The bucket
+    name: String,
+    /// Copies of each key
+    #[arg(long, default_value_t = 3)]
+    n: u8,
+    /// How concurrent writes are shown: siblings (all of them) or lww (the latest)
+    #[arg(long, default_value = "siblings")]
+    mode: BucketMode,
+    /// Answers that end a read: a number, one, quorum or all
+    #[arg(long, value_name = "COUNT", default_value = "quorum")]
+    r: Count,
+    /// Answers of primaries that a read needs
+    #[arg(long, value_name = "COUNT")]
+    pr: Option<Count>,
+    /// Acknowledgements that end a write
+    #[arg(long, value_name = "COUNT", default_value = "quorum")]
+    w: Count,
+    /// Acknowledgements of primaries that a write needs
+    #[arg(long, value_name = "COUNT")]
+    pw: Option<Count>,
+    /// Acknowledgements after a sync to disk that a write needs
+    #[arg(long, value_name = "COUNT")]
+    dw: Option<Count>,
+    /// Whether a stand-in's "nothing here" counts as an answer
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    notfound_ok: bool,
+    /// Whether "not found" may be answered once more than half of the replicas say so
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
+    basic_quorum: bool,
+    /// Whether other nodes stand in for unreachable primaries
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    sloppy: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+#[derive(Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    connect: Connect,
+}
+
+#[derive(Args)]
+pub(crate) struct Describe {
+    /// The bucket
+    name: String,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+pub(crate) async fn run(command: Bucket, out: &mut Out) -> Done {
+    match command {
+        Bucket::Create(args) => create(args, out).await,
+        Bucket::List(args) => list(args, out).await,
+        Bucket::Describe(args) => describe(args, out).await,
+    }
+}
+
+async fn create(args: Create, out: &mut Out) -> Done {
+    let defaults = QuorumDefaults {
+        r: args.r,
+        pr: args.pr,
+        w: args.w,
+        pw: args.pw,
+        dw: args.dw,
+        notfound_ok: args.notfound_ok,
+        basic_quorum: args.basic_quorum,
+        sloppy: args.sloppy,
+    };
+    let client = args.connect.client().await?;
+    let props = BucketProps { n: args.n, mode: args.mode, defaults };
+    let (bucket, changed) = client.create_bucket(&args.name, props).await?;
+    client.close().await;
+    if out.is_json() {
+        let mut shown = bucket_json(&bucket);
+        shown["changed"] = changed.into();
+        return out.json(&shown);
+    }
+    let what = if changed { "every member keeps it" } else { "it was so already" };
+    out.line(format_args!("bucket {} ({}), revision {}: {what}", bucket.name, bucket.id, bucket.revision))
+}
+
+async fn list(args: List, out: &mut Out) -> Done {
+    let client = args.connect.client().await?;
+    let map = client.map();
+    client.close().await;
+    if out.is_json() {
+        return out.json(&json!({ "buckets": map.buckets.iter().map(bucket_json).collect::<Vec<_>>() }));
+    }
+    let mut rows = table(&["BUCKET", "ID", "N", "MODE", "R", "W", "DW", "REVISION"]);
+    for bucket in &map.buckets {
+        let props = &bucket.props;
+        rows.add_row([
+            bucket.name.clone(),
+            bucket.id.to_string(),
+            props.n.to_string(),
+            props.mode.name().to_owned(),
+            props.defaults.r.to_string(),
+            props.defaults.w.to_string(),
+            count(props.defaults.dw),
+            bucket.revision.to_string(),
+        ]);
+    }
+    out.table(&rows)
+}
+
+async fn describe(args: Describe, out: &mut Out) -> Done {
+    let client = args.connect.client().await?;
+    let bucket = client.bucket(&args.name).definition().await?;
+    client.close().await;
+    if out.is_json() {
+        return out.json(&bucket_json(&bucket));
+    }
+    let defaults = &bucket.props.defaults;
+    let rows = [
+        ("bucket", bucket.name.clone()),
+        ("id", bucket.id.to_string()),
+        ("revision", bucket.revision.to_string()),
+        ("n", bucket.props.n.to_string()),
+        ("mode", bucket.props.mode.name().to_owned()),
+        ("r", defaults.r.to_string()),
+        ("pr", count(defaults.pr)),
+        ("w", defaults.w.to_string()),
+        ("pw", count(defaults.pw)),
+        ("dw", count(defaults.dw)),
+        ("notfound_ok", defaults.notfound_ok.to_string()),
+        ("basic_quorum", defaults.basic_quorum.to_string()),
+        ("sloppy", defaults.sloppy.to_string()),
+    ];
+    rows.iter().try_for_each(|(name, value)| out.line(format_args!("{name:<12}  {value}")))
+}
+
+fn count(count: Option<Count>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+}
+
+fn bucket_json(bucket: &BucketDefinition) -> Value {
+    let defaults = &bucket.props.defaults;
+    let words = |count: Option<Count>| count.map(|count| count.to_string());
+    json!({
+        "bucket": bucket.name,
+        "id": bucket.id.to_string(),
+        "revision": bucket.revision,
+        "n": bucket.props.n,
+        "mode": bucket.props.mode.name(),
+        "r": defaults.r.to_string(),
+        "pr": words(defaults.pr),
+        "w": defaults.w.to_string(),
+        "pw": words(defaults.pw),
+        "dw": words(defaults.dw),
+        "notfound_ok": defaults.notfound_ok,
+        "basic_quorum": defaults.basic_quorum,
+        "sloppy": defaults.sloppy,
+    })
+}

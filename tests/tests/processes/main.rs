@@ -1,0 +1,36 @@
+//! Scenarios with real processes, named after their lines. See `stage.rs` for how they share a
+//! cluster.
+//!
+//! Run with `cargo test -p quorate-tests --features processes --test processes`, after
+//! `cargo build -p quorate-node -p quorate-client`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod causality;
+mod requests;
+mod returning;
+mod stage;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use stage::Stage;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Five nodes are enough for the machine.
+    arguments.test_threads = Some(1);
+    let stage = match Stage::new() {
+        Ok(stage) => stage,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut trials = Vec::new();
+    requests::trials(&stage, &mut trials);
+    returning::trials(&stage, &mut trials);
+    causality::trials(&stage, &mut trials);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    stage.close();
+    conclusion.exit_code()
+}

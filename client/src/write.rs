@@ -25,13 +25,15 @@ struct Change {
     options: WriteOptions,
     deadline: Option<Duration>,
     request: RequestId,
+    /// Whether somebody has sent this request before.
+    again: bool,
 }
 
 impl Change {
     fn new(bucket: Bucket, key: &[u8]) -> Self {
         let options = bucket.client.profile.write_options();
         let request = bucket.client.shared.request_id();
-        Self { bucket, key: Bytes::copy_from_slice(key), context: None, options, deadline: None, request }
+        Self { bucket, key: Bytes::copy_from_slice(key), context: None, options, deadline: None, request, again: false }
     }
 
     fn place<'map>(&self, map: &'map ClusterMap) -> Result<(&'map Definition, Route), Error> {
@@ -116,6 +118,16 @@ macro_rules! change_settings {
         pub fn request_id(&self) -> RequestId {
             self.change.request
         }
+
+        /// Makes this another try of a request sent before: give the same key, value and context.
+        /// Within a minute of the first try it is applied once however many arrive, whichever
+        /// nodes they go to, as long as one that holds the first can be reached. An error says
+        /// nothing about the tries before this one.
+        pub fn retry_of(mut self, first: RequestId) -> Self {
+            self.change.request = first;
+            self.change.again = true;
+            self
+        }
     };
 }
 
@@ -174,7 +186,7 @@ impl Operation for Put {
             context: self.change.token(),
             options: self.change.options,
             request: self.change.request,
-            retry,
+            retry: retry || self.change.again,
         };
         Ok((put.into(), route))
     }
@@ -215,7 +227,7 @@ impl Operation for Delete {
             context: self.change.token(),
             options: self.change.options,
             request: self.change.request,
-            retry,
+            retry: retry || self.change.again,
         };
         Ok((delete.into(), route))
     }
@@ -226,9 +238,9 @@ impl Operation for Delete {
 pub struct Write {
     /// The write's identity; `None` after a delete that found nothing to delete.
     pub dot: Option<Dot>,
-    /// What the writer has seen now: its own write and what its context covered. A next write with
-    /// it replaces exactly that.
-    pub context: Context,
+    /// For a next write that replaces this one. `None` if values that the writer has not seen stand
+    /// beside it: read the key to get a context that covers them.
+    pub context: Option<Context>,
     /// Values of the key at the coordinator after the write; more than 1 are siblings.
     pub siblings: u32,
     /// How the acknowledgement came about.
@@ -239,7 +251,7 @@ impl From<Written> for Write {
     fn from(written: Written) -> Self {
         Self {
             dot: written.dot,
-            context: Context::received(written.context),
+            context: (!written.context.is_empty()).then(|| Context::received(written.context)),
             siblings: written.siblings,
             info: written.info,
         }

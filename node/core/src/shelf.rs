@@ -41,7 +41,7 @@ pub(crate) struct Arrival {
 /// What became of an arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// The stored object changed.
+    /// The versions held changed.
     pub(crate) changed: bool,
     /// Dots that were new here.
     pub(crate) new_dots: usize,
@@ -141,10 +141,6 @@ impl Cx<'_> {
             .copied()
             .filter(|&dot| !vnode.clock.contains(dot))
             .collect();
-        if news.is_empty() {
-            self.note_superseded(place, &arrival);
-            return Ok(Applied::default());
-        }
         let loaded = self.load(place);
         let local = self.watch(place.class, loaded)?;
         let Some(vnode) = self.s.vnodes.get(&place.class) else {
@@ -159,7 +155,10 @@ impl Cx<'_> {
         if !merged.discarded.is_empty() {
             self.s.note(Note::Superseded);
         }
-        if merged.changed {
+        // Without a new dot a context alone is not stored again: it may have been dropped for good,
+        // and nothing would come to drop it a second time.
+        let versions_changed = !merged.object.dots().eq(local.dots());
+        if merged.changed && (versions_changed || !news.is_empty()) {
             self.s.store_object(place, &local, &merged.object);
         }
         for &dot in &news {
@@ -171,23 +170,9 @@ impl Cx<'_> {
             self.s.log_dot(place, dot, LogKind::Merged, request);
         }
         Ok(Applied {
-            changed: merged.changed,
+            changed: versions_changed,
             new_dots: news.len(),
         })
-    }
-
-    fn note_superseded(&mut self, place: &Place, arrival: &Arrival) {
-        let stale = !arrival.object.versions.is_empty()
-            && self.load(place).is_ok_and(|local| {
-                arrival
-                    .object
-                    .versions
-                    .iter()
-                    .any(|version| !local.has(version.dot))
-            });
-        if stale {
-            self.s.note(Note::Superseded);
-        }
     }
 }
 

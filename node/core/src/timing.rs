@@ -16,6 +16,8 @@ pub struct Timing {
     pub tick_us: u64,
     /// Clocks are sent to a peer at most so often.
     pub clocks_us: u64,
+    /// Clocks that did not change are sent once more after this time: the last frame may be lost.
+    pub clocks_again_us: u64,
     /// A missing dot must be this old before it is asked for: writes in flight are not missing.
     pub missing_us: u64,
     /// An unanswered question or hint batch is repeated after this time.
@@ -38,6 +40,7 @@ impl Default for Timing {
             find_us: 1_000_000,
             tick_us: 100_000,
             clocks_us: 1_000_000,
+            clocks_again_us: 10_000_000,
             missing_us: 500_000,
             resend_us: 3_000_000,
             hint_holder_us: 3_000_000,

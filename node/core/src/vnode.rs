@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use quorate_protocol::ids::{ActorId, Dot, StorageId, VnodeId};
 use quorate_protocol::peer::VnodeClock;
-use quorate_ring::{Class, NodeId, RingVersion};
+use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
 use crate::causality::Clock;
-use crate::record::VnodeRecord;
+use crate::record::{LogKind, VnodeRecord};
 
 /// What is known of one peer's vnode of the same class, by its own word.
 #[derive(Clone, Debug)]
@@ -58,6 +59,9 @@ pub(crate) struct Vnode {
     pub(crate) gone: BTreeSet<Dot>,
     /// Dot-log entries held.
     pub(crate) log_entries: u64,
+    /// Logged deletes by key. Nothing in the object names a delete's own dot, yet the object must keep
+    /// its context until every member has that dot: the context is all that carries the delete.
+    pub(crate) deletes: BTreeMap<(BucketId, Bytes), BTreeSet<Dot>>,
 }
 
 impl Vnode {
@@ -78,6 +82,7 @@ impl Vnode {
             damaged: record.damaged,
             gone: BTreeSet::new(),
             log_entries: 0,
+            deletes: BTreeMap::new(),
         }
     }
 
@@ -118,6 +123,37 @@ impl Vnode {
             self.gone.remove(&dot);
         }
         new
+    }
+
+    /// Notes a log entry; deletes are remembered by their key.
+    pub(crate) fn logged(&mut self, dot: Dot, kind: LogKind, bucket: BucketId, key: &Bytes) {
+        self.log_entries += 1;
+        match kind {
+            LogKind::Delete => {
+                let place = (bucket, key.clone());
+                self.deletes.entry(place).or_default().insert(dot);
+            }
+            LogKind::Put | LogKind::Merged | LogKind::Void => {}
+        }
+    }
+
+    /// A log entry is gone.
+    pub(crate) fn unlogged(&mut self, dot: Dot, bucket: BucketId, key: &Bytes) {
+        self.log_entries = self.log_entries.saturating_sub(1);
+        let place = (bucket, key.clone());
+        if let Some(dots) = self.deletes.get_mut(&place) {
+            dots.remove(&dot);
+            if dots.is_empty() {
+                self.deletes.remove(&place);
+            }
+        }
+    }
+
+    /// Whether every logged delete of a key is in this clock.
+    pub(crate) fn deletes_are_in(&self, clock: &Clock, bucket: BucketId, key: &Bytes) -> bool {
+        self.deletes
+            .get(&(bucket, key.clone()))
+            .is_none_or(|dots| dots.iter().all(|&dot| clock.contains(dot)))
     }
 
     /// Writes that peers are known to have and this vnode lacks: the largest of the differences.

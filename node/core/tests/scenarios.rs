@@ -434,3 +434,27 @@ fn a_value_in_pieces_comes_back_whole_through_reads_hints_and_anti_entropy() {
         );
     }
 }
+
+#[test]
+fn read_repair_carries_a_delete_to_a_replica_that_missed_it() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    let put = walk.a_put(KEY, "old");
+    walk.put(nodes[0], put).unwrap();
+    walk.pass(200);
+    walk.cut(nodes[0], nodes[2]);
+    let delete = walk.a_delete(KEY);
+    walk.delete(nodes[0], delete).unwrap();
+    assert_eq!(walk.disk(nodes[2]).entries(Family::Objects), 1);
+    walk.heal();
+    assert_eq!(
+        read_r(&mut walk, nodes[1], 3).unwrap(),
+        Vec::<String>::new()
+    );
+    walk.pass(20);
+    assert!(walk.notes(Note::ReadRepair) > 0);
+    assert_eq!(
+        read_r(&mut walk, nodes[2], 1).unwrap(),
+        Vec::<String>::new()
+    );
+}

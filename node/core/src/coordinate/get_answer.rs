@@ -49,7 +49,13 @@ impl GetOp {
 
     /// Answers the asker with what was read, or deletes it if that was asked.
     pub(crate) fn answer(&mut self, cx: &mut Cx<'_>, maybe_stale: bool) {
-        let merged = merge_replies(&self.views());
+        let Some(merged) = self.presentable(maybe_stale) else {
+            let error = WireError::new(
+                ErrorCode::Unavailable,
+                "a value that belongs to the answer could not be fetched: its holder fell silent, or the key changed all the time; retry",
+            );
+            return cx.s.reply(self.asker, error.retry_after(50));
+        };
         if merged.versions.len() > 1 {
             cx.s.note(Note::SiblingsRead);
         }
@@ -66,6 +72,24 @@ impl GetOp {
             info: self.info(cx.s, &merged),
         };
         cx.s.reply(self.asker, got);
+    }
+
+    /// The result, if all its values are at hand; never a version without its value, nor a context
+    /// that claims one that is not shown. An answer that may be stale makes do with the replies that
+    /// are complete in themselves.
+    fn presentable(&self, maybe_stale: bool) -> Option<Object> {
+        let complete = |object: &Object| {
+            let mut versions = object.versions.iter();
+            versions.all(|version| version.body != Body::Absent)
+        };
+        let merged = merge_replies(&self.views());
+        if self.ask.head || complete(&merged) {
+            return Some(merged);
+        }
+        let mut views = self.views();
+        views.retain(|view| complete(view.object));
+        let partial = merge_replies(&views);
+        (maybe_stale && !partial.versions.is_empty()).then_some(partial)
     }
 
     fn delete_what_was_read(

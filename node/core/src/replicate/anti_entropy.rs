@@ -36,6 +36,7 @@ pub(crate) struct AntiEntropy {
     /// Revision of each vnode last told to each peer.
     told: BTreeMap<(NodeId, Class), u64>,
     told_us: u64,
+    told_all_us: u64,
     questions: BTreeMap<Class, Question>,
 }
 
@@ -52,6 +53,10 @@ impl AntiEntropy {
             .retain(|_, question| question.sent_us + cx.s.timing.resend_us > now_us);
         if self.told_us + cx.s.timing.clocks_us <= now_us {
             self.told_us = now_us;
+            if self.told_all_us + cx.s.timing.clocks_again_us <= now_us {
+                self.told_all_us = now_us;
+                self.told.clear();
+            }
             self.tell_clocks(cx);
         }
         self.ask_for_missing(cx);

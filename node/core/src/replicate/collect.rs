@@ -205,13 +205,14 @@ impl Cx<'_> {
         }
         self.s.delete(Family::Log, key);
         if let Some(vnode) = self.s.vnodes.get_mut(&class) {
-            vnode.log_entries = vnode.log_entries.saturating_sub(1);
+            vnode.unlogged(dot, place.bucket, &place.key);
         }
         self.s.note(Note::LogDropped);
         true
     }
 
-    /// Drops a key's context if every member durably has all that it names, and all versions.
+    /// Drops a key's context if every member durably has all that it names, all versions, and all
+    /// logged deletes of the key.
     /// Returns whether the key needs no log entry any more.
     fn drop_context(
         &mut self,
@@ -219,8 +220,7 @@ impl Cx<'_> {
         object: Object,
         common: &Clock,
     ) -> Result<bool, StoreError> {
-        let settled =
-            object.dots().all(|dot| common.contains(dot)) && common.covers_context(&object.context);
+        let settled = object.context_needless_for(common);
         if settled && !object.context.is_empty() {
             let bare = Object {
                 versions: object.versions.clone(),

@@ -90,6 +90,8 @@ pub struct Walk {
     tickets: u64,
     replies: BTreeMap<Ticket, ClientReply>,
     notes: BTreeMap<Note, u64>,
+    /// Messages between these two are lost, although both think that the other is up.
+    cut: Option<(NodeId, NodeId)>,
 }
 
 impl Walk {
@@ -115,6 +117,7 @@ impl Walk {
             tickets: 0,
             replies: BTreeMap::new(),
             notes: BTreeMap::new(),
+            cut: None,
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -157,6 +160,14 @@ impl Walk {
         for other in self.up().collect::<Vec<_>>() {
             self.give(other, Input::PeerDown(id));
         }
+    }
+
+    pub fn cut(&mut self, one: NodeId, other: NodeId) {
+        self.cut = Some((one, other));
+    }
+
+    pub fn heal(&mut self) {
+        self.cut = None;
     }
 
     fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
@@ -230,6 +241,9 @@ impl Walk {
                 message.encode_body(&mut body);
                 let message = PeerMessage::decode_body(message.opcode(), &body)
                     .expect("what was sent can be read");
+                if self.cut == Some((from, to)) || self.cut == Some((to, from)) {
+                    return;
+                }
                 self.give(
                     to,
                     Input::Peer {

@@ -208,7 +208,7 @@ fn describe(address: SocketAddr, error: &ConnectionError) -> DialError {
             if code.is_passing() { DialError::Unreachable(words) } else { DialError::Refused(words) }
         }
         ConnectionError::TransportError(problem) if is_tls(problem.code) => {
-            DialError::Refused(format!("the certificate of {address} is not accepted: {}", problem.reason))
+            DialError::Refused(format!("the certificate of {address} is not accepted: {}", hint(&problem.reason)))
         }
         ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => DialError::Refused(format!(
             "{address} does not accept this client's certificate ({}): use one of this cluster's authority that is valid now",
@@ -222,6 +222,20 @@ fn describe(address: SocketAddr, error: &ConnectionError) -> DialError {
         | ConnectionError::LocallyClosed
         | ConnectionError::CidsExhausted => DialError::Unreachable(format!("{address}: {error}")),
     }
+}
+
+/// The verifier's words, and what they mean here where they are terse.
+fn hint(reason: &str) -> String {
+    let meaning = if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
+        "it is of another authority, so of another cluster"
+    } else if reason.contains("NotValidForName") {
+        "another node, or no node, answers at this address"
+    } else if reason.contains("Expired") || reason.contains("NotValidYet") {
+        "it is not valid now, or this machine's clock is wrong"
+    } else {
+        return reason.to_owned();
+    };
+    format!("{meaning} ({reason})")
 }
 
 /// QUIC's codes 0x100 to 0x1ff are TLS alerts (RFC 9001, section 4.8).

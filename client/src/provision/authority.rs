@@ -86,6 +86,8 @@ impl Authority {
     /// The validity is empty or the certificate cannot be encoded.
     pub fn create(cluster: ClusterId, name: &str, validity: Validity) -> Result<Self, ProvisionError> {
         let mut params = params(&format!("quorate authority of {name}"), &[names::cluster_name(cluster)], validity)?;
+        // Authorities of two clusters must not look alike: verifiers find them by their subject.
+        params.distinguished_name.push(DnType::OrganizationalUnitName, names::cluster_name(cluster));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
@@ -229,7 +231,7 @@ mod tests {
         assert_eq!(basic.value.path_len_constraint, Some(0));
         assert!(cert.key_usage().unwrap().unwrap().value.key_cert_sign());
         assert_eq!(dns_names(&cert), [CLUSTER]);
-        assert_eq!(cert.subject().to_string(), "CN=quorate authority of test");
+        assert_eq!(cert.subject().to_string(), "CN=quorate authority of test, OU=cluster-00000000000000010000000000000002.quorate");
         cert.verify_signature(None).unwrap();
         let years = cert.validity().not_after.timestamp() - cert.validity().not_before.timestamp();
         assert_eq!(years / 86_400, 3654);

@@ -8,7 +8,7 @@
 //!
 //! | holder | common name | DNS names | extended key usage |
 //! |---|---|---|---|
-//! | authority | `quorate authority of <name>` | `cluster-<32 hex>.quorate` | none (a CA, path length 0) |
+//! | authority | `quorate authority of <name>` (unit: the cluster's DNS name) | `cluster-<32 hex>.quorate` | none (a CA, path length 0) |
 //! | node | `node-<16 hex>.quorate` | the same, `cluster-<32 hex>.quorate` | server and client |
 //! | client | the principal | `client.quorate`, `cluster-<32 hex>.quorate` | client only |
 //!

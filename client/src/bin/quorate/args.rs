@@ -53,3 +53,24 @@ pub(crate) enum Command {
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_share_a_name() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_is_no_certificate_and_a_file_no_session() {
+        let line = ["quorate", "put", "b", "k", "--file", "f", "--session", "s", "--key", "me.key", "--deadline", "2s"];
+        assert!(Args::try_parse_from(line).is_ok());
+        for wrong in [&["quorate", "put", "b", "k"][..], &["quorate", "put", "b", "k", "v", "--file", "f"]] {
+            assert!(Args::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -13,19 +13,19 @@ use crate::outcome::Failure;
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
     /// Client ports of some nodes, separated by commas
-    #[arg(long, env = "QUORATE_SEEDS", value_name = "HOST:PORT", value_delimiter = ',', hide_env_values = true)]
+    #[arg(id = "connect_seeds", long = "seeds", env = "QUORATE_SEEDS", value_name = "HOST:PORT", value_delimiter = ',', hide_env_values = true)]
     seeds: Vec<String>,
     /// The certificate of the cluster's authority
-    #[arg(long, env = "QUORATE_CA", value_name = "FILE", hide_env_values = true)]
+    #[arg(id = "connect_ca", long = "ca", env = "QUORATE_CA", value_name = "FILE", hide_env_values = true)]
     ca: Option<PathBuf>,
     /// This client's certificate
-    #[arg(long, env = "QUORATE_CERT", value_name = "FILE", hide_env_values = true)]
+    #[arg(id = "connect_cert", long = "cert", env = "QUORATE_CERT", value_name = "FILE", hide_env_values = true)]
     cert: Option<PathBuf>,
     /// This client's private key
-    #[arg(long, env = "QUORATE_KEY", value_name = "FILE", hide_env_values = true)]
+    #[arg(id = "connect_key", long = "key", env = "QUORATE_KEY", value_name = "FILE", hide_env_values = true)]
     key: Option<PathBuf>,
     /// Time for each request, retries included
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(id = "connect_deadline", long = "deadline", value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) deadline: Duration,
 }
 

@@ -134,7 +134,7 @@ pub(crate) fn context(text: &str) -> Result<Context, Failure> {
 #[derive(Args)]
 pub(crate) struct InSession {
     /// Keep a session in this file: its reads see its own writes
-    #[arg(long = "session", value_name = "FILE")]
+    #[arg(id = "session_file", long = "session", value_name = "FILE")]
     file: Option<PathBuf>,
 }
 

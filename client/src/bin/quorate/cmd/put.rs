@@ -43,7 +43,7 @@ pub(crate) struct Change {
     /// Replace what this context has seen: its text, or a file that holds it
     #[arg(long, value_name = "CONTEXT")]
     context: Option<String>,
-    /// Print the context after the write
+    /// Print the context after the write; nothing if unseen siblings stand beside it
     #[arg(long)]
     print_context: bool,
     /// Write the context after the write to a file
@@ -65,16 +65,16 @@ impl Change {
 
     /// Shows an acknowledged write.
     pub(crate) fn report(&self, map: &quorate_client::ClusterMap, write: &Write, out: &mut Out) -> Done {
-        if let Some(file) = &self.context_out {
+        if let (Some(file), Some(context)) = (&self.context_out, &write.context) {
             let mut files = NewFiles::new(true);
-            files.add(file.clone(), format!("{}\n", write.context), Access::Open);
+            files.add(file.clone(), format!("{context}\n"), Access::Open);
             files.write()?;
         }
         write.info.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
         if out.is_json() {
             return out.json(&json!({
                 "dot": write.dot.map(|dot| dot.to_string()),
-                "context": write.context.to_string(),
+                "context": write.context.as_ref().map(ToString::to_string),
                 "siblings": write.siblings,
                 "info": show::info_json(map, &write.info),
             }));
@@ -88,7 +88,10 @@ impl Change {
         if self.writing.explain {
             show::explain(map, &write.info, out)?;
         }
-        if self.print_context { out.line(&write.context) } else { Ok(()) }
+        match &write.context {
+            Some(context) if self.print_context => out.line(context),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

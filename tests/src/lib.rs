@@ -4,4 +4,5 @@
 pub mod checkers;
 #[cfg(feature = "processes")]
 pub mod process;
+pub mod relay;
 pub mod sim;

@@ -77,7 +77,6 @@ wait_node() {
 up() {
     lock_state
     build
-    mkdir -p "$STATE"
     if has_cluster; then
         load_cluster
         [[ ${1:-$NODES} == "$NODES" ]] ||
@@ -85,7 +84,6 @@ up() {
     else
         make_cluster "${1:-5}"
     fi
-    echo "$BIN" >"$STATE/bin"
     start_all
     say "ready: $NODES nodes, clients at 127.0.0.1:$(client_port 1) to $(client_port "$NODES")"
 }
@@ -171,6 +169,10 @@ environment() {
 
 clean() {
     [[ -e $STATE ]] || return 0
+    # The cluster that a demo left behind.
+    if [[ -e $STATE/demo ]]; then
+        QUORATE_CLUSTER_DIR=$STATE/demo "${BASH_SOURCE[0]}" clean
+    fi
     lock_state
     if has_cluster; then
         load_cluster

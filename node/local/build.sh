@@ -1,7 +1,9 @@
 # shellcheck shell=bash
-# Builds the programs of a local cluster and finds them. Uses say.sh and needs.sh; ROOT is the repository.
+# Builds the programs of a local cluster. Uses say.sh and needs.sh; ROOT is the repository.
 
-# Sets BIN to the directory that holds quorate-node, quorate and quorate-relay, up to date.
+readonly PROGRAMS=(quorate-node quorate quorate-relay)
+
+# Builds the programs, and copies them to where this cluster runs them: a later build does not change a running cluster.
 build() {
     install_needs
     if ! rocksdb_is_compiled; then
@@ -12,8 +14,16 @@ build() {
         -p quorate-node -p quorate-client -p quorate-tests \
         --bin quorate-node --bin quorate --bin quorate-relay) ||
         die "the build failed; the compiler's messages are above"
-    BIN=$(sed -n 's/.*"executable":"\([^"]*\)\/quorate-node".*/\1/p' <<<"$messages" | head -n 1)
-    [[ -x $BIN/quorate-node ]] || die "the build gave no quorate-node where cargo said it would be ('$BIN')"
+    local built program
+    built=$(sed -n 's/.*"executable":"\([^"]*\)\/quorate-node".*/\1/p' <<<"$messages" | head -n 1)
+    [[ -x $built/quorate-node ]] || die "the build gave no quorate-node where cargo said it would be ('$built')"
+    mkdir -p "$STATE/bin"
+    for program in "${PROGRAMS[@]}"; do
+        cmp -s "$built/$program" "$STATE/bin/$program" && continue
+        cp "$built/$program" "$STATE/bin/$program.new"
+        mv "$STATE/bin/$program.new" "$STATE/bin/$program"
+    done
+    export BIN=$STATE/bin
 }
 
 rocksdb_is_compiled() {

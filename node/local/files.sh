@@ -19,7 +19,7 @@ list_repository() {
     if git -C "$ROOT" rev-parse --git-dir >/dev/null 2>&1; then
         (cd "$ROOT" && git ls-files -z | xargs -0 -r stat -c '%s	%n' 2>/dev/null) || true
     else
-        list_directory "$ROOT" | grep -vE '	(target|\.quorate|\.git)/'
+        (cd "$ROOT" && find . \( -name target -o -name '.quorate*' -o -name .git \) -prune -o -type f -printf '%s\t%P\n')
     fi
 }
 

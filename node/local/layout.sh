@@ -3,7 +3,7 @@
 #
 #   layout               marks the directory as one that `clean` may delete
 #   settings             number of nodes and first port; written last when a cluster is made
-#   bin                  where the programs were built
+#   bin/                 the programs, as they were when `up` built them last
 #   members              each node's number and id
 #   cluster/             what `quorate cluster create` made: map, authority, certificates
 #   N/                   node N: node.toml, data, log, and the record of its process
@@ -30,20 +30,24 @@ load_cluster() {
     [[ $NODES =~ ^[0-9]+$ && $BASE =~ ^[0-9]+$ ]] || die "$STATE/settings is damaged: it should hold two numbers"
 }
 
-# Sets BIN to where `up` found the programs.
+# Sets BIN to where `up` put the programs.
 find_programs() {
-    BIN=$(cat "$STATE/bin" 2>/dev/null) || BIN=''
-    [[ -x $BIN/quorate-node && -x $BIN/quorate ]] ||
-        die "the programs are not built (or no longer in '$BIN'): '${0##*/} up' builds them"
+    BIN=$STATE/bin
+    [[ -x $BIN/quorate-node && -x $BIN/quorate ]] || die "the programs are not in $BIN: '${0##*/} up' builds them"
 }
 
-# Takes the directory for this script until it ends.
-lock_state() {
+# Makes the directory, unless it is there, and marks it as one of ours.
+mark_state() {
     if [[ -d $STATE && ! -f $STATE/layout && -n $(ls -A "$STATE") ]]; then
         die "$STATE is not empty and no local cluster's directory: choose another one in QUORATE_CLUSTER_DIR"
     fi
     mkdir -p "$STATE"
     [[ -f $STATE/layout ]] || echo 1 >"$STATE/layout"
+}
+
+# Takes the directory for this script until it ends.
+lock_state() {
+    mark_state
     exec 9>"$STATE/lock"
     flock -w 60 9 || die "another ${0##*/} works on $STATE and did not end within a minute"
 }

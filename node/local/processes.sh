@@ -38,6 +38,7 @@ launch() {
     # Not the lock of this script: the process would hold it for as long as it lives.
     setsid "$@" >>"$log" 2>&1 </dev/null 9>&- &
     pid=$!
+    disown
     # For a moment the process is still the shell, or setsid.
     local try
     for ((try = 0; try < 200; try++)); do

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use quorate_protocol::ids::{Dot, RequestId, StorageId, VnodeId};
+use quorate_protocol::ids::{RequestId, StorageId, VnodeId};
 use quorate_protocol::map::ClusterMap;
 use quorate_ring::{Class, NodeId, PartitionId};
 use rand_chacha::ChaCha12Rng;
@@ -12,7 +12,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::causality::Clock;
 use crate::effects::Now;
 use crate::hints::HintShelf;
-use crate::record::{LogRecord, VnodeRecord, decode_log, decode_vnode, keys};
+use crate::record::{LogKind, VnodeRecord, decode_log, decode_vnode, keys};
 use crate::replica::Replica;
 use crate::replicate::collect::Collector;
 use crate::shared::Shared;
@@ -176,25 +176,31 @@ impl Shared {
     /// The clock on disk is a checkpoint; the log has what came since.
     fn replay_log(&mut self, store: &dyn Store, class: Class) -> Result<(), StoreError> {
         let (from, to) = keys::log_range(class);
-        let mut entries: Vec<(Dot, Option<LogRecord>)> = Vec::new();
+        let (mut dots, mut deletes, mut damaged) = (Vec::new(), Vec::new(), false);
         let scanned = store.scan(Family::Log, &from, &to, &mut |key, record| {
             if let Some((_, dot)) = keys::parse_log_key(key) {
-                entries.push((dot, decode_log(key, record).ok()));
+                dots.push(dot);
+                match decode_log(key, record) {
+                    Ok(entry) if entry.kind == LogKind::Delete => deletes.push((dot, entry)),
+                    Ok(_) => {}
+                    Err(_) => damaged = true,
+                }
             }
             ControlFlow::Continue(())
         });
         match scanned {
             Err(StoreError::Damaged { .. }) => self.mark_damaged(class),
             Err(error @ StoreError::Failed(_)) => return Err(error),
-            Ok(()) if entries.iter().any(|(_, entry)| entry.is_none()) => self.mark_damaged(class),
+            Ok(()) if damaged => self.mark_damaged(class),
             Ok(()) => {}
         }
         if let Some(vnode) = self.vnodes.get_mut(&class) {
-            for (dot, entry) in &entries {
-                vnode.clock.add(*dot);
-                if let Some(entry) = entry {
-                    vnode.logged(*dot, entry.kind, entry.bucket, &entry.key);
-                }
+            vnode.log_entries = dots.len() as u64;
+            for dot in dots {
+                vnode.clock.add(dot);
+            }
+            for (dot, entry) in deletes {
+                vnode.remember_delete(dot, entry.bucket, entry.key);
             }
             vnode.durable = vnode.clock.clone();
         }

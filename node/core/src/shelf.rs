@@ -167,12 +167,21 @@ impl Cx<'_> {
                 .iter()
                 .find(|(_, of)| *of == dot)
                 .map(|(request, _)| *request);
-            self.s.log_dot(place, dot, LogKind::Merged, request);
+            self.s.log_dot(place, dot, kind_of(&merged.object, dot), request);
         }
         Ok(Applied {
             changed: versions_changed,
             new_dots: news.len(),
         })
+    }
+}
+
+/// What a dot that came with an object was: a delete is neither held nor covered by the context.
+fn kind_of(object: &Object, dot: Dot) -> LogKind {
+    if object.has(dot) || object.context.covers(dot) {
+        LogKind::Merged
+    } else {
+        LogKind::Delete
     }
 }
 
@@ -245,6 +254,10 @@ impl Shared {
             return;
         }
         vnode.log_entries += 1;
+        match kind {
+            LogKind::Delete => vnode.remember_delete(dot, place.bucket, place.key.clone()),
+            LogKind::Put | LogKind::Merged | LogKind::Void => {}
+        }
         self.unsynced.push_back((seq, place.class, dot));
         let key = keys::log_key(place.class, dot);
         let record = LogRecord {

@@ -9,7 +9,7 @@ use quorate_protocol::peer::VnodeClock;
 use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
 use crate::causality::Clock;
-use crate::record::{LogKind, VnodeRecord};
+use crate::record::VnodeRecord;
 
 /// What is known of one peer's vnode of the same class, by its own word.
 #[derive(Clone, Debug)]
@@ -125,16 +125,9 @@ impl Vnode {
         new
     }
 
-    /// Notes a log entry; deletes are remembered by their key.
-    pub(crate) fn logged(&mut self, dot: Dot, kind: LogKind, bucket: BucketId, key: &Bytes) {
-        self.log_entries += 1;
-        match kind {
-            LogKind::Delete => {
-                let place = (bucket, key.clone());
-                self.deletes.entry(place).or_default().insert(dot);
-            }
-            LogKind::Put | LogKind::Merged | LogKind::Void => {}
-        }
+    /// Takes note of a logged delete.
+    pub(crate) fn remember_delete(&mut self, dot: Dot, bucket: BucketId, key: Bytes) {
+        self.deletes.entry((bucket, key)).or_default().insert(dot);
     }
 
     /// A log entry is gone.

@@ -23,9 +23,9 @@ const REQUEST: u8 = 1;
 pub enum LogKind {
     /// A put.
     Put = 1,
-    /// A delete.
+    /// A delete, made here or learned.
     Delete = 2,
-    /// Learned from an object that settles it: a put or a delete.
+    /// Learned from an object that holds it, or that knows it to be superseded.
     Merged = 3,
     /// Reserved: the write was lost with its vnode before anybody else had it.
     Void = 4,

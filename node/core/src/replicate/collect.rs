@@ -212,15 +212,19 @@ impl Cx<'_> {
     }
 
     /// Drops a key's context if every member durably has all that it names, all versions, and all
-    /// logged deletes of the key.
-    /// Returns whether the key needs no log entry any more.
+    /// logged deletes of the key. Returns whether the key needs no log entry any more.
     fn drop_context(
         &mut self,
         place: &Place,
         object: Object,
         common: &Clock,
     ) -> Result<bool, StoreError> {
-        let settled = object.context_needless_for(common);
+        let deletes_known = self
+            .s
+            .vnodes
+            .get(&place.class)
+            .is_some_and(|vnode| vnode.deletes_are_in(common, place.bucket, &place.key));
+        let settled = deletes_known && object.context_needless_for(common);
         if settled && !object.context.is_empty() {
             let bare = Object {
                 versions: object.versions.clone(),

@@ -69,8 +69,8 @@ impl DotUniqueness {
             self.stands_for(dot, request);
         }
         let mints = match kind {
-            LogKind::Put | LogKind::Delete => true,
-            LogKind::Merged | LogKind::Void => false,
+            LogKind::Put => true,
+            LogKind::Delete | LogKind::Merged | LogKind::Void => false,
         };
         if mints && let Some(first) = self.minted.insert(dot, (node, batch)) {
             self.broken.push(format!(
@@ -137,7 +137,7 @@ mod tests {
     fn a_dot_given_out_twice_is_found() {
         let mut checker = DotUniqueness::default();
         checker.wrote(0, 1, &log(1, LogKind::Put, 5));
-        checker.wrote(0, 9, &log(1, LogKind::Delete, 5));
+        checker.wrote(0, 9, &log(1, LogKind::Put, 5));
         assert_eq!(checker.take_broken().len(), 1);
     }
 }

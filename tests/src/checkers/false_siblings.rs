@@ -1,5 +1,5 @@
 //! I4: no false siblings. No member of an answer was replaced by another one, and no write is shown
-//! twice.
+//! twice. An answer that says it may be stale is left out.
 //!
 //! Source: Riak's sibling explosion, where interleaved writers made every write look concurrent.
 
@@ -14,6 +14,7 @@ use crate::sim::history::{Operation, WriteId};
 pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
     let operations = evidence.history.operations.iter();
     operations
+        .filter(|operation| !operation.unsure)
         .filter_map(|operation| {
             let what = false_sibling(operation, causal)?;
             let what = format!("{what}: {}", operation.line());

@@ -378,8 +378,12 @@ impl Client {
         if let Kind::Write { id, seen, .. } = &operation.kind {
             let mut now_seen = seen.clone().unwrap_or_default();
             now_seen.insert(*id);
-            self.contexts
-                .insert(current.key, (written.context.clone(), now_seen));
+            if written.context.is_empty() {
+                self.contexts.remove(&current.key); // unseen versions stand beside it
+            } else {
+                self.contexts
+                    .insert(current.key, (written.context.clone(), now_seen));
+            }
         }
         self.remember(written.info.class, &written.info.session);
         self.pause(cx);

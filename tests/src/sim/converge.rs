@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::Family;
 use quorate_core::causality::{Body, Object};
-use quorate_core::record::{decode_object, keys};
+use quorate_core::record::{decode_log, decode_object, keys};
 use quorate_protocol::ids::Dot;
+use quorate_ring::Class;
 
 use super::history::{Key, Shown, WriteId};
 use super::node::Node;
@@ -57,12 +58,24 @@ fn unsettled_node(world: &World, node: &Node) -> Option<String> {
         // A power cut leaves gaps in clocks for ever, until actors are sealed; entries behind a gap stay.
         if vnode.log_entries > 0 && !world.power_lost {
             return Some(format!(
-                "{id}'s vnode {class} keeps {} log entries",
-                vnode.log_entries
+                "{id}'s vnode {class} keeps {} log entries: {}",
+                vnode.log_entries,
+                log_of(node, class).join(", ")
             ));
         }
     }
     None
+}
+
+/// What stands in a vnode's log.
+fn log_of(node: &Node, class: Class) -> Vec<String> {
+    let entries = node.disk.records(Family::Log).filter_map(|(key, record)| {
+        let (of, dot) = keys::parse_log_key(key)?;
+        let entry = decode_log(key, record).ok()?;
+        let name = String::from_utf8_lossy(&entry.key).into_owned();
+        (of == class).then(|| format!("{dot} {:?} of {name}", entry.kind))
+    });
+    entries.take(10).collect()
 }
 
 /// The versions that all primaries of each key hold.

@@ -17,6 +17,8 @@ use crate::checkers::{self, Evidence, Violation};
 const LOOK_US: u64 = 250_000;
 /// Within this time after healing everything must be settled, microseconds.
 const SETTLE_US: u64 = 120_000_000;
+/// A settled cluster writes nothing for so long, microseconds. Longer than any late message travels.
+const CALM_US: u64 = 3_000_000;
 /// How long the reads of the quiet cluster may take, their read repair included, microseconds.
 const QUIET_US: u64 = 8_000_000;
 
@@ -76,13 +78,22 @@ pub fn run(seed: u64, print: bool, prepare: Prepare) -> Report {
 
 fn settle(world: &mut World) -> Result<u64, String> {
     let healed_us = world.at_us;
+    let (mut writes, mut calm_us) = (0, 0);
     loop {
         let until_us = world.at_us + LOOK_US;
         world.run_until(until_us);
-        let left = if world.clients_done() {
-            converge::unsettled(world)
+        calm_us = if world.data_writes == writes {
+            calm_us + LOOK_US
         } else {
+            0
+        };
+        writes = world.data_writes;
+        let left = if !world.clients_done() {
             Some("clients have not finished".to_owned())
+        } else if calm_us < CALM_US {
+            Some("something is still being written".to_owned())
+        } else {
+            converge::unsettled(world)
         };
         let after_us = world.at_us - healed_us;
         match left {

@@ -171,7 +171,7 @@ pub struct Status {
 
 /// A node's part in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "u8", into = "u8")]
+#[serde(try_from = "u8", into = "u8")]
 pub enum Role {
     /// Holds a vnode of the key's class.
     Primary,
@@ -179,12 +179,14 @@ pub enum Role {
     Fallback,
 }
 
-impl From<u8> for Role {
-    fn from(raw: u8) -> Self {
-        if raw == 0 {
-            Self::Primary
-        } else {
-            Self::Fallback
+impl TryFrom<u8> for Role {
+    type Error = &'static str;
+
+    fn try_from(raw: u8) -> Result<Self, Self::Error> {
+        match raw {
+            0 => Ok(Self::Primary),
+            1 => Ok(Self::Fallback),
+            _ => Err("a role of a later version"),
         }
     }
 }

@@ -1,9 +1,11 @@
-//! One message as bytes: MessagePack arrays, nothing before, nothing after, nesting bounded.
+//! One message as bytes: MessagePack arrays, in one form only, nothing before, nothing after.
 
+mod reader;
+
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::limits::NESTING_MAX;
+use self::reader::Reader;
 
 /// Why bytes are not a message.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -30,19 +32,21 @@ pub fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     );
 }
 
-/// Reads exactly one value from the whole of `bytes`.
+/// Reads exactly one value from the whole of `bytes`, which must be what [`encode`] writes for it.
+///
+/// Memory is bounded by the bytes given: a list of n elements is n bytes long at least and has at most
+/// [`ITEMS_MAX`](crate::limits::ITEMS_MAX) elements with all lists in it, and lengths reserve nothing.
 ///
 /// # Errors
-/// The bytes are not one value of this type, nest too deeply, or more bytes follow.
+/// The bytes are not one value of this type, not in its one form, nest too deeply, hold too many
+/// parts, or more bytes follow.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    deserializer.set_max_depth(NESTING_MAX);
-    let value = T::deserialize(&mut deserializer)
-        .map_err(|error| DecodeError::Malformed(error.to_string()))?;
-    // The deserializer keeps to itself where it stands, so ask it for one more value: only at the
-    // very end does it fail to find even a marker.
-    match u8::deserialize(&mut deserializer) {
-        Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(value),
-        Ok(_) | Err(_) => Err(DecodeError::Trailing),
+    let mut reader = Reader::new(bytes);
+    let value =
+        T::deserialize(&mut reader).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    if reader.is_at_end() {
+        Ok(value)
+    } else {
+        Err(DecodeError::Trailing)
     }
 }

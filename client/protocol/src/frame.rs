@@ -88,11 +88,16 @@ pub fn write(header: &Header, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)
 /// # Errors
 /// The bytes do not begin a frame.
 pub fn peek(bytes: &[u8]) -> Result<Option<(Header, usize)>, FrameError> {
-    let Some(mut header) = bytes.get(..HEADER_BYTES) else { return Ok(None) };
+    let Some(mut header) = bytes.get(..HEADER_BYTES) else {
+        return Ok(None);
+    };
     let length = header.get_u32();
     match (length as usize).checked_sub(AFTER_LENGTH) {
         Some(body) => Ok(Some((parse(header)?, body))),
-        None => Err(FrameError::Length(length, AFTER_LENGTH + FRAME_BODY_BYTES_MAX)),
+        None => Err(FrameError::Length(
+            length,
+            AFTER_LENGTH + FRAME_BODY_BYTES_MAX,
+        )),
     }
 }
 

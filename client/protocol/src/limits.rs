@@ -35,6 +35,9 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 pub const CLIENT_BODY_BYTES_MAX: usize = VALUE_BYTES_MAX + 64 * 1024;
 /// Deepest nesting of MessagePack that is decoded. Ours needs 8.
 pub const NESTING_MAX: usize = 16;
+/// Most elements of all lists in one message together, structs being lists. An element of one byte may
+/// take fifty in memory, so the length of a frame alone is no bound. The largest ring has half as many.
+pub const ITEMS_MAX: usize = 1024 * 1024;
 /// Longest deadline a client may ask for, milliseconds.
 pub const DEADLINE_MS_MAX: u32 = 55_000;
 /// How long a request id is remembered, milliseconds. Longer than any deadline, so that a retry

@@ -6,11 +6,12 @@ use crate::error::{ErrorCode, WireError};
 
 /// How many answers: a number, or a word that depends on n.
 ///
-/// On the wire: 0 is `quorum`, 255 is `all`, anything between is the number itself.
+/// On the wire numbers travel as they are, `quorum` as 256 and `all` as 257: so a 0 arrives as a 0 and
+/// is refused by who knows n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(from = "u8", into = "u8")]
+#[serde(try_from = "u16", into = "u16")]
 pub enum Count {
-    /// Exactly so many; `one` is `Exactly(1)`. From 1 to 254, and judged against n when used.
+    /// Exactly so many; `one` is `Exactly(1)`. Judged against n when used.
     Exactly(u8),
     /// More than half of n.
     Quorum,
@@ -18,22 +19,29 @@ pub enum Count {
     All,
 }
 
-impl From<u8> for Count {
-    fn from(raw: u8) -> Self {
+const QUORUM: u16 = 256;
+const ALL: u16 = 257;
+
+impl TryFrom<u16> for Count {
+    type Error = &'static str;
+
+    fn try_from(raw: u16) -> Result<Self, Self::Error> {
         match raw {
-            0 => Self::Quorum,
-            255 => Self::All,
-            number => Self::Exactly(number),
+            QUORUM => Ok(Self::Quorum),
+            ALL => Ok(Self::All),
+            number => u8::try_from(number)
+                .map(Self::Exactly)
+                .map_err(|_| "a count of a later version"),
         }
     }
 }
 
-impl From<Count> for u8 {
+impl From<Count> for u16 {
     fn from(count: Count) -> Self {
         match count {
-            Count::Quorum => 0,
-            Count::All => 255,
-            Count::Exactly(number) => number,
+            Count::Quorum => QUORUM,
+            Count::All => ALL,
+            Count::Exactly(number) => Self::from(number),
         }
     }
 }
@@ -47,7 +55,7 @@ impl std::str::FromStr for Count {
             "quorum" => Ok(Self::Quorum),
             "all" => Ok(Self::All),
             number => match number.parse::<u8>() {
-                Ok(number @ 1..=254) => Ok(Self::Exactly(number)),
+                Ok(number @ 1..) => Ok(Self::Exactly(number)),
                 Ok(_) | Err(_) => Err(WireError::new(
                     ErrorCode::Invalid,
                     format!(

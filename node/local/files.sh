@@ -3,15 +3,12 @@
 
 readonly FILES_MAX=4000
 readonly FILES_BYTES_MAX=$((512 * 1000 * 1000))
-# The most that a value may have, and one byte more: find's -size compares with "less than".
+# Files of this size are left out, and larger ones.
 readonly FILE_BYTES_LIMIT=$((16 * 1024 * 1024))
 
-# Prints "size TAB name" for each file below directory $1 that can be a value, and says which cannot.
+# Prints "size TAB name" for each file below directory $1.
 list_directory() {
-    local large
-    large=$(cd "$1" && find . -type f -size "+$((FILE_BYTES_LIMIT - 1))c" -printf '%P\n' | wc -l)
-    ((large == 0)) || say "left out: $large files of 16 MiB and more"
-    (cd "$1" && find . -type f -size "-${FILE_BYTES_LIMIT}c" ! -name $'*[\n\t]*' -printf '%s\t%P\n')
+    (cd "$1" && find . -type f ! -name $'*[\n\t]*' -printf '%s\t%P\n')
 }
 
 # Prints "size TAB name" for the files of this repository.
@@ -35,10 +32,13 @@ toolchain_texts() {
     fi
 }
 
-# choose_files LIST: cuts a list to the first files in path order that fit.
+# Cuts a list to the first files in path order that fit, without those that no value can hold.
 choose_files() {
     LC_ALL=C sort -t $'\t' -k 2 |
-        awk -F '\t' -v most="$FILES_MAX" -v bytes="$FILES_BYTES_MAX" '{ sum += $1 } NR <= most && sum <= bytes'
+        awk -F '\t' -v most="$FILES_MAX" -v bytes="$FILES_BYTES_MAX" -v limit="$FILE_BYTES_LIMIT" '
+            $1 >= limit { if (count < most) print "left out, 16 MiB or more: " $2 >"/dev/stderr"; next }
+            { count++; sum += $1 }
+            count <= most && sum <= bytes'
 }
 
 # copy_files DIRECTORY PREFIX TARGET: copies the files named on standard input that begin with the prefix, which is

@@ -71,7 +71,6 @@ cut_groups() {
             for i in ${groups[a]//,/ }; do
                 for j in ${groups[b]//,/ }; do
                     relay_control cut "$i" "$j" >/dev/null
-                    relay_control cut "$j" "$i" >/dev/null
                 done
             done
         done

@@ -45,6 +45,10 @@ pub(crate) struct GetOp {
     pub(crate) stand_ins: BTreeMap<NodeId, NodeId>,
     pub(crate) errors: BTreeMap<NodeId, WireError>,
     pub(crate) latency_us: BTreeMap<NodeId, u64>,
+    /// The number of the last question to each node that has not answered it. Only its answer is
+    /// taken: a repeated or overtaken one describes an earlier state, and what a node has seen is
+    /// to be read beside what it held at that very moment.
+    pub(crate) awaited: BTreeMap<NodeId, u64>,
     pub(crate) rounds: u32,
     /// When to ask replicas again that were catching up.
     pub(crate) retry_at_us: Option<u64>,
@@ -57,6 +61,8 @@ pub(crate) struct GetOp {
 pub(crate) struct Gets {
     pub(crate) ops: BTreeMap<u64, GetOp>,
     pub(crate) due: BTreeSet<(u64, u64)>,
+    /// Awaited questions and the operations that asked them.
+    questions: BTreeMap<u64, u64>,
 }
 
 impl Gets {
@@ -81,29 +87,47 @@ impl Gets {
             stand_ins: BTreeMap::new(),
             errors: BTreeMap::new(),
             latency_us: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             rounds: 0,
             retry_at_us: None,
             answered: false,
         };
         cx.s.note(Note::Get);
-        op.ask_everybody(cx, id);
+        op.ask_everybody(cx);
         self.keep_or_end(cx, id, op);
     }
 
-    fn keep_or_end(&mut self, cx: &mut Cx<'_>, id: u64, mut op: GetOp) {
+    fn take_out(&mut self, id: u64) -> Option<GetOp> {
+        let op = self.ops.remove(&id)?;
         self.due.remove(&(op.due_us, id));
-        if !op.advance(cx, id) {
+        for question in op.awaited.values() {
+            self.questions.remove(question);
+        }
+        Some(op)
+    }
+
+    fn keep_or_end(&mut self, cx: &mut Cx<'_>, id: u64, mut op: GetOp) {
+        if !op.advance(cx) {
             op.due_us = op.next_due();
             self.due.insert((op.due_us, id));
+            let questions = op.awaited.values().map(|&question| (question, id));
+            self.questions.extend(questions);
             self.ops.insert(id, op);
         }
     }
 
     pub(crate) fn on_state(&mut self, cx: &mut Cx<'_>, from: NodeId, state: ReplicaState) {
-        let Some(mut op) = self.ops.remove(&state.op) else {
+        let Some(&id) = self.questions.get(&state.op) else {
             return;
         };
-        let id = state.op;
+        let asked = |op: &GetOp| op.awaited.get(&from) == Some(&state.op);
+        if !self.ops.get(&id).is_some_and(asked) {
+            return;
+        }
+        let Some(mut op) = self.take_out(id) else {
+            return;
+        };
+        op.awaited.remove(&from);
         op.latency_us
             .entry(from)
             .or_insert(cx.s.now.mono_us - op.started_us);
@@ -119,7 +143,7 @@ impl Gets {
             .map(|(&id, _)| id)
             .collect();
         for id in concerned {
-            let Some(mut op) = self.ops.remove(&id) else {
+            let Some(mut op) = self.take_out(id) else {
                 continue;
             };
             op.fail(node, WireError::new(ErrorCode::Unavailable, "unreachable"));
@@ -133,7 +157,7 @@ impl Gets {
                 break;
             }
             self.due.pop_first();
-            let Some(mut op) = self.ops.remove(&id) else {
+            let Some(mut op) = self.take_out(id) else {
                 continue;
             };
             if cx.s.now.mono_us >= op.deadline_us {
@@ -145,7 +169,7 @@ impl Gets {
             }
             if op.retry_at_us.is_some_and(|at| at <= cx.s.now.mono_us) {
                 op.retry_at_us = None;
-                op.ask_again_who_was_behind(cx, id);
+                op.ask_again_who_was_behind(cx);
             }
             self.keep_or_end(cx, id, op);
         }
@@ -178,7 +202,7 @@ impl GetOp {
             .map_or(self.deadline_us, |at| at.min(self.deadline_us))
     }
 
-    fn ask_everybody(&mut self, cx: &mut Cx<'_>, id: u64) {
+    fn ask_everybody(&mut self, cx: &mut Cx<'_>) {
         let primaries = cx.s.members(self.place.class);
         let me = cx.s.view.me;
         let nearest = if primaries.contains(&me) {
@@ -194,7 +218,6 @@ impl GetOp {
                 let all = nearest == Some(primary) && !self.ask.head;
                 self.question(
                     cx,
-                    id,
                     primary,
                     Role::Primary,
                     Want {
@@ -211,21 +234,22 @@ impl GetOp {
                 );
             }
         }
-        self.add_stand_ins(cx, id);
+        self.add_stand_ins(cx);
     }
 
     pub(crate) fn question(
         &mut self,
         cx: &mut Cx<'_>,
-        id: u64,
         to: NodeId,
         role: Role,
         want: Want,
         seen: Vec<Dot>,
     ) {
         self.tally.note(to, role, Answer::Outstanding);
+        let number = cx.s.new_op();
+        self.awaited.insert(to, number);
         let message = ReplicaGet {
-            op: id,
+            op: number,
             class: self.place.class,
             bucket: self.place.bucket,
             key: self.place.key.clone(),
@@ -242,7 +266,7 @@ impl GetOp {
     }
 
     /// Asks a fallback for every primary that failed and has none yet. Returns whether one was asked.
-    fn add_stand_ins(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+    fn add_stand_ins(&mut self, cx: &mut Cx<'_>) -> bool {
         if !self.ask.quorum.sloppy {
             return false;
         }
@@ -261,7 +285,6 @@ impl GetOp {
             self.stand_ins.insert(fallback, primary);
             self.question(
                 cx,
-                id,
                 fallback,
                 Role::Fallback,
                 Want {
@@ -275,7 +298,7 @@ impl GetOp {
         asked
     }
 
-    fn ask_again_who_was_behind(&mut self, cx: &mut Cx<'_>, id: u64) {
+    fn ask_again_who_was_behind(&mut self, cx: &mut Cx<'_>) {
         cx.s.note(Note::WaitedForCatchUp);
         let behind: Vec<NodeId> = self
             .replies
@@ -296,7 +319,6 @@ impl GetOp {
             };
             self.question(
                 cx,
-                id,
                 node,
                 role,
                 Want {
@@ -343,9 +365,6 @@ impl GetOp {
         };
         if let Some(known) = known {
             keep_bodies(&mut reply.object, known.object);
-            reply.seen.extend(known.seen);
-            reply.seen.sort_unstable();
-            reply.seen.dedup();
         }
         self.tally.note(from, reply.role, answer);
         self.replies.insert(from, reply);
@@ -363,23 +382,23 @@ impl GetOp {
     }
 
     /// Does what can be done with what came. Returns whether the operation is over.
-    fn advance(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+    fn advance(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.answered {
-            return self.repair(cx, id);
+            return self.repair(cx);
         }
         match self.tally.verdict() {
             ReadVerdict::Pending => false,
-            ReadVerdict::Met | ReadVerdict::FallbacksOnly => self.try_answer(cx, id, false),
-            ReadVerdict::Waiting if self.ask.quorum.stale_ok => self.try_answer(cx, id, true),
+            ReadVerdict::Met | ReadVerdict::FallbacksOnly => self.try_answer(cx, false),
+            ReadVerdict::Waiting if self.ask.quorum.stale_ok => self.try_answer(cx, true),
             ReadVerdict::Waiting => {
                 self.wait(cx);
                 false
             }
             ReadVerdict::OutOfReach => {
-                if self.add_stand_ins(cx, id) {
+                if self.add_stand_ins(cx) {
                     false
                 } else if self.ask.quorum.stale_ok && !self.replies.is_empty() {
-                    self.try_answer(cx, id, true)
+                    self.try_answer(cx, true)
                 } else {
                     self.refuse(cx);
                     true
@@ -394,19 +413,19 @@ impl GetOp {
         }
     }
 
-    fn try_answer(&mut self, cx: &mut Cx<'_>, id: u64, maybe_stale: bool) -> bool {
+    fn try_answer(&mut self, cx: &mut Cx<'_>, maybe_stale: bool) -> bool {
         if !maybe_stale && self.ask.session.is_some() && !self.session_met() {
             self.wait(cx);
             return false;
         }
-        if self.ask_where_they_differ(cx, id) || (!self.ask.head && self.fetch_bodies(cx, id)) {
+        if self.ask_where_they_differ(cx) || (!self.ask.head && self.fetch_bodies(cx)) {
             return false;
         }
         self.answer(cx, maybe_stale);
         self.answered = true;
         self.deadline_us = cx.s.now.mono_us + cx.s.timing.linger_us;
         self.retry_at_us = None;
-        self.repair(cx, id)
+        self.repair(cx)
     }
 
     fn session_met(&self) -> bool {
@@ -436,7 +455,7 @@ impl GetOp {
 
     /// Asks the replicas that lack a version which others hold whether they have seen it. Returns
     /// whether somebody was asked.
-    pub(crate) fn ask_where_they_differ(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+    pub(crate) fn ask_where_they_differ(&mut self, cx: &mut Cx<'_>) -> bool {
         let open = differing(&self.views());
         if open.is_empty() || !self.may_ask_again() {
             return false;
@@ -461,7 +480,6 @@ impl GetOp {
         for (node, role, seen) in questions {
             self.question(
                 cx,
-                id,
                 node,
                 role,
                 Want {

@@ -18,7 +18,7 @@ use crate::shared::{Asker, Cx, Local};
 
 impl GetOp {
     /// Asks for the values of the result that no answer brought. Returns whether somebody was asked.
-    pub(crate) fn fetch_bodies(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+    pub(crate) fn fetch_bodies(&mut self, cx: &mut Cx<'_>) -> bool {
         let merged = merge_replies(&self.views());
         let mut wanted: BTreeMap<NodeId, Vec<Dot>> = BTreeMap::new();
         for version in merged
@@ -41,7 +41,7 @@ impl GetOp {
                     continue;
                 };
                 let (role, seen) = (reply.role, reply.asked.iter().copied().collect());
-                self.question(cx, id, node, role, Want { all: false, dots }, seen);
+                self.question(cx, node, role, Want { all: false, dots }, seen);
             }
         }
         any

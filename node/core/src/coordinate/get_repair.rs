@@ -15,7 +15,7 @@ use crate::shared::Cx;
 
 impl GetOp {
     /// Repairs once nobody is outstanding any more. Returns whether the operation is over.
-    pub(crate) fn repair(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+    pub(crate) fn repair(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.tally.outstanding().next().is_some() {
             return false;
         }
@@ -23,7 +23,7 @@ impl GetOp {
         if self.stale(&merged).is_empty() {
             return true;
         }
-        if self.ask_where_they_differ(cx, id) || self.fetch_bodies(cx, id) {
+        if self.ask_where_they_differ(cx) || self.fetch_bodies(cx) {
             return false;
         }
         if merged

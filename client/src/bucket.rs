@@ -22,7 +22,11 @@ pub struct Bucket {
 
 impl Bucket {
     pub(crate) const fn new(client: Client, name: String, session: Option<Session>) -> Self {
-        Self { client, name, session }
+        Self {
+            client,
+            name,
+            session,
+        }
     }
 
     /// Its name.

@@ -56,10 +56,14 @@ impl Builder {
     /// [`crate::Kind::Fix`] when something given is wrong, or a seed refuses this client's
     /// certificate or shows a wrong one; [`crate::Kind::Retry`] when no seed answers in time.
     pub async fn connect(self) -> Result<Client, Error> {
-        let tls = self.tls.ok_or_else(|| Error::fix("no certificates are given: set the builder's tls"))?;
+        let tls = self
+            .tls
+            .ok_or_else(|| Error::fix("no certificates are given: set the builder's tls"))?;
         let deadline = Instant::now() + self.profile.deadline(None)?;
         if self.seeds.is_empty() {
-            return Err(Error::fix("no seed is given: name the client port of at least one node"));
+            return Err(Error::fix(
+                "no seed is given: name the client port of at least one node",
+            ));
         }
         let pool = Pool::new(Dialer::new(tls.config()?)?);
         let shared: Arc<Shared> = Shared::connect(pool, self.seeds, deadline).await?;

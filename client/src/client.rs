@@ -57,20 +57,30 @@ impl Client {
     }
 
     pub(crate) const fn new(shared: Arc<Shared>, profile: Profile) -> Self {
-        Self { shared, profile, through: None }
+        Self {
+            shared,
+            profile,
+            through: None,
+        }
     }
 
     /// The same client with other defaults.
     #[must_use]
     pub fn with_profile(&self, profile: Profile) -> Self {
-        Self { profile, ..self.clone() }
+        Self {
+            profile,
+            ..self.clone()
+        }
     }
 
     /// The same client, sending all reads and writes to one node, which passes on what it can't
     /// answer itself. For tests and for looking at one node: it knows no way around a dead one.
     #[must_use]
     pub fn through(&self, node: NodeId) -> Self {
-        Self { through: Some(node), ..self.clone() }
+        Self {
+            through: Some(node),
+            ..self.clone()
+        }
     }
 
     /// Where a request for a key goes.
@@ -112,16 +122,27 @@ impl Client {
     /// # Errors
     /// Every member must agree: those missing are named. A name that is taken by a bucket of other
     /// copies or mode is refused.
-    pub async fn create_bucket(&self, name: &str, props: BucketProps) -> Result<(BucketDefinition, bool), Error> {
+    pub async fn create_bucket(
+        &self,
+        name: &str,
+        props: BucketProps,
+    ) -> Result<(BucketDefinition, bool), Error> {
         BucketDefinition::check_name(name)?;
-        let operation = Admin { request: PutBucket { name: name.to_owned(), props }.into(), route: Route::Anybody };
-        match self.run(&operation).await? {
-            ClientReply::BucketStored(stored) => {
-                self.refresh_map().await?;
-                Ok((stored.bucket, stored.changed))
+        let operation = Admin {
+            request: PutBucket {
+                name: name.to_owned(),
+                props,
             }
-            other => Err(unexpected(&other)),
-        }
+            .into(),
+            route: Route::Anybody,
+        };
+        let reply = self.run(&operation).await?;
+        let ClientReply::BucketStored(stored) = reply else {
+            return Err(unexpected(&reply));
+        };
+        // If this fails the bucket is there all the same, and found when it is first used.
+        let _ = self.refresh_map().await;
+        Ok((stored.bucket, stored.changed))
     }
 
     /// One node's report on itself and its peers; with a line for each vnode if `vnodes`.
@@ -129,10 +150,15 @@ impl Client {
     /// # Errors
     /// The node could not be asked.
     pub async fn status(&self, node: NodeId, vnodes: bool) -> Result<StatusReport, Error> {
-        match self.run(&Admin { request: Status { vnodes }.into(), route: Route::Node(node) }).await? {
-            ClientReply::StatusReport(report) => Ok(report),
-            other => Err(unexpected(&other)),
-        }
+        let operation = Admin {
+            request: Status { vnodes }.into(),
+            route: Route::Node(node),
+        };
+        let reply = self.run(&operation).await?;
+        let ClientReply::StatusReport(report) = reply else {
+            return Err(unexpected(&reply));
+        };
+        Ok(report)
     }
 
     /// Asks one node for a sign of life.
@@ -142,12 +168,23 @@ impl Client {
     pub async fn ping(&self, node: NodeId) -> Result<Pong, Error> {
         let started = Instant::now();
         let nonce = self.shared.random();
-        match self.run(&Admin { request: Ping { nonce }.into(), route: Route::Node(node) }).await? {
-            ClientReply::Pong(pong) if pong.nonce == nonce && pong.node == node => {
-                Ok(Pong { build: pong.build, time: started.elapsed() })
-            }
-            other => Err(unexpected(&other)),
+        let operation = Admin {
+            request: Ping { nonce }.into(),
+            route: Route::Node(node),
+        };
+        let reply = self.run(&operation).await?;
+        let ClientReply::Pong(pong) = reply else {
+            return Err(unexpected(&reply));
+        };
+        if pong.nonce != nonce || pong.node != node {
+            return Err(Error::protocol(
+                "the node answered another ping than was sent",
+            ));
         }
+        Ok(Pong {
+            build: pong.build,
+            time: started.elapsed(),
+        })
     }
 
     /// Ends all connections and waits, for a second at most, until the nodes have been told.
@@ -156,7 +193,9 @@ impl Client {
     }
 
     async fn run(&self, operation: &Admin) -> Result<ClientReply, Error> {
-        self.shared.run(operation, self.profile.deadline(None)?).await
+        self.shared
+            .run(operation, self.profile.deadline(None)?)
+            .await
     }
 }
 
@@ -173,15 +212,22 @@ impl Operation for Admin {
 
     fn prepare(&self, map: &ClusterMap, _retry: bool) -> Result<(ClientRequest, Route), Error> {
         match self.route {
-            Route::Node(node) if map.member(node).is_none() => {
-                Err(Error::new(Kind::Fix, ErrorCode::Invalid, format!("{node} is no member of this cluster")))
+            Route::Node(node) if map.member(node).is_none() => Err(Error::new(
+                Kind::Fix,
+                ErrorCode::Invalid,
+                format!("{node} is no member of this cluster"),
+            )),
+            Route::Node(_) | Route::Anybody | Route::Key(_) => {
+                Ok((self.request.clone(), self.route))
             }
-            Route::Node(_) | Route::Anybody | Route::Key(_) => Ok((self.request.clone(), self.route)),
         }
     }
 }
 
 /// A reply that is of the protocol, to another question.
 pub(crate) fn unexpected(reply: &ClientReply) -> Error {
-    Error::protocol(format!("the node answered something else than was asked ({})", reply.name()))
+    Error::protocol(format!(
+        "the node answered something else than was asked ({})",
+        reply.name()
+    ))
 }

@@ -36,7 +36,9 @@ impl Context {
         let bytes = bytes.into();
         match bytes.len() {
             1..=CONTEXT_BYTES_MAX => Ok(Self(bytes)),
-            length => Err(Error::fix(format!("a context has 1 to {CONTEXT_BYTES_MAX} bytes, this one has {length}"))),
+            length => Err(Error::fix(format!(
+                "a context has 1 to {CONTEXT_BYTES_MAX} bytes, this one has {length}"
+            ))),
         }
     }
 
@@ -61,9 +63,9 @@ impl FromStr for Context {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text.trim())
-            .map_err(|_| Error::fix("this is no context: use the text that a read printed, unchanged"))?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| {
+            Error::fix("this is no context: use the text that a read printed, unchanged")
+        })?;
         Self::from_bytes(bytes)
     }
 }

@@ -88,7 +88,15 @@ impl Error {
     }
 
     pub(crate) fn new(kind: Kind, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), needed: None, got: None, nodes: Vec::new(), retry_after: None }
+        Self {
+            kind,
+            code,
+            message: message.into(),
+            needed: None,
+            got: None,
+            nodes: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// An error of the caller's making.
@@ -115,7 +123,9 @@ impl Error {
             needed: wire.needed,
             got: wire.got,
             nodes: wire.nodes,
-            retry_after: wire.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
+            retry_after: wire
+                .retry_after_ms
+                .map(|ms| Duration::from_millis(ms.into())),
         }
     }
 
@@ -127,7 +137,10 @@ impl Error {
     /// The same end of a write of which an earlier try may have been applied.
     pub(crate) fn doubting(mut self) -> Self {
         if self.kind != Kind::InDoubt {
-            self.message = format!("the write may have been applied by an earlier try, whose answer was lost; the last one ended so: {}", self.message);
+            self.message = format!(
+                "the write may have been applied by an earlier try, whose answer was lost; the last one ended so: {}",
+                self.message
+            );
             self.kind = Kind::InDoubt;
             self.code = ErrorCode::InDoubt;
             self.got = Some(0);
@@ -196,7 +209,10 @@ mod tests {
     #[test]
     fn a_lost_first_try_leaves_the_whole_write_in_doubt() {
         let error = Error::unavailable("nobody there").doubting();
-        assert_eq!((error.kind(), error.code()), (Kind::InDoubt, ErrorCode::InDoubt));
+        assert_eq!(
+            (error.kind(), error.code()),
+            (Kind::InDoubt, ErrorCode::InDoubt)
+        );
         assert!(error.to_string().ends_with("nobody there"));
         assert_eq!(error.clone().doubting(), error);
     }

@@ -40,7 +40,13 @@ pub struct Keys {
 
 impl Keys {
     pub(crate) const fn new(bucket: Bucket) -> Self {
-        Self { bucket, left: None, after: None, page: VecDeque::new(), unanswered: Vec::new() }
+        Self {
+            bucket,
+            left: None,
+            after: None,
+            page: VecDeque::new(),
+            unanswered: Vec::new(),
+        }
     }
 
     /// The next key, or `None` at the end.
@@ -80,9 +86,19 @@ impl Keys {
     async fn fill(&mut self) -> Result<bool, Error> {
         if self.left.is_none() {
             self.bucket.definition().await?;
-            self.left = Some(self.bucket.client.map().ring.partitions().partitions().collect());
+            self.left = Some(
+                self.bucket
+                    .client
+                    .map()
+                    .ring
+                    .partitions()
+                    .partitions()
+                    .collect(),
+            );
         }
-        let Some(partition) = self.left.as_ref().and_then(|left| left.front().copied()) else { return Ok(false) };
+        let Some(partition) = self.left.as_ref().and_then(|left| left.front().copied()) else {
+            return Ok(false);
+        };
         let asked = self.ask(partition).await;
         let more = match asked {
             Ok(page) => {
@@ -104,11 +120,17 @@ impl Keys {
 
     async fn ask(&self, partition: PartitionId) -> Result<wire::KeyPage, Error> {
         let client = &self.bucket.client;
-        let page = Page { bucket: &self.bucket.name, partition, after: self.after.clone() };
-        match client.shared.run(&page, client.profile.deadline(None)?).await? {
-            ClientReply::KeyPage(page) => Ok(page),
-            other => Err(unexpected(&other)),
-        }
+        let page = Page {
+            bucket: &self.bucket.name,
+            partition,
+            after: self.after.clone(),
+        };
+        let deadline = client.profile.deadline(None)?;
+        let reply = client.shared.run(&page, deadline).await?;
+        let ClientReply::KeyPage(page) = reply else {
+            return Err(unexpected(&reply));
+        };
+        Ok(page)
     }
 }
 
@@ -125,9 +147,23 @@ impl Operation for Page<'_> {
 
     fn prepare(&self, map: &ClusterMap, _retry: bool) -> Result<(ClientRequest, Route), Error> {
         let bucket = bucket::find(map, self.bucket)?;
-        let class = Class { n: bucket.props.n, partition: self.partition };
+        let class = Class {
+            n: bucket.props.n,
+            partition: self.partition,
+        };
         let limit = u32::try_from(KEYS_PAGE_MAX).unwrap_or(u32::MAX);
-        let keys = wire::Keys { bucket: bucket.id, partition: self.partition, after: self.after.clone(), limit };
-        Ok((keys.into(), Route::Key(Target { class, spread: self.partition.get().into() })))
+        let keys = wire::Keys {
+            bucket: bucket.id,
+            partition: self.partition,
+            after: self.after.clone(),
+            limit,
+        };
+        Ok((
+            keys.into(),
+            Route::Key(Target {
+                class,
+                spread: self.partition.get().into(),
+            }),
+        ))
     }
 }

@@ -54,7 +54,14 @@ impl Profile {
     }
 
     pub(crate) const fn write_options(&self) -> WriteOptions {
-        WriteOptions { w: self.w, pw: self.pw, dw: self.dw, sloppy: self.sloppy, if_none_match: false, explain: false }
+        WriteOptions {
+            w: self.w,
+            pw: self.pw,
+            dw: self.dw,
+            sloppy: self.sloppy,
+            if_none_match: false,
+            explain: false,
+        }
     }
 
     /// The deadline of a request that asks for `own`.
@@ -64,7 +71,10 @@ impl Profile {
         if bounds.contains(&deadline) {
             Ok(deadline)
         } else {
-            Err(Error::fix(format!("a deadline of {deadline:?} cannot be kept: it is from 1 ms to {} s", DEADLINE_MS_MAX / 1000)))
+            Err(Error::fix(format!(
+                "a deadline of {deadline:?} cannot be kept: it is from 1 ms to {} s",
+                DEADLINE_MS_MAX / 1000
+            )))
         }
     }
 }
@@ -94,11 +104,22 @@ mod tests {
 
     #[test]
     fn the_nearest_deadline_counts_and_absurd_ones_are_refused() {
-        let profile = Profile { deadline: Some(Duration::from_secs(2)), ..Profile::default() };
+        let profile = Profile {
+            deadline: Some(Duration::from_secs(2)),
+            ..Profile::default()
+        };
         assert_eq!(profile.deadline(None), Ok(Duration::from_secs(2)));
-        assert_eq!(profile.deadline(Some(Duration::from_secs(1))), Ok(Duration::from_secs(1)));
+        assert_eq!(
+            profile.deadline(Some(Duration::from_secs(1))),
+            Ok(Duration::from_secs(1))
+        );
         assert_eq!(Profile::default().deadline(None), Ok(DEADLINE_DEFAULT));
-        for absurd in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(56), Duration::MAX] {
+        for absurd in [
+            Duration::ZERO,
+            Duration::from_micros(999),
+            Duration::from_secs(56),
+            Duration::MAX,
+        ] {
             assert!(profile.deadline(Some(absurd)).is_err(), "{absurd:?}");
         }
     }

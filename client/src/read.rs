@@ -29,7 +29,12 @@ pub struct Get {
 impl Get {
     pub(crate) fn new(bucket: Bucket, key: &[u8]) -> Self {
         let options = bucket.client.profile.read_options();
-        Self { bucket, key: Bytes::copy_from_slice(key), options, deadline: None }
+        Self {
+            bucket,
+            key: Bytes::copy_from_slice(key),
+            options,
+            deadline: None,
+        }
     }
 
     /// Answers needed: a number from 1 to n, or a [`crate::Count`].
@@ -100,15 +105,14 @@ impl Get {
         check_key(&self.key)?;
         let client = &self.bucket.client;
         let deadline = client.profile.deadline(self.deadline)?;
-        match client.shared.run(&self, deadline).await? {
-            ClientReply::Got(got) => {
-                if let Some(session) = &self.bucket.session {
-                    session.saw(&got.info);
-                }
-                Ok(Read::from(got))
-            }
-            other => Err(unexpected(&other)),
+        let reply = client.shared.run(&self, deadline).await?;
+        let ClientReply::Got(got) = reply else {
+            return Err(unexpected(&reply));
+        };
+        if let Some(session) = &self.bucket.session {
+            session.saw(&got.info);
         }
+        Ok(Read::from(got))
     }
 }
 
@@ -121,8 +125,17 @@ impl Operation for Get {
         let bucket = bucket::find(map, &self.bucket.name)?;
         bucket.props.defaults.read(bucket.props.n, &self.options)?;
         let target = Target::of_key(map, bucket.id, bucket.props.n, &self.key);
-        let session = self.bucket.session.as_ref().and_then(|session| session.need(target.class));
-        let get = wire::Get { bucket: bucket.id, key: self.key.clone(), options: self.options, session };
+        let session = self
+            .bucket
+            .session
+            .as_ref()
+            .and_then(|session| session.need(target.class));
+        let get = wire::Get {
+            bucket: bucket.id,
+            key: self.key.clone(),
+            options: self.options,
+            session,
+        };
         Ok((get.into(), self.bucket.client.route(target)))
     }
 }

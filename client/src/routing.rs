@@ -45,9 +45,15 @@ pub(crate) struct Target {
 impl Target {
     /// The place of a key in a bucket of `n` copies.
     pub(crate) fn of_key(map: &ClusterMap, bucket: BucketId, n: u8, key: &[u8]) -> Self {
-        let class = Class { n, partition: map.ring.partition_of(bucket, key) };
+        let class = Class {
+            n,
+            partition: map.ring.partition_of(bucket, key),
+        };
         // The high bits choose the partition: the low ones are independent of it.
-        Self { class, spread: placement_hash(bucket, key) }
+        Self {
+            class,
+            spread: placement_hash(bucket, key),
+        }
     }
 }
 
@@ -55,20 +61,39 @@ impl Target {
 ///
 /// Reachable ones first, then those being dialled, then those that were down; in each group the
 /// primaries, then the fallbacks in their order.
-pub(crate) fn order(map: &ClusterMap, target: Target, reach: impl Fn(NodeId) -> Reach) -> Vec<NodeId> {
+pub(crate) fn order(
+    map: &ClusterMap,
+    target: Target,
+    reach: impl Fn(NodeId) -> Reach,
+) -> Vec<NodeId> {
     let primaries = map.ring.primaries(target.class);
     let first = usize::try_from(target.spread % (primaries.len().max(1) as u64)).unwrap_or(0);
-    let rotated = primaries.iter().cycle().skip(first).take(primaries.len()).copied();
+    let rotated = primaries
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(primaries.len())
+        .copied();
     let mut nodes: Vec<NodeId> = rotated.chain(map.ring.fallbacks(target.class)).collect();
     nodes.sort_by_key(|&node| reach(node).rank());
     nodes
 }
 
 /// All members, for requests that any node can answer, beginning at a place that `spread` chooses.
-pub(crate) fn anybody(map: &ClusterMap, spread: u64, reach: impl Fn(NodeId) -> Reach) -> Vec<NodeId> {
+pub(crate) fn anybody(
+    map: &ClusterMap,
+    spread: u64,
+    reach: impl Fn(NodeId) -> Reach,
+) -> Vec<NodeId> {
     let members = &map.members;
     let first = usize::try_from(spread % (members.len().max(1) as u64)).unwrap_or(0);
-    let mut nodes: Vec<NodeId> = members.iter().cycle().skip(first).take(members.len()).map(|member| member.id).collect();
+    let mut nodes: Vec<NodeId> = members
+        .iter()
+        .cycle()
+        .skip(first)
+        .take(members.len())
+        .map(|member| member.id)
+        .collect();
     // Here a connection at hand beats one still to be made.
     nodes.sort_by_key(|&node| reach(node));
     nodes
@@ -94,7 +119,10 @@ mod tests {
             let target = key(&map, &format!("key{number}"));
             let order = order(&map, target, |_| Reach::Connected);
             let primaries: BTreeSet<_> = map.ring.primaries(target.class).iter().copied().collect();
-            assert_eq!(order[..3].iter().copied().collect::<BTreeSet<_>>(), primaries);
+            assert_eq!(
+                order[..3].iter().copied().collect::<BTreeSet<_>>(),
+                primaries
+            );
             assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), 5);
             assert_eq!(order, super::order(&map, target, |_| Reach::Connected));
         }
@@ -118,7 +146,13 @@ mod tests {
         let target = key(&map, "key");
         let healthy = order(&map, target, |_| Reach::Untried);
         let down = healthy[0];
-        let order = order(&map, target, |node| if node == down { Reach::Down } else { Reach::Connected });
+        let order = order(&map, target, |node| {
+            if node == down {
+                Reach::Down
+            } else {
+                Reach::Connected
+            }
+        });
         assert_eq!(order[..2], healthy[1..3]);
         assert_eq!(order[4], down);
     }
@@ -129,7 +163,13 @@ mod tests {
         let target = key(&map, "key");
         let primaries = map.ring.primaries(target.class).to_vec();
         let fallbacks: Vec<_> = map.ring.fallbacks(target.class).collect();
-        let order = order(&map, target, |node| if primaries.contains(&node) { Reach::Down } else { Reach::Dialing });
+        let order = order(&map, target, |node| {
+            if primaries.contains(&node) {
+                Reach::Down
+            } else {
+                Reach::Dialing
+            }
+        });
         assert_eq!(order[..2], fallbacks);
         assert_eq!(order.len(), 5);
     }
@@ -138,7 +178,13 @@ mod tests {
     fn a_node_at_hand_answers_what_anybody_can() {
         let map = map(5);
         let at_hand = map.members[3].id;
-        let order = anybody(&map, 0, |node| if node == at_hand { Reach::Connected } else { Reach::Untried });
+        let order = anybody(&map, 0, |node| {
+            if node == at_hand {
+                Reach::Connected
+            } else {
+                Reach::Untried
+            }
+        });
         assert_eq!(order[0], at_hand);
         assert_eq!(order.len(), 5);
     }

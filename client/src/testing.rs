@@ -9,7 +9,11 @@ use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring};
 /// A map of so many members, 64 partitions and 3 copies, with one bucket named `default`.
 pub(crate) fn map(members: u64) -> ClusterMap {
     let placed: Vec<Placed> = (1..=members)
-        .map(|id| Placed { id: NodeId::new(id), zone: Default::default(), weight: Default::default() })
+        .map(|id| Placed {
+            id: NodeId::new(id),
+            zone: Default::default(),
+            weight: Default::default(),
+        })
         .collect();
     ClusterMap {
         cluster: ClusterId::new(1, 2),
@@ -21,7 +25,11 @@ pub(crate) fn map(members: u64) -> ClusterMap {
             id: BucketId::new(1),
             name: "default".to_owned(),
             revision: 1,
-            props: BucketProps { n: 3, mode: BucketMode::Siblings, defaults: Default::default() },
+            props: BucketProps {
+                n: 3,
+                mode: BucketMode::Siblings,
+                defaults: Default::default(),
+            },
         }],
     }
 }

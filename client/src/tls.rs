@@ -9,7 +9,9 @@ use quorate_protocol::names::CertificateName;
 use quorate_ring::NodeId;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -68,32 +70,46 @@ impl Tls {
             Self::Files(files) => {
                 let named = |path: &Path| path.display().to_string();
                 let names = [named(&files.ca), named(&files.cert), named(&files.key)];
-                let pem = TlsPem { ca: read(&files.ca)?, cert: read(&files.cert)?, key: read(&files.key)? };
+                let pem = TlsPem {
+                    ca: read(&files.ca)?,
+                    cert: read(&files.cert)?,
+                    key: read(&files.key)?,
+                };
                 config(&pem, &names)
             }
-            Self::Pem(pem) => {
-                config(pem, &["the authority's certificate", "the client certificate", "the client's key"].map(String::from))
-            }
+            Self::Pem(pem) => config(
+                pem,
+                &[
+                    "the authority's certificate",
+                    "the client certificate",
+                    "the client's key",
+                ]
+                .map(String::from),
+            ),
         }
     }
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|error| Error::fix(format!("{}: {error}", path.display())))
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::fix(format!("{}: {error}", path.display())))
 }
 
 fn config(pem: &TlsPem, [ca, cert, key]: &[String; 3]) -> Result<QuicClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     for der in certificates(&pem.ca, ca)? {
-        roots.add(der).map_err(|error| Error::fix(format!("{ca}: no usable authority: {error}")))?;
+        roots
+            .add(der)
+            .map_err(|error| Error::fix(format!("{ca}: no usable authority: {error}")))?;
     }
     let chain = certificates(&pem.cert, cert)?;
     let private = PrivateKeyDer::from_pem_slice(pem.key.as_bytes())
         .map_err(|_| Error::fix(format!("{key}: no private key in PEM form")))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .build()
-        .map_err(|error| Error::fix(format!("{ca}: {error}")))?;
+    let webpki =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| Error::fix(format!("{ca}: {error}")))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| Error::fix(error.to_string()))?
@@ -118,10 +134,12 @@ fn certificates(pem: &str, name: &str) -> Result<Vec<CertificateDer<'static>>, E
 /// The node that a certificate speaks for.
 pub(crate) fn node_in(certificate: &CertificateDer<'_>) -> Option<NodeId> {
     let parsed = webpki::EndEntityCert::try_from(certificate).ok()?;
-    parsed.valid_dns_names().find_map(|name| match CertificateName::parse(name) {
-        CertificateName::Node(node) => Some(node),
-        CertificateName::Cluster(_) | CertificateName::Client | CertificateName::Other => None,
-    })
+    parsed
+        .valid_dns_names()
+        .find_map(|name| match CertificateName::parse(name) {
+            CertificateName::Node(node) => Some(node),
+            CertificateName::Cluster(_) | CertificateName::Client | CertificateName::Other => None,
+        })
 }
 
 /// Takes certificates of the cluster's authority that name the node dialled, or any node where the
@@ -142,13 +160,15 @@ impl ServerCertVerifier for NodeVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let no_node = || rustls::Error::InvalidCertificate(CertificateError::NotValidForName);
         let verify = |name: &ServerName<'_>| {
-            self.webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+            self.webpki
+                .verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
         };
         if server_name.to_str() != ANY_NODE {
             return verify(server_name);
         }
         let node = node_in(end_entity).ok_or_else(no_node)?;
-        let name = ServerName::try_from(quorate_protocol::names::node_name(node)).map_err(|_| no_node())?;
+        let name = ServerName::try_from(quorate_protocol::names::node_name(node))
+            .map_err(|_| no_node())?;
         verify(&name)
     }
 

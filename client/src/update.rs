@@ -45,7 +45,12 @@ pub struct Update<F> {
 
 impl<F: FnMut(&[Value]) -> Bytes> Update<F> {
     pub(crate) fn new(bucket: Bucket, key: &[u8], merge: F) -> Self {
-        Self { bucket, key: Bytes::copy_from_slice(key), merge, deadline: None }
+        Self {
+            bucket,
+            key: Bytes::copy_from_slice(key),
+            merge,
+            deadline: None,
+        }
     }
 
     /// Time for all rounds together.
@@ -77,8 +82,14 @@ impl<F: FnMut(&[Value]) -> Bytes> Update<F> {
         let started = Instant::now();
         let read = self.bucket.get(&self.key).deadline(time).send().await?;
         let merged = (self.merge)(&read.siblings);
-        let left = time.saturating_sub(started.elapsed()).max(Duration::from_millis(1));
-        let mut put = self.bucket.put(&self.key, merged).context(read.context).deadline(left);
+        let left = time
+            .saturating_sub(started.elapsed())
+            .max(Duration::from_millis(1));
+        let mut put = self
+            .bucket
+            .put(&self.key, merged)
+            .context(read.context)
+            .deadline(left);
         if let [one] = read.siblings.as_slice() {
             put = put.content_type(one.content_type.clone());
         }

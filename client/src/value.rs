@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use quorate_protocol::Dot;
 use quorate_protocol::client::{Content, Sibling};
-use quorate_protocol::limits::{CONTENT_TYPE_BYTES_MAX, KEY_BYTES_MAX, META_BYTES_MAX, VALUE_BYTES_MAX};
+use quorate_protocol::limits::{
+    CONTENT_TYPE_BYTES_MAX, KEY_BYTES_MAX, META_BYTES_MAX, VALUE_BYTES_MAX,
+};
 use quorate_protocol::{ErrorCode, WireError};
 
 use crate::error::Error;
@@ -29,7 +31,12 @@ pub struct Value {
 
 impl From<Sibling> for Value {
     fn from(sibling: Sibling) -> Self {
-        let Sibling { dot, content, size, modified_ms } = sibling;
+        let Sibling {
+            dot,
+            content,
+            size,
+            modified_ms,
+        } = sibling;
         Self {
             data: content.value,
             content_type: content.content_type,
@@ -52,12 +59,20 @@ pub(crate) fn check_key(key: &[u8]) -> Result<(), Error> {
 
 /// Refuses contents that no node would take.
 pub(crate) fn check_content(content: &Content) -> Result<(), Error> {
-    let meta: usize = content.meta.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let meta: usize = content
+        .meta
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     if content.value.len() > VALUE_BYTES_MAX {
         return Err(too_large("the value", content.value.len(), VALUE_BYTES_MAX));
     }
     if content.content_type.len() > CONTENT_TYPE_BYTES_MAX {
-        return Err(too_large("the content type", content.content_type.len(), CONTENT_TYPE_BYTES_MAX));
+        return Err(too_large(
+            "the content type",
+            content.content_type.len(),
+            CONTENT_TYPE_BYTES_MAX,
+        ));
     }
     if meta > META_BYTES_MAX {
         return Err(too_large("the metadata", meta, META_BYTES_MAX));
@@ -66,7 +81,11 @@ pub(crate) fn check_content(content: &Content) -> Result<(), Error> {
 }
 
 fn too_large(what: &str, bytes: usize, most: usize) -> Error {
-    WireError::new(ErrorCode::TooLarge, format!("{what} has {bytes} bytes, the most is {most}")).into()
+    WireError::new(
+        ErrorCode::TooLarge,
+        format!("{what} has {bytes} bytes, the most is {most}"),
+    )
+    .into()
 }
 
 #[cfg(test)]
@@ -82,13 +101,31 @@ mod tests {
 
     #[test]
     fn each_part_of_a_content_has_a_bound_and_the_error_names_it() {
-        let refused = |content: &Content| check_content(content).err().map(|error| error.to_string());
+        let refused =
+            |content: &Content| check_content(content).err().map(|error| error.to_string());
         assert_eq!(refused(&Content::default()), None);
-        let long = Content { content_type: "x".repeat(256), ..Content::default() };
-        assert_eq!(refused(&long).as_deref(), Some("the content type has 256 bytes, the most is 255"));
-        let meta = Content { meta: vec![("a".repeat(4000), Bytes::from_static(&[0; 97]))], ..Content::default() };
-        assert_eq!(refused(&meta).as_deref(), Some("the metadata has 4097 bytes, the most is 4096"));
-        let value = Content { value: vec![0; VALUE_BYTES_MAX + 1].into(), ..Content::default() };
-        assert!(refused(&value).is_some_and(|words| words.starts_with("the value has 16777217 bytes")));
+        let long = Content {
+            content_type: "x".repeat(256),
+            ..Content::default()
+        };
+        assert_eq!(
+            refused(&long).as_deref(),
+            Some("the content type has 256 bytes, the most is 255")
+        );
+        let meta = Content {
+            meta: vec![("a".repeat(4000), Bytes::from_static(&[0; 97]))],
+            ..Content::default()
+        };
+        assert_eq!(
+            refused(&meta).as_deref(),
+            Some("the metadata has 4097 bytes, the most is 4096")
+        );
+        let value = Content {
+            value: vec![0; VALUE_BYTES_MAX + 1].into(),
+            ..Content::default()
+        };
+        assert!(
+            refused(&value).is_some_and(|words| words.starts_with("the value has 16777217 bytes"))
+        );
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_protocol::client::{self as wire, ClientReply, ClientRequest, Content, ReplyInfo, Written};
+use quorate_protocol::client::{
+    self as wire, ClientReply, ClientRequest, Content, ReplyInfo, Written,
+};
 use quorate_protocol::map::{Bucket as Definition, ClusterMap};
 use quorate_protocol::options::WriteOptions;
 use quorate_protocol::{Dot, RequestId};
@@ -33,7 +35,15 @@ impl Change {
     fn new(bucket: Bucket, key: &[u8]) -> Self {
         let options = bucket.client.profile.write_options();
         let request = bucket.client.shared.request_id();
-        Self { bucket, key: Bytes::copy_from_slice(key), context: None, options, deadline: None, request, again: false }
+        Self {
+            bucket,
+            key: Bytes::copy_from_slice(key),
+            context: None,
+            options,
+            deadline: None,
+            request,
+            again: false,
+        }
     }
 
     fn place<'map>(&self, map: &'map ClusterMap) -> Result<(&'map Definition, Route), Error> {
@@ -44,22 +54,23 @@ impl Change {
     }
 
     fn token(&self) -> Option<Bytes> {
-        self.context.as_ref().map(|context| context.as_bytes().clone())
+        self.context
+            .as_ref()
+            .map(|context| context.as_bytes().clone())
     }
 
     async fn send(&self, operation: &dyn Operation) -> Result<Write, Error> {
         check_key(&self.key)?;
         let client = &self.bucket.client;
         let deadline = client.profile.deadline(self.deadline)?;
-        match client.shared.run(operation, deadline).await? {
-            ClientReply::Written(written) => {
-                if let Some(session) = &self.bucket.session {
-                    session.wrote(&written);
-                }
-                Ok(Write::from(written))
-            }
-            other => Err(unexpected(&other)),
+        let reply = client.shared.run(operation, deadline).await?;
+        let ClientReply::Written(written) = reply else {
+            return Err(unexpected(&reply));
+        };
+        if let Some(session) = &self.bucket.session {
+            session.wrote(&written);
         }
+        Ok(Write::from(written))
     }
 }
 
@@ -140,7 +151,13 @@ pub struct Put {
 
 impl Put {
     pub(crate) fn new(bucket: Bucket, key: &[u8], value: Bytes) -> Self {
-        Self { change: Change::new(bucket, key), content: Content { value, ..Content::default() } }
+        Self {
+            change: Change::new(bucket, key),
+            content: Content {
+                value,
+                ..Content::default()
+            },
+        }
     }
 
     change_settings!();
@@ -154,7 +171,11 @@ impl Put {
     /// Adds a named note to the value; a name given twice keeps the last. 4 KiB for all together.
     pub fn meta(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Self {
         let (name, value) = (name.into(), value.into());
-        match self.content.meta.binary_search_by(|(known, _)| known.cmp(&name)) {
+        match self
+            .content
+            .meta
+            .binary_search_by(|(known, _)| known.cmp(&name))
+        {
             Ok(at) => self.content.meta[at].1 = value,
             Err(at) => self.content.meta.insert(at, (name, value)),
         }
@@ -200,7 +221,9 @@ pub struct Delete {
 
 impl Delete {
     pub(crate) fn new(bucket: Bucket, key: &[u8]) -> Self {
-        Self { change: Change::new(bucket, key) }
+        Self {
+            change: Change::new(bucket, key),
+        }
     }
 
     change_settings!();

@@ -24,7 +24,10 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { tenths: RESERVE * TENTHS, refilled: now }
+        Self {
+            tenths: RESERVE * TENTHS,
+            refilled: now,
+        }
     }
 
     /// A request begins.
@@ -44,7 +47,9 @@ impl Budget {
         let seconds = now.saturating_duration_since(self.refilled).as_secs();
         self.refilled += Duration::from_secs(seconds);
         if self.tenths < RESERVE * TENTHS {
-            let earned = u32::try_from(seconds).unwrap_or(u32::MAX).saturating_mul(TENTHS);
+            let earned = u32::try_from(seconds)
+                .unwrap_or(u32::MAX)
+                .saturating_mul(TENTHS);
             self.tenths = self.tenths.saturating_add(earned).min(RESERVE * TENTHS);
         }
     }

@@ -18,7 +18,11 @@ pub(crate) struct Maps {
 
 impl Maps {
     pub(crate) fn new(map: ClusterMap) -> Self {
-        Self { current: ArcSwap::from_pointee(map), refreshing: tokio::sync::Mutex::default(), behind: AtomicBool::new(false) }
+        Self {
+            current: ArcSwap::from_pointee(map),
+            refreshing: tokio::sync::Mutex::default(),
+            behind: AtomicBool::new(false),
+        }
     }
 
     /// The map, unchanging for as long as the caller holds it.
@@ -29,7 +33,13 @@ impl Maps {
     /// Takes a map that a node gave, unless the one in use is newer.
     pub(crate) fn offer(&self, map: ClusterMap) {
         let map = Arc::new(map);
-        self.current.rcu(|current| if is_older(&map, current) { Arc::clone(current) } else { Arc::clone(&map) });
+        self.current.rcu(|current| {
+            if is_older(&map, current) {
+                Arc::clone(current)
+            } else {
+                Arc::clone(&map)
+            }
+        });
     }
 
     /// Notes a ring version seen in a reply. True when the caller is the one to read the map anew.
@@ -46,7 +56,11 @@ impl Maps {
 /// Buckets come and change between ring versions and never go.
 fn is_older(map: &ClusterMap, than: &ClusterMap) -> bool {
     let age = |map: &ClusterMap| {
-        let changes: u64 = map.buckets.iter().map(|bucket| bucket.revision).fold(0, u64::saturating_add);
+        let changes: u64 = map
+            .buckets
+            .iter()
+            .map(|bucket| bucket.revision)
+            .fold(0, u64::saturating_add);
         (map.ring.version(), map.buckets.len(), changes)
     };
     age(map) < age(than)

@@ -65,13 +65,27 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Connects to the first seed that answers with a map.
-    pub(crate) async fn connect(pool: Pool, seeds: Vec<String>, deadline: Instant) -> Result<Arc<Self>, Error> {
-        let random = || getrandom::u64().map_err(|error| Error::unavailable(format!("no random numbers: {error}")));
+    pub(crate) async fn connect(
+        pool: Pool,
+        seeds: Vec<String>,
+        deadline: Instant,
+    ) -> Result<Arc<Self>, Error> {
+        let random = || {
+            getrandom::u64()
+                .map_err(|error| Error::unavailable(format!("no random numbers: {error}")))
+        };
         let (origin, counter) = (random()?, AtomicU64::new(random()?));
         let pool = Arc::new(pool);
         let map = seeds::map_of_any(&pool, &seeds, deadline).await?;
         let budget = Mutex::new(Budget::new(Instant::now()));
-        Ok(Arc::new(Self { pool, maps: Maps::new(map), seeds, budget, origin, counter }))
+        Ok(Arc::new(Self {
+            pool,
+            maps: Maps::new(map),
+            seeds,
+            budget,
+            origin,
+            counter,
+        }))
     }
 
     /// The cluster map in use.
@@ -87,7 +101,10 @@ impl Shared {
     /// Any number: for jitter and for spreading, nothing that safety depends on.
     pub(crate) fn random(&self) -> u64 {
         // Consecutive numbers, scattered by one round of the SplitMix64 generator (Steele et al. 2014).
-        let mut mixed = self.counter.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self
+            .counter
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed ^ (mixed >> 31)
     }
@@ -98,11 +115,23 @@ impl Shared {
     }
 
     /// Carries out one operation within `time`.
-    pub(crate) async fn run(self: &Arc<Self>, operation: &dyn Operation, time: Duration) -> Result<ClientReply, Error> {
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        operation: &dyn Operation,
+        time: Duration,
+    ) -> Result<ClientReply, Error> {
         self.lock_budget().earn();
         let mut tries = Tries::new(operation.is_write());
-        let ended = self.try_until_done(operation, Instant::now() + time, &mut tries).await;
-        ended.map_err(|error| if tries.maybe_applied() { error.doubting() } else { error })
+        let ended = self
+            .try_until_done(operation, Instant::now() + time, &mut tries)
+            .await;
+        ended.map_err(|error| {
+            if tries.maybe_applied() {
+                error.doubting()
+            } else {
+                error
+            }
+        })
     }
 
     async fn try_until_done(
@@ -127,14 +156,25 @@ impl Shared {
                 self.pause_round(&mut round, deadline, &map).await?;
                 continue;
             };
-            let envelope = Envelope { deadline, ring: map.ring.version(), trace: 0 };
+            let envelope = Envelope {
+                deadline,
+                ring: map.ring.version(),
+                trace: 0,
+            };
             let waits = round.has_more(&order, |node| self.reach(&map, node) != Reach::Down);
-            let failure = match self.attempt(&map, node, &request, envelope, waits, round.is_forced()).await {
+            let failure = match self
+                .attempt(&map, node, &request, envelope, waits, round.is_forced())
+                .await
+            {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
             round.failed(node, &failure);
-            match tries.after(failure, deadline.saturating_duration_since(Instant::now()), self.random()) {
+            match tries.after(
+                failure,
+                deadline.saturating_duration_since(Instant::now()),
+                self.random(),
+            ) {
                 Next::End(error) => return Err(named(error, node)),
                 Next::Again { place, pause, paid } => {
                     self.pay(paid)?;
@@ -161,7 +201,8 @@ impl Shared {
     }
 
     fn reach(&self, map: &ClusterMap, node: NodeId) -> Reach {
-        map.member(node).map_or(Reach::Down, |member| self.pool.reach(member, map.cluster))
+        map.member(node)
+            .map_or(Reach::Down, |member| self.pool.reach(member, map.cluster))
     }
 
     /// One try at one node. `waits` when another node could be asked instead of waiting long.
@@ -174,8 +215,14 @@ impl Shared {
         waits: bool,
         force: bool,
     ) -> Result<ClientReply, Failure> {
-        let member = map.member(node).ok_or_else(|| Failure::Unreached(format!("{node} is no member")))?;
-        let until = if waits { envelope.deadline.min(Instant::now() + PATIENCE) } else { envelope.deadline };
+        let member = map
+            .member(node)
+            .ok_or_else(|| Failure::Unreached(format!("{node} is no member")))?;
+        let until = if waits {
+            envelope.deadline.min(Instant::now() + PATIENCE)
+        } else {
+            envelope.deadline
+        };
         let connection = self
             .pool
             .get(member, map.cluster, until, force)
@@ -183,17 +230,25 @@ impl Shared {
             .map_err(|error| Failure::Unreached(error.to_string()))?;
         let answer = connection.call(request, envelope).await.map_err(failure)?;
         self.saw(answer.ring);
-        match answer.reply {
-            ClientReply::Failed(wire) => Err(Failure::Answered(wire)),
-            reply => Ok(reply),
+        if let ClientReply::Failed(wire) = answer.reply {
+            return Err(Failure::Answered(wire));
         }
+        Ok(answer.reply)
     }
 
-    async fn pause_round(&self, round: &mut Round, deadline: Instant, map: &ClusterMap) -> Result<(), Error> {
+    async fn pause_round(
+        &self,
+        round: &mut Round,
+        deadline: Instant,
+        map: &ClusterMap,
+    ) -> Result<(), Error> {
         let pause = round.start_again(self.random());
         let left = deadline.saturating_duration_since(Instant::now());
         if left <= pause {
-            let name = |node: NodeId| map.member(node).map_or_else(|| node.to_string(), |member| member.name.clone());
+            let name = |node: NodeId| {
+                map.member(node)
+                    .map_or_else(|| node.to_string(), |member| member.name.clone())
+            };
             return Err(round.end(name));
         }
         tokio::time::sleep(pause).await;
@@ -231,7 +286,9 @@ impl Shared {
         };
         let map = self.map();
         for node in self.order(&map, Route::Anybody) {
-            let Some(member) = map.member(node) else { continue };
+            let Some(member) = map.member(node) else {
+                continue;
+            };
             let patience = deadline.min(Instant::now() + PATIENCE);
             if let Ok(connection) = self.pool.get(member, map.cluster, patience, false).await
                 && let Ok(map) = seeds::of_connection(&connection, deadline).await
@@ -257,5 +314,9 @@ fn failure(error: CallError) -> Failure {
 }
 
 fn named(error: Error, node: NodeId) -> Error {
-    if error.nodes().is_empty() && error.kind() != Kind::Fix { error.naming([node]) } else { error }
+    if error.nodes().is_empty() && error.kind() != Kind::Fix {
+        error.naming([node])
+    } else {
+        error
+    }
 }

@@ -67,7 +67,13 @@ pub(crate) struct Tries {
 
 impl Tries {
     pub(crate) const fn new(write: bool) -> Self {
-        Self { write, sent: 0, refreshes: 0, maybe_applied: false, lost_here: false }
+        Self {
+            write,
+            sent: 0,
+            refreshes: 0,
+            maybe_applied: false,
+            lost_here: false,
+        }
     }
 
     /// Whether a try reached a node, or may have: the next one says that it is a retry.
@@ -96,15 +102,29 @@ impl Tries {
             if self.sent >= TRIES_MAX || pause >= left {
                 Next::End(error)
             } else {
-                Next::Again { place, pause, paid: Some(error) }
+                Next::Again {
+                    place,
+                    pause,
+                    paid: Some(error),
+                }
             }
         };
         match failure {
-            Failure::Unreached(_) => Next::Again { place: Place::Other, pause: Duration::ZERO, paid: None },
+            Failure::Unreached(_) => Next::Again {
+                place: Place::Other,
+                pause: Duration::ZERO,
+                paid: None,
+            },
             Failure::Lost(why) => {
-                let error = Error::unavailable(format!("the connection was lost before the answer came: {why}"));
+                let error = Error::unavailable(format!(
+                    "the connection was lost before the answer came: {why}"
+                ));
                 // The coordinator of a write remembers its id: it is asked once more before others.
-                let place = if self.write && !lost_before { Place::Same } else { Place::Other };
+                let place = if self.write && !lost_before {
+                    Place::Same
+                } else {
+                    Place::Other
+                };
                 let next = again(place, Duration::ZERO, error);
                 self.maybe_applied |= self.write;
                 self.lost_here = place == Place::Same;
@@ -112,21 +132,35 @@ impl Tries {
             }
             Failure::TimedOut => {
                 self.maybe_applied |= self.write;
-                Next::End(Error::new(Kind::Retry, ErrorCode::DeadlineExceeded, "no answer came within the deadline"))
+                Next::End(Error::new(
+                    Kind::Retry,
+                    ErrorCode::DeadlineExceeded,
+                    "no answer came within the deadline",
+                ))
             }
             Failure::Malformed(why) => {
                 self.maybe_applied |= self.write;
-                Next::End(Error::protocol(format!("the node's answer cannot be read: {why}")))
+                Next::End(Error::protocol(format!(
+                    "the node's answer cannot be read: {why}"
+                )))
             }
             Failure::Answered(wire) => {
                 let pause = backoff(self.sent, random);
                 let after = Duration::from_millis(wire.retry_after_ms.unwrap_or(0).into());
                 let (code, error) = (wire.code, Error::answered(wire, self.write));
                 match code {
-                    ErrorCode::Stopping | ErrorCode::StorageFailed => again(Place::Other, Duration::ZERO, error),
-                    ErrorCode::Unavailable | ErrorCode::Overloaded => again(Place::Other, pause.max(after), error),
+                    ErrorCode::Stopping | ErrorCode::StorageFailed => {
+                        again(Place::Other, Duration::ZERO, error)
+                    }
+                    ErrorCode::Unavailable | ErrorCode::Overloaded => {
+                        again(Place::Other, pause.max(after), error)
+                    }
                     ErrorCode::StaleRing | ErrorCode::NoSuchBucket if self.refresh() => {
-                        Next::Again { place: Place::Refreshed, pause: Duration::ZERO, paid: None }
+                        Next::Again {
+                            place: Place::Refreshed,
+                            pause: Duration::ZERO,
+                            paid: None,
+                        }
                     }
                     ErrorCode::StaleRing
                     | ErrorCode::NoSuchBucket
@@ -198,15 +232,31 @@ mod tests {
     fn what_was_not_sent_costs_nothing_and_is_no_retry() {
         let mut tries = Tries::new(true);
         let next = tries.after(Failure::Unreached("down".to_owned()), LEFT, 0);
-        assert_eq!(next, Next::Again { place: Place::Other, pause: Duration::ZERO, paid: None });
+        assert_eq!(
+            next,
+            Next::Again {
+                place: Place::Other,
+                pause: Duration::ZERO,
+                paid: None
+            }
+        );
         assert!(!tries.is_retry() && !tries.maybe_applied());
     }
 
     #[test]
     fn a_refusal_leaves_no_doubt_about_the_write() {
-        for code in [ErrorCode::Stopping, ErrorCode::Unavailable, ErrorCode::Overloaded, ErrorCode::StorageFailed] {
+        for code in [
+            ErrorCode::Stopping,
+            ErrorCode::Unavailable,
+            ErrorCode::Overloaded,
+            ErrorCode::StorageFailed,
+        ] {
             let mut tries = Tries::new(true);
-            assert_eq!(place(tries.after(answered(code), LEFT, 0)), Some(Place::Other), "{code:?}");
+            assert_eq!(
+                place(tries.after(answered(code), LEFT, 0)),
+                Some(Place::Other),
+                "{code:?}"
+            );
             assert!(tries.is_retry() && !tries.maybe_applied());
         }
     }
@@ -217,28 +267,50 @@ mod tests {
         let next = Tries::new(false).after(Failure::Answered(wire.clone()), LEFT, 0);
         assert!(matches!(next, Next::Again { pause, .. } if pause == Duration::from_millis(700)));
         let next = Tries::new(false).after(Failure::Answered(wire), Duration::from_millis(600), 0);
-        assert!(matches!(next, Next::End(error) if error.retry_after() == Some(Duration::from_millis(700))));
+        assert!(
+            matches!(next, Next::End(error) if error.retry_after() == Some(Duration::from_millis(700)))
+        );
     }
 
     #[test]
     fn an_old_map_is_read_anew_twice_at_most() {
         let mut tries = Tries::new(false);
-        assert_eq!(place(tries.after(answered(ErrorCode::NoSuchBucket), LEFT, 0)), Some(Place::Refreshed));
-        assert_eq!(place(tries.after(answered(ErrorCode::StaleRing), LEFT, 0)), Some(Place::Refreshed));
-        assert_eq!(place(tries.after(answered(ErrorCode::NoSuchBucket), LEFT, 0)), None);
+        assert_eq!(
+            place(tries.after(answered(ErrorCode::NoSuchBucket), LEFT, 0)),
+            Some(Place::Refreshed)
+        );
+        assert_eq!(
+            place(tries.after(answered(ErrorCode::StaleRing), LEFT, 0)),
+            Some(Place::Refreshed)
+        );
+        assert_eq!(
+            place(tries.after(answered(ErrorCode::NoSuchBucket), LEFT, 0)),
+            None
+        );
     }
 
     #[test]
     fn wrong_requests_and_missed_quorums_are_final() {
-        for code in [ErrorCode::Invalid, ErrorCode::QuorumNotMet, ErrorCode::BadContext, ErrorCode::InDoubt] {
-            assert_eq!(place(Tries::new(true).after(answered(code), LEFT, 0)), None, "{code:?}");
+        for code in [
+            ErrorCode::Invalid,
+            ErrorCode::QuorumNotMet,
+            ErrorCode::BadContext,
+            ErrorCode::InDoubt,
+        ] {
+            assert_eq!(
+                place(Tries::new(true).after(answered(code), LEFT, 0)),
+                None,
+                "{code:?}"
+            );
         }
     }
 
     #[test]
     fn tries_are_bounded() {
         let mut tries = Tries::new(false);
-        let made = (0..100).take_while(|_| place(tries.after(answered(ErrorCode::Unavailable), LEFT, 0)).is_some()).count();
+        let made = (0..100)
+            .take_while(|_| place(tries.after(answered(ErrorCode::Unavailable), LEFT, 0)).is_some())
+            .count();
         assert_eq!(made, 5);
     }
 

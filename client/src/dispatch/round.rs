@@ -19,14 +19,19 @@ pub(super) struct Round {
 impl Round {
     /// The first node of `order` that this pass did not try yet.
     pub(super) fn next(&mut self, order: &[NodeId]) -> Option<NodeId> {
-        let node = order.iter().copied().find(|node| !self.tried.contains(node))?;
+        let node = order
+            .iter()
+            .copied()
+            .find(|node| !self.tried.contains(node))?;
         self.tried.push(node);
         Some(node)
     }
 
     /// Whether a usable node is left to this pass.
     pub(super) fn has_more(&self, order: &[NodeId], usable: impl Fn(NodeId) -> bool) -> bool {
-        order.iter().any(|&node| !self.tried.contains(&node) && usable(node))
+        order
+            .iter()
+            .any(|&node| !self.tried.contains(&node) && usable(node))
     }
 
     /// Whether nodes are to be dialled that failed just now.
@@ -51,10 +56,20 @@ impl Round {
 
     /// The error that says why nobody could be asked.
     pub(super) fn end(&self, name: impl Fn(NodeId) -> String) -> Error {
-        let reasons: Vec<String> = self.problems.iter().map(|(node, why)| format!("{}: {why}", name(*node))).collect();
-        let reasons = if reasons.is_empty() { "the deadline is too short".to_owned() } else { reasons.join("; ") };
-        Error::unavailable(format!("no node could be asked within the deadline ({reasons})"))
-            .naming(self.problems.iter().map(|(node, _)| *node))
+        let reasons: Vec<String> = self
+            .problems
+            .iter()
+            .map(|(node, why)| format!("{}: {why}", name(*node)))
+            .collect();
+        let reasons = if reasons.is_empty() {
+            "the deadline is too short".to_owned()
+        } else {
+            reasons.join("; ")
+        };
+        Error::unavailable(format!(
+            "no node could be asked within the deadline ({reasons})"
+        ))
+        .naming(self.problems.iter().map(|(node, _)| *node))
     }
 }
 
@@ -90,7 +105,10 @@ mod tests {
         round.failed(ORDER[1], &Failure::Unreached("away".to_owned()));
         round.failed(ORDER[0], &Failure::Unreached("gone".to_owned()));
         let error = round.end(|node| format!("n{}", node.get()));
-        assert!(error.to_string().ends_with("(n2: away; n1: gone)"), "{error}");
+        assert!(
+            error.to_string().ends_with("(n2: away; n1: gone)"),
+            "{error}"
+        );
         assert_eq!(error.nodes(), [ORDER[1], ORDER[0]]);
     }
 }

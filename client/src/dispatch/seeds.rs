@@ -13,7 +13,11 @@ use crate::error::{Error, Kind};
 use crate::net::{Answer, Connection, DialError, Envelope, Pool};
 
 /// Asks all seeds at once and takes the first map: a dead seed beside live ones costs nothing.
-pub(super) async fn map_of_any(pool: &Arc<Pool>, seeds: &[String], deadline: Instant) -> Result<ClusterMap, Error> {
+pub(super) async fn map_of_any(
+    pool: &Arc<Pool>,
+    seeds: &[String],
+    deadline: Instant,
+) -> Result<ClusterMap, Error> {
     let mut problems = Vec::new();
     let mut asked = JoinSet::new();
     for seed in seeds {
@@ -27,7 +31,9 @@ pub(super) async fn map_of_any(pool: &Arc<Pool>, seeds: &[String], deadline: Ins
             Ok(Some(Err(_))) => {}
             Ok(None) => return Err(nobody(&problems)),
             Err(_) => {
-                problems.push(DialError::Unreachable("the others did not answer within the deadline".to_owned()));
+                problems.push(DialError::Unreachable(
+                    "the others did not answer within the deadline".to_owned(),
+                ));
                 return Err(nobody(&problems));
             }
         }
@@ -36,12 +42,21 @@ pub(super) async fn map_of_any(pool: &Arc<Pool>, seeds: &[String], deadline: Ins
 
 async fn ask(pool: Arc<Pool>, seed: String, deadline: Instant) -> Result<ClusterMap, DialError> {
     let connection = pool.dial_seed(&seed).await?;
-    of_connection(&connection, deadline).await.map_err(|why| DialError::Unreachable(format!("{seed}: {why}")))
+    of_connection(&connection, deadline)
+        .await
+        .map_err(|why| DialError::Unreachable(format!("{seed}: {why}")))
 }
 
 /// Asks the node at the other side for its map.
-pub(super) async fn of_connection(connection: &Connection, deadline: Instant) -> Result<ClusterMap, String> {
-    let envelope = Envelope { deadline, ring: RingVersion::new(0), trace: 0 };
+pub(super) async fn of_connection(
+    connection: &Connection,
+    deadline: Instant,
+) -> Result<ClusterMap, String> {
+    let envelope = Envelope {
+        deadline,
+        ring: RingVersion::new(0),
+        trace: 0,
+    };
     let asked = connection.call(&GetMap::default().into(), envelope).await;
     let Answer { reply, .. } = asked.map_err(|error| error.to_string())?;
     match reply {
@@ -52,13 +67,21 @@ pub(super) async fn of_connection(connection: &Connection, deadline: Instant) ->
         | ClientReply::KeyPage(_)
         | ClientReply::Pong(_)
         | ClientReply::BucketStored(_)
-        | ClientReply::StatusReport(_) => Err(format!("{} came instead of the cluster map", reply.name())),
+        | ClientReply::StatusReport(_) => {
+            Err(format!("{} came instead of the cluster map", reply.name()))
+        }
     }
 }
 
 fn nobody(problems: &[DialError]) -> Error {
-    let refused = problems.iter().any(|problem| matches!(problem, DialError::Refused(_)));
+    let refused = problems
+        .iter()
+        .any(|problem| matches!(problem, DialError::Refused(_)));
     let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let message = format!("no seed gave the cluster map: {}", words.join("; "));
-    if refused { Error::new(Kind::Fix, ErrorCode::NotAuthorised, message) } else { Error::unavailable(message) }
+    if refused {
+        Error::new(Kind::Fix, ErrorCode::NotAuthorised, message)
+    } else {
+        Error::unavailable(message)
+    }
 }

@@ -74,14 +74,25 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Takes over a connection after the hello on its long-lived stream.
-    pub(super) fn start(quic: quinn::Connection, node: NodeId, send: SendStream, recv: RecvStream, reader: Reader) -> Arc<Self> {
+    pub(super) fn start(
+        quic: quinn::Connection,
+        node: NodeId,
+        send: SendStream,
+        recv: RecvStream,
+        reader: Reader,
+    ) -> Arc<Self> {
         let (outbox, frames) = mpsc::channel(OUTBOX_FRAMES);
         let waiting = Arc::new(Waiting::default());
         tokio::spawn(write_small(send, frames));
         tokio::spawn(read_small(quic.clone(), recv, reader, Arc::clone(&waiting)));
         tokio::spawn(accept_large(quic.clone(), Arc::clone(&waiting)));
         tokio::spawn(watch(quic.clone(), Arc::clone(&waiting)));
-        Arc::new(Self { quic, node, outbox, waiting })
+        Arc::new(Self {
+            quic,
+            node,
+            outbox,
+            waiting,
+        })
     }
 
     /// The node at the other side.
@@ -100,12 +111,19 @@ impl Connection {
     }
 
     /// Sends a request and waits for its reply until the deadline.
-    pub(crate) async fn call(&self, request: &ClientRequest, envelope: Envelope) -> Result<Answer, CallError> {
+    pub(crate) async fn call(
+        &self,
+        request: &ClientRequest,
+        envelope: Envelope,
+    ) -> Result<Answer, CallError> {
         let mut place = self.waiting.enter().ok_or(CallError::NotSent)?;
         let frame = encode(request, place.request, envelope);
         let answered = async {
             if frame.len() <= frame::HEADER_BYTES + SMALL_BODY_BYTES_MAX {
-                self.outbox.send(frame).await.map_err(|_| CallError::NotSent)?;
+                self.outbox
+                    .send(frame)
+                    .await
+                    .map_err(|_| CallError::NotSent)?;
             } else {
                 self.send_large(frame).await?;
             }
@@ -122,7 +140,10 @@ impl Connection {
             return Err(CallError::Lost(self.why_closed()));
         };
         match ClientReply::decode_body(header.opcode, &body) {
-            Ok(reply) => Ok(Answer { reply, ring: RingVersion::new(header.ring) }),
+            Ok(reply) => Ok(Answer {
+                reply,
+                ring: RingVersion::new(header.ring),
+            }),
             Err(error) => Err(CallError::Malformed(error.to_string())),
         }
     }
@@ -134,7 +155,10 @@ impl Connection {
     }
 
     fn why_closed(&self) -> String {
-        self.quic.close_reason().map_or_else(|| "the stream ended".to_owned(), |reason| reason.to_string())
+        self.quic.close_reason().map_or_else(
+            || "the stream ended".to_owned(),
+            |reason| reason.to_string(),
+        )
     }
 }
 
@@ -174,7 +198,9 @@ struct Unfinished(Option<SendStream>);
 
 impl Unfinished {
     async fn write(&mut self, mut frame: Bytes) -> Result<(), quinn::WriteError> {
-        let Some(send) = &mut self.0 else { return Ok(()) };
+        let Some(send) = &mut self.0 else {
+            return Ok(());
+        };
         while !frame.is_empty() {
             let chunk = frame.split_to(frame.len().min(CHUNK_BYTES));
             send.write_chunk(chunk).await?;
@@ -206,7 +232,12 @@ async fn write_small(mut send: SendStream, mut frames: mpsc::Receiver<Bytes>) {
     }
 }
 
-async fn read_small(quic: quinn::Connection, mut recv: RecvStream, mut reader: Reader, waiting: Arc<Waiting>) {
+async fn read_small(
+    quic: quinn::Connection,
+    mut recv: RecvStream,
+    mut reader: Reader,
+    waiting: Arc<Waiting>,
+) {
     loop {
         if let Err(error) = deliver_whole(&mut reader, &waiting) {
             close(&quic, CloseCode::Malformed, &error.to_string());

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, ConnectionError, Endpoint, RecvStream, TransportConfig, VarInt};
-use quorate_protocol::frame::{self, Header, Reader};
 use quorate_protocol::close::CloseCode;
+use quorate_protocol::frame::{self, Header, Reader};
 use quorate_protocol::hello::{HELLO, Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 use quorate_protocol::limits::FRAME_BODY_BYTES_MAX;
 use quorate_protocol::names::node_name;
@@ -59,8 +59,13 @@ impl Dialer {
         let endpoint = any((Ipv6Addr::UNSPECIFIED, 0).into())
             .or_else(|_| any((Ipv4Addr::UNSPECIFIED, 0).into()))
             .map_err(|error| Error::unavailable(format!("no UDP socket can be opened: {error}")))?;
-        let incarnation = getrandom::u64().map_err(|error| Error::unavailable(format!("no random numbers: {error}")))?;
-        Ok(Self { endpoint, config, incarnation })
+        let incarnation = getrandom::u64()
+            .map_err(|error| Error::unavailable(format!("no random numbers: {error}")))?;
+        Ok(Self {
+            endpoint,
+            config,
+            incarnation,
+        })
     }
 
     /// Tries the addresses in order. `node` is who must answer, if known; `cluster` likewise.
@@ -72,7 +77,8 @@ impl Dialer {
     ) -> Result<Arc<Connection>, DialError> {
         let mut last = DialError::Unreachable("it has no client address".to_owned());
         for address in addresses {
-            let dialled = tokio::time::timeout(ADDRESS_TIMEOUT, self.dial_name(address, node, cluster)).await;
+            let dialled =
+                tokio::time::timeout(ADDRESS_TIMEOUT, self.dial_name(address, node, cluster)).await;
             last = match dialled {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => error,
@@ -88,10 +94,15 @@ impl Dialer {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
     }
 
-    async fn dial_name(&self, name: &str, node: Option<NodeId>, cluster: Option<ClusterId>) -> Result<Arc<Connection>, DialError> {
-        let resolved = tokio::net::lookup_host(name)
-            .await
-            .map_err(|error| DialError::Unreachable(format!("{name} cannot be resolved: {error}")))?;
+    async fn dial_name(
+        &self,
+        name: &str,
+        node: Option<NodeId>,
+        cluster: Option<ClusterId>,
+    ) -> Result<Arc<Connection>, DialError> {
+        let resolved = tokio::net::lookup_host(name).await.map_err(|error| {
+            DialError::Unreachable(format!("{name} cannot be resolved: {error}"))
+        })?;
         let mut last = DialError::Unreachable(format!("{name} has no address"));
         for address in resolved {
             match self.dial_address(address, node, cluster).await {
@@ -102,7 +113,12 @@ impl Dialer {
         Err(last)
     }
 
-    async fn dial_address(&self, address: SocketAddr, node: Option<NodeId>, cluster: Option<ClusterId>) -> Result<Arc<Connection>, DialError> {
+    async fn dial_address(
+        &self,
+        address: SocketAddr,
+        node: Option<NodeId>,
+        cluster: Option<ClusterId>,
+    ) -> Result<Arc<Connection>, DialError> {
         let server_name = node.map_or_else(|| ANY_NODE.to_owned(), node_name);
         let quic = self
             .endpoint
@@ -110,7 +126,8 @@ impl Dialer {
             .map_err(|error| DialError::Unreachable(format!("{address}: {error}")))?
             .await
             .map_err(|error| describe(address, &error))?;
-        let proven = proven_node(&quic).ok_or_else(|| DialError::Refused(format!("{address} shows no node's certificate")))?;
+        let proven = proven_node(&quic)
+            .ok_or_else(|| DialError::Refused(format!("{address} shows no node's certificate")))?;
         let ended = |error: ConnectionError| describe(address, &error);
         let (mut send, mut recv) = quic.open_bi().await.map_err(ended)?;
         let ours = self.hello(cluster);
@@ -123,7 +140,9 @@ impl Dialer {
         let theirs = match (read, quic.close_reason()) {
             (Ok(theirs), _) => theirs,
             (Err(_), Some(reason)) => return Err(ended(reason)),
-            (Err(problem), None) => return Err(DialError::Refused(format!("{address}: {problem}"))),
+            (Err(problem), None) => {
+                return Err(DialError::Refused(format!("{address}: {problem}")));
+            }
         };
         accept(&ours, &theirs, proven).map_err(|problem| {
             connection::close(&quic, CloseCode::Hello, &problem);
@@ -133,7 +152,9 @@ impl Dialer {
     }
 
     fn hello(&self, cluster: Option<ClusterId>) -> Hello {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Hello {
             version_min: PROTOCOL_VERSION_MIN,
             version_max: PROTOCOL_VERSION,
@@ -164,7 +185,11 @@ fn transport() -> TransportConfig {
 
 fn hello_frame(hello: &Hello) -> Bytes {
     let mut out = Vec::new();
-    let header = Header { opcode: HELLO, count: 1, ..Header::default() };
+    let header = Header {
+        opcode: HELLO,
+        count: 1,
+        ..Header::default()
+    };
     frame::write(&header, &mut out, |body| codec::encode(hello, body));
     Bytes::from(out)
 }
@@ -175,7 +200,8 @@ async fn read_hello(recv: &mut RecvStream, reader: &mut Reader) -> Result<Hello,
             if header.opcode != HELLO {
                 return Err("it does not begin with a hello".to_owned());
             }
-            return codec::decode(&body).map_err(|error| format!("its hello cannot be read: {error}"));
+            return codec::decode(&body)
+                .map_err(|error| format!("its hello cannot be read: {error}"));
         }
         match recv.read_chunk(usize::MAX, true).await {
             Ok(Some(chunk)) => reader.push(&chunk.bytes),
@@ -189,13 +215,18 @@ fn accept(ours: &Hello, theirs: &Hello, proven: NodeId) -> Result<(), String> {
     ours.negotiate(theirs).map_err(|error| error.message)?;
     match theirs.node {
         Some(said) if said == proven => Ok(()),
-        Some(said) => Err(format!("it says to be node {said}, and its certificate says {proven}")),
+        Some(said) => Err(format!(
+            "it says to be node {said}, and its certificate says {proven}"
+        )),
         None => Err("it does not say which node it is".to_owned()),
     }
 }
 
 fn proven_node(quic: &quinn::Connection) -> Option<NodeId> {
-    let identity = quic.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    let identity = quic
+        .peer_identity()?
+        .downcast::<Vec<CertificateDer<'static>>>()
+        .ok()?;
     tls::node_in(identity.first()?)
 }
 
@@ -205,15 +236,24 @@ fn describe(address: SocketAddr, error: &ConnectionError) -> DialError {
             let code = CloseCode::from(close.error_code.into_inner());
             let reason = String::from_utf8_lossy(&close.reason);
             let words = format!("{address} closed the connection ({code}): {reason}");
-            if code.is_passing() { DialError::Unreachable(words) } else { DialError::Refused(words) }
+            if code.is_passing() {
+                DialError::Unreachable(words)
+            } else {
+                DialError::Refused(words)
+            }
         }
         ConnectionError::TransportError(problem) if is_tls(problem.code) => {
-            DialError::Refused(format!("the certificate of {address} is not accepted: {}", hint(&problem.reason)))
+            DialError::Refused(format!(
+                "the certificate of {address} is not accepted: {}",
+                hint(&problem.reason)
+            ))
         }
-        ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => DialError::Refused(format!(
-            "{address} does not accept this client's certificate ({}): use one of this cluster's authority that is valid now",
-            close.error_code
-        )),
+        ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => {
+            DialError::Refused(format!(
+                "{address} does not accept this client's certificate ({}): use one of this cluster's authority that is valid now",
+                close.error_code
+            ))
+        }
         ConnectionError::TimedOut => DialError::Unreachable(format!("{address} does not answer")),
         ConnectionError::VersionMismatch
         | ConnectionError::TransportError(_)

@@ -26,9 +26,16 @@ enum State {
     /// Nothing yet, or a connection that ended.
     Idle,
     /// `hopeful`: nothing speaks against the node so far.
-    Dialing { since: Instant, hopeful: bool },
+    Dialing {
+        since: Instant,
+        hopeful: bool,
+    },
     Up(Arc<Connection>),
-    Down { again_at: Instant, failures: u32, why: DialError },
+    Down {
+        again_at: Instant,
+        failures: u32,
+        why: DialError,
+    },
 }
 
 type Slot = Arc<watch::Sender<State>>;
@@ -41,13 +48,17 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(dialer: Dialer) -> Self {
-        Self { dialer: Arc::new(dialer), slots: Mutex::default() }
+        Self {
+            dialer: Arc::new(dialer),
+            slots: Mutex::default(),
+        }
     }
 
     /// Dials an address of which the node is not known yet, and keeps the connection.
     pub(crate) async fn dial_seed(&self, address: &str) -> Result<Arc<Connection>, DialError> {
         let connection = self.dialer.dial(&[address.to_owned()], None, None).await?;
-        self.slot(connection.node()).send_replace(State::Up(Arc::clone(&connection)));
+        self.slot(connection.node())
+            .send_replace(State::Up(Arc::clone(&connection)));
         Ok(connection)
     }
 
@@ -59,7 +70,10 @@ impl Pool {
         match state {
             State::Idle => Reach::Untried,
             // While the first requests wait together, none of them is sent somewhere worse.
-            State::Dialing { since, hopeful: true } if since.elapsed() < PATIENCE => Reach::Untried,
+            State::Dialing {
+                since,
+                hopeful: true,
+            } if since.elapsed() < PATIENCE => Reach::Untried,
             State::Dialing { .. } => Reach::Dialing,
             State::Up(_) => Reach::Connected,
             State::Down { again_at, .. } => {
@@ -75,28 +89,45 @@ impl Pool {
     /// goes on after that.
     ///
     /// `force` dials also a node that failed a moment ago.
-    pub(crate) async fn get(&self, member: &Member, cluster: ClusterId, until: Instant, force: bool) -> Result<Arc<Connection>, DialError> {
+    pub(crate) async fn get(
+        &self,
+        member: &Member,
+        cluster: ClusterId,
+        until: Instant,
+        force: bool,
+    ) -> Result<Arc<Connection>, DialError> {
         let slot = self.slot(member.id);
         let mut seen = slot.subscribe();
         match current(&slot) {
             State::Up(connection) => return Ok(connection),
-            State::Down { again_at, why, .. } if !force && again_at > Instant::now() => return Err(why),
+            State::Down { again_at, why, .. } if !force && again_at > Instant::now() => {
+                return Err(why);
+            }
             State::Idle | State::Down { .. } => self.start(&slot, member, cluster),
             State::Dialing { .. } => {}
         }
         let settled = seen.wait_for(|state| !matches!(state, State::Dialing { .. }));
-        match tokio::time::timeout_at(until, settled).await.map(|state| state.map(|state| state.clone())) {
+        match tokio::time::timeout_at(until, settled)
+            .await
+            .map(|state| state.map(|state| state.clone()))
+        {
             Ok(Ok(State::Up(connection))) => Ok(connection),
             Ok(Ok(State::Down { why, .. })) => Err(why),
-            Ok(Ok(State::Idle | State::Dialing { .. }) | Err(_)) | Err(_) => {
-                Err(DialError::Unreachable(format!("{} does not answer yet", member.name)))
-            }
+            Ok(Ok(State::Idle | State::Dialing { .. }) | Err(_)) | Err(_) => Err(
+                DialError::Unreachable(format!("{} does not answer yet", member.name)),
+            ),
         }
     }
 
     /// Ends all connections, and waits a moment for the nodes to be told.
     pub(crate) async fn close(&self) {
-        let slots: Vec<Slot> = self.slots.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let slots: Vec<Slot> = self
+            .slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect();
         for slot in slots {
             if let State::Up(connection) = slot.send_replace(State::Idle) {
                 connection.close();
@@ -107,7 +138,11 @@ impl Pool {
 
     fn slot(&self, node: NodeId) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(node).or_insert_with(|| Arc::new(watch::Sender::new(State::Idle))))
+        Arc::clone(
+            slots
+                .entry(node)
+                .or_insert_with(|| Arc::new(watch::Sender::new(State::Idle))),
+        )
     }
 
     fn start(&self, slot: &Slot, member: &Member, cluster: ClusterId) {
@@ -118,13 +153,19 @@ impl Pool {
                 State::Down { failures, .. } => *failures,
                 State::Idle | State::Up(_) => 0,
             };
-            *state = State::Dialing { since: Instant::now(), hopeful: failures == 0 };
+            *state = State::Dialing {
+                since: Instant::now(),
+                hopeful: failures == 0,
+            };
             true
         });
         if started {
-            let (dialer, slot, member) = (Arc::clone(&self.dialer), Arc::clone(slot), member.clone());
+            let (dialer, slot, member) =
+                (Arc::clone(&self.dialer), Arc::clone(slot), member.clone());
             tokio::spawn(async move {
-                let dialled = dialer.dial(&member.client_addresses, Some(member.id), Some(cluster)).await;
+                let dialled = dialer
+                    .dial(&member.client_addresses, Some(member.id), Some(cluster))
+                    .await;
                 slot.send_replace(settled(dialled, failures, &member));
             });
         }
@@ -154,7 +195,11 @@ fn settled(dialled: Result<Arc<Connection>, DialError>, failures: u32, member: &
         Ok(connection) => State::Up(connection),
         Err(why) => {
             tracing::debug!(node = %member.name, %why, "not reachable");
-            State::Down { again_at: Instant::now() + pause(failures), failures: failures.saturating_add(1), why }
+            State::Down {
+                again_at: Instant::now() + pause(failures),
+                failures: failures.saturating_add(1),
+                why,
+            }
         }
     }
 }
@@ -169,7 +214,9 @@ mod tests {
 
     #[test]
     fn pauses_double_and_stay_bounded() {
-        let pauses: Vec<u128> = [0, 1, 2, 4, 5, u32::MAX].map(|failures| pause(failures).as_millis()).to_vec();
+        let pauses: Vec<u128> = [0, 1, 2, 4, 5, u32::MAX]
+            .map(|failures| pause(failures).as_millis())
+            .to_vec();
         assert_eq!(pauses, [500, 1000, 2000, 8000, 8000, 8000]);
     }
 }

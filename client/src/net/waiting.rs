@@ -41,7 +41,11 @@ impl Waiting {
         let (sender, reply) = oneshot::channel();
         state.senders.insert(request, sender);
         drop(state);
-        Some(Place { waiting: Arc::clone(self), request, reply })
+        Some(Place {
+            waiting: Arc::clone(self),
+            request,
+            reply,
+        })
     }
 
     /// Hands a reply to whoever waits for it, if anybody still does.
@@ -84,7 +88,10 @@ mod tests {
     use super::*;
 
     fn header(request: u64) -> Header {
-        Header { request, ..Header::default() }
+        Header {
+            request,
+            ..Header::default()
+        }
     }
 
     #[test]
@@ -112,7 +119,10 @@ mod tests {
         let waiting = Arc::new(Waiting::default());
         let mut place = waiting.enter().unwrap();
         waiting.close();
-        assert_eq!(place.reply.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(
+            place.reply.try_recv(),
+            Err(oneshot::error::TryRecvError::Closed)
+        );
         assert!(waiting.enter().is_none());
     }
 }

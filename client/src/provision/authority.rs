@@ -56,7 +56,10 @@ impl Validity {
     #[must_use]
     pub fn days(days: u32) -> Self {
         let now = SystemTime::now();
-        Self { from: now - DAY, until: now + DAY * days }
+        Self {
+            from: now - DAY,
+            until: now + DAY * days,
+        }
     }
 
     /// Ten years, for authorities.
@@ -84,15 +87,29 @@ impl Authority {
     ///
     /// # Errors
     /// The validity is empty or the certificate cannot be encoded.
-    pub fn create(cluster: ClusterId, name: &str, validity: Validity) -> Result<Self, ProvisionError> {
-        let mut params = params(&format!("quorate authority of {name}"), &[names::cluster_name(cluster)], validity)?;
+    pub fn create(
+        cluster: ClusterId,
+        name: &str,
+        validity: Validity,
+    ) -> Result<Self, ProvisionError> {
+        let mut params = params(
+            &format!("quorate authority of {name}"),
+            &[names::cluster_name(cluster)],
+            validity,
+        )?;
         // Authorities of two clusters must not look alike: verifiers find them by their subject.
-        params.distinguished_name.push(DnType::OrganizationalUnitName, names::cluster_name(cluster));
+        params
+            .distinguished_name
+            .push(DnType::OrganizationalUnitName, names::cluster_name(cluster));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let cert = params.self_signed(&key)?.pem();
-        Ok(Self { cluster, cert, issuer: Issuer::new(params, key) })
+        Ok(Self {
+            cluster,
+            cert,
+            issuer: Issuer::new(params, key),
+        })
     }
 
     /// Reads an authority back from its certificate and private key, both PEM.
@@ -102,7 +119,8 @@ impl Authority {
     /// Quorate cluster.
     pub fn from_pem(cert: &str, key: &str) -> Result<Self, ProvisionError> {
         let wrong = |what: &str| ProvisionError::NotOurAuthority(what.to_owned());
-        let key = KeyPair::from_pem(key).map_err(|_| wrong("its key file holds no private key in PEM form"))?;
+        let key = KeyPair::from_pem(key)
+            .map_err(|_| wrong("its key file holds no private key in PEM form"))?;
         let (_, pem) = x509_parser::pem::parse_x509_pem(cert.as_bytes())
             .map_err(|_| wrong("its certificate file holds no certificate in PEM form"))?;
         let (_, parsed) = X509Certificate::from_der(&pem.contents)
@@ -113,8 +131,13 @@ impl Authority {
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
             return Err(wrong("its certificate and its key do not belong together"));
         }
-        let cluster = cluster_of(&parsed).ok_or_else(|| wrong("its certificate names no cluster"))?;
-        Ok(Self { cluster, cert: cert.to_owned(), issuer: Issuer::from_ca_cert_pem(cert, key)? })
+        let cluster =
+            cluster_of(&parsed).ok_or_else(|| wrong("its certificate names no cluster"))?;
+        Ok(Self {
+            cluster,
+            cert: cert.to_owned(),
+            issuer: Issuer::from_ca_cert_pem(cert, key)?,
+        })
     }
 
     /// The cluster whose members it vouches for.
@@ -126,7 +149,10 @@ impl Authority {
     /// Its certificate and key.
     #[must_use]
     pub fn issued(&self) -> Issued {
-        Issued { cert: self.cert.clone(), key: self.issuer.key().serialize_pem() }
+        Issued {
+            cert: self.cert.clone(),
+            key: self.issuer.key().serialize_pem(),
+        }
     }
 
     /// A node's certificate, for both of its ports.
@@ -135,7 +161,10 @@ impl Authority {
     /// The validity is empty or the certificate cannot be encoded.
     pub fn node(&self, id: NodeId, validity: Validity) -> Result<Issued, ProvisionError> {
         let name = names::node_name(id);
-        let usage = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let usage = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         self.issue(&name.clone(), name, usage, validity)
     }
 
@@ -163,26 +192,41 @@ impl Authority {
         usage: Vec<ExtendedKeyUsagePurpose>,
         validity: Validity,
     ) -> Result<Issued, ProvisionError> {
-        let mut params = params(common_name, &[dns_name, names::cluster_name(self.cluster)], validity)?;
+        let mut params = params(
+            common_name,
+            &[dns_name, names::cluster_name(self.cluster)],
+            validity,
+        )?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = usage;
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate_for(&PKCS_ED25519)?;
         let cert = params.signed_by(&key, &self.issuer)?.pem();
-        Ok(Issued { cert, key: key.serialize_pem() })
+        Ok(Issued {
+            cert,
+            key: key.serialize_pem(),
+        })
     }
 }
 
-fn params(common_name: &str, dns_names: &[String], validity: Validity) -> Result<CertificateParams, ProvisionError> {
+fn params(
+    common_name: &str,
+    dns_names: &[String],
+    validity: Validity,
+) -> Result<CertificateParams, ProvisionError> {
     if validity.until <= validity.from {
         return Err(ProvisionError::Validity);
     }
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     for name in dns_names {
-        params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
+        params
+            .subject_alt_names
+            .push(SanType::DnsName(name.as_str().try_into()?));
     }
     params.not_before = validity.from.into();
     params.not_after = validity.until.into();
@@ -192,7 +236,9 @@ fn params(common_name: &str, dns_names: &[String], validity: Validity) -> Result
 fn cluster_of(cert: &X509Certificate<'_>) -> Option<ClusterId> {
     let names = cert.subject_alternative_name().ok()??;
     names.value.general_names.iter().find_map(|name| {
-        let GeneralName::DNSName(name) = name else { return None };
+        let GeneralName::DNSName(name) = name else {
+            return None;
+        };
         match CertificateName::parse(name) {
             CertificateName::Cluster(cluster) => Some(cluster),
             CertificateName::Node(_) | CertificateName::Client | CertificateName::Other => None,
@@ -211,12 +257,20 @@ mod tests {
     }
 
     fn der(pem: &str) -> Vec<u8> {
-        x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1.contents
+        x509_parser::pem::parse_x509_pem(pem.as_bytes())
+            .unwrap()
+            .1
+            .contents
     }
 
     fn dns_names(cert: &X509Certificate<'_>) -> Vec<String> {
         let names = cert.subject_alternative_name().unwrap().unwrap();
-        names.value.general_names.iter().map(ToString::to_string).collect()
+        names
+            .value
+            .general_names
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     const CLUSTER: &str = "DNSName(cluster-00000000000000010000000000000002.quorate)";
@@ -231,7 +285,10 @@ mod tests {
         assert_eq!(basic.value.path_len_constraint, Some(0));
         assert!(cert.key_usage().unwrap().unwrap().value.key_cert_sign());
         assert_eq!(dns_names(&cert), [CLUSTER]);
-        assert_eq!(cert.subject().to_string(), "CN=quorate authority of test, OU=cluster-00000000000000010000000000000002.quorate");
+        assert_eq!(
+            cert.subject().to_string(),
+            "CN=quorate authority of test, OU=cluster-00000000000000010000000000000002.quorate"
+        );
         cert.verify_signature(None).unwrap();
         let years = cert.validity().not_after.timestamp() - cert.validity().not_before.timestamp();
         assert_eq!(years / 86_400, 3654);
@@ -247,15 +304,23 @@ mod tests {
         let usage = cert.extended_key_usage().unwrap().unwrap().value;
         assert!(usage.server_auth && usage.client_auth && !usage.any);
         assert!(!cert.is_ca());
-        assert_eq!(cert.subject().to_string(), "CN=node-000000000000beef.quorate");
-        assert_eq!(dns_names(&cert), ["DNSName(node-000000000000beef.quorate)", CLUSTER]);
+        assert_eq!(
+            cert.subject().to_string(),
+            "CN=node-000000000000beef.quorate"
+        );
+        assert_eq!(
+            dns_names(&cert),
+            ["DNSName(node-000000000000beef.quorate)", CLUSTER]
+        );
         cert.verify_signature(Some(ca.public_key())).unwrap();
         assert_eq!(cert.issuer(), ca.subject());
     }
 
     #[test]
     fn a_client_may_only_ask() {
-        let issued = authority().client("Zoë of accounts", Validity::leaf()).unwrap();
+        let issued = authority()
+            .client("Zoë of accounts", Validity::leaf())
+            .unwrap();
         let der = der(&issued.cert);
         let (_, cert) = X509Certificate::from_der(&der).unwrap();
         let usage = cert.extended_key_usage().unwrap().unwrap().value;
@@ -270,7 +335,10 @@ mod tests {
         let files = first.issued();
         let again = Authority::from_pem(&files.cert, &files.key).unwrap();
         assert_eq!(again.cluster(), first.cluster());
-        let (ca, leaf) = (der(&files.cert), der(&again.node(NodeId::new(1), Validity::leaf()).unwrap().cert));
+        let (ca, leaf) = (
+            der(&files.cert),
+            der(&again.node(NodeId::new(1), Validity::leaf()).unwrap().cert),
+        );
         let (_, ca) = X509Certificate::from_der(&ca).unwrap();
         let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
         leaf.verify_signature(Some(ca.public_key())).unwrap();
@@ -281,7 +349,8 @@ mod tests {
     fn what_is_no_authority_is_refused_with_the_reason() {
         let (one, other) = (authority().issued(), authority().issued());
         let node = authority().node(NodeId::new(1), Validity::leaf()).unwrap();
-        let reason = |cert: &str, key: &str| Authority::from_pem(cert, key).err().unwrap().to_string();
+        let reason =
+            |cert: &str, key: &str| Authority::from_pem(cert, key).err().unwrap().to_string();
         assert!(reason(&one.cert, &other.key).ends_with("do not belong together"));
         assert!(reason(&node.cert, &node.key).ends_with("may not sign others"));
         assert!(reason("", &one.key).ends_with("no certificate in PEM form"));
@@ -291,10 +360,19 @@ mod tests {
     #[test]
     fn names_and_validities_that_cannot_be_are_refused() {
         for name in ["", " a", "a\n", &"x".repeat(65), &"ë".repeat(33)] {
-            assert!(authority().client(name, Validity::leaf()).is_err(), "{name:?}");
+            assert!(
+                authority().client(name, Validity::leaf()).is_err(),
+                "{name:?}"
+            );
         }
         let now = SystemTime::now();
-        let empty = Validity { from: now, until: now };
-        assert!(matches!(authority().client("a", empty), Err(ProvisionError::Validity)));
+        let empty = Validity {
+            from: now,
+            until: now,
+        };
+        assert!(matches!(
+            authority().client("a", empty),
+            Err(ProvisionError::Validity)
+        ));
     }
 }

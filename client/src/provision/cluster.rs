@@ -20,7 +20,9 @@ const DEFAULT_N: u8 = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {
     /// A part of a node's description is wrong.
-    #[error("the node description {text:?} {what}: write name=NAME,peer=HOST:PORT,client=HOST:PORT[,zone=A/B][,weight=100]")]
+    #[error(
+        "the node description {text:?} {what}: write name=NAME,peer=HOST:PORT,client=HOST:PORT[,zone=A/B][,weight=100]"
+    )]
     Node {
         /// The description.
         text: String,
@@ -28,10 +30,12 @@ pub enum SpecError {
         what: String,
     },
     /// A name that cannot be used.
-    #[error("the name {0:?} cannot be used: 1 to {NAME_BYTES_MAX} letters, digits, '-', '_' or '.', starting with a letter or digit")]
+    #[error(
+        "the name {0:?} cannot be used: 1 to {NAME_BYTES_MAX} letters, digits, '-', '_' or '.', starting with a letter or digit"
+    )]
     Name(String),
     /// Two nodes with one name or address.
-    #[error("{0} is given to two nodes: names and addresses must be distinct")]
+    #[error("{0} is given twice: names and addresses must be distinct")]
     Twice(String),
     /// The ring cannot be computed.
     #[error("no ring can be made: {0}")]
@@ -64,18 +68,31 @@ impl FromStr for NodeSpec {
 
     /// Reads `name=n1,peer=10.0.0.1:4100,client=10.0.0.1:4200,zone=eu/par,weight=100`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = |what: String| SpecError::Node { text: text.to_owned(), what };
+        let wrong = |what: String| SpecError::Node {
+            text: text.to_owned(),
+            what,
+        };
         let mut name = None;
         let (mut peers, mut clients) = (Vec::new(), Vec::new());
         let (mut zone, mut weight) = (None, None);
         for part in text.split(',') {
-            let (field, value) = part.split_once('=').ok_or_else(|| wrong(format!("has '{part}', which is no name=value")))?;
+            let (field, value) = part
+                .split_once('=')
+                .ok_or_else(|| wrong(format!("has '{part}', which is no name=value")))?;
             let twice = match field {
                 "name" => name.replace(checked_name(value)?).is_some(),
                 "peer" => push(&mut peers, address(value).map_err(&wrong)?),
                 "client" => push(&mut clients, address(value).map_err(&wrong)?),
-                "zone" => zone.replace(value.parse().map_err(|error| wrong(format!("has a wrong zone: {error}")))?).is_some(),
-                "weight" => weight.replace(parse_weight(value).map_err(&wrong)?).is_some(),
+                "zone" => zone
+                    .replace(
+                        value
+                            .parse()
+                            .map_err(|error| wrong(format!("has a wrong zone: {error}")))?,
+                    )
+                    .is_some(),
+                "weight" => weight
+                    .replace(parse_weight(value).map_err(&wrong)?)
+                    .is_some(),
                 other => return Err(wrong(format!("has the unknown field '{other}'"))),
             };
             if twice {
@@ -86,7 +103,13 @@ impl FromStr for NodeSpec {
             return Err(wrong("lacks an address".to_owned()));
         }
         let name = name.ok_or_else(|| wrong("lacks a name".to_owned()))?;
-        Ok(Self { name, peers, clients, zone: zone.unwrap_or_default(), weight: weight.unwrap_or_default() })
+        Ok(Self {
+            name,
+            peers,
+            clients,
+            zone: zone.unwrap_or_default(),
+            weight: weight.unwrap_or_default(),
+        })
     }
 }
 
@@ -97,12 +120,16 @@ fn push(list: &mut Vec<String>, address: String) -> bool {
 }
 
 fn parse_weight(text: &str) -> Result<Weight, String> {
-    let number: u16 = text.parse().map_err(|_| format!("has the weight '{text}', which is not from 1 to 1000"))?;
+    let number: u16 = text
+        .parse()
+        .map_err(|_| format!("has the weight '{text}', which is not from 1 to 1000"))?;
     Weight::new(number).map_err(|error| format!("has {error}"))
 }
 
 fn address(text: &str) -> Result<String, String> {
-    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(char::is_whitespace));
+    let port = text
+        .rsplit_once(':')
+        .filter(|(host, _)| !host.is_empty() && !host.contains(char::is_whitespace));
     match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
         Some(1..) => Ok(text.to_owned()),
         Some(0) | None => Err(format!("has the address '{text}', which is not HOST:PORT")),
@@ -111,7 +138,10 @@ fn address(text: &str) -> Result<String, String> {
 
 fn checked_name(name: &str) -> Result<String, SpecError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let starts = name
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric());
     if starts && name.len() <= NAME_BYTES_MAX && name.bytes().all(plain) {
         Ok(name.to_owned())
     } else {
@@ -159,19 +189,34 @@ impl ClusterSpec {
         let nodes = map
             .members
             .iter()
-            .map(|member| Ok((member.name.clone(), authority.node(member.id, Validity::leaf())?)))
+            .map(|member| {
+                Ok((
+                    member.name.clone(),
+                    authority.node(member.id, Validity::leaf())?,
+                ))
+            })
             .collect::<Result<_, SpecError>>()?;
         let admin = authority.client("admin", Validity::leaf())?;
         let mut secret = [0; 32];
         getrandom::fill(&mut secret)?;
-        Ok(NewCluster { map, secret, authority, nodes, admin })
+        Ok(NewCluster {
+            map,
+            secret,
+            authority,
+            nodes,
+            admin,
+        })
     }
 
     fn check_distinct(&self) -> Result<(), SpecError> {
         let mut seen = BTreeSet::new();
         for node in &self.nodes {
             let name = format!("the name '{}'", node.name);
-            let addresses = node.peers.iter().chain(&node.clients).map(|address| format!("the address '{address}'"));
+            let addresses = node
+                .peers
+                .iter()
+                .chain(&node.clients)
+                .map(|address| format!("the address '{address}'"));
             for taken in addresses.chain([name]) {
                 if !seen.insert(taken.clone()) {
                     return Err(SpecError::Twice(taken));
@@ -182,11 +227,19 @@ impl ClusterSpec {
     }
 
     fn map(&self) -> Result<ClusterMap, SpecError> {
-        let mut members = self.nodes.iter().map(member).collect::<Result<Vec<_>, SpecError>>()?;
+        let mut members = self
+            .nodes
+            .iter()
+            .map(member)
+            .collect::<Result<Vec<_>, SpecError>>()?;
         members.sort_by_key(|member| member.id);
         let placed: Vec<Placed> = members
             .iter()
-            .map(|member| Placed { id: member.id, zone: member.zone.clone(), weight: member.weight })
+            .map(|member| Placed {
+                id: member.id,
+                zone: member.zone.clone(),
+                weight: member.weight,
+            })
             .collect();
         let ring = Ring::first(self.partitions, self.copies, &placed)?;
         Ok(ClusterMap {
@@ -212,8 +265,17 @@ fn member(node: &NodeSpec) -> Result<Member, SpecError> {
 }
 
 fn default_bucket(copies: u8) -> Result<Bucket, SpecError> {
-    let props = BucketProps { n: copies.min(DEFAULT_N), mode: BucketMode::Siblings, defaults: Default::default() };
-    Ok(Bucket { id: BucketId::new(getrandom::u64()?), name: DEFAULT_BUCKET.to_owned(), revision: 1, props })
+    let props = BucketProps {
+        n: copies.min(DEFAULT_N),
+        mode: BucketMode::Siblings,
+        defaults: Default::default(),
+    };
+    Ok(Bucket {
+        id: BucketId::new(getrandom::u64()?),
+        name: DEFAULT_BUCKET.to_owned(),
+        revision: 1,
+        props,
+    })
 }
 
 #[cfg(test)]
@@ -225,18 +287,28 @@ mod tests {
     use super::*;
 
     fn spec(nodes: usize) -> ClusterSpec {
-        let node = |index: usize| format!("name=n{index},peer=127.0.0.1:{},client=127.0.0.1:{}", 4100 + index, 4200 + index);
+        let node = |index: usize| {
+            format!(
+                "name=n{index},peer=127.0.0.1:{},client=127.0.0.1:{}",
+                4100 + index,
+                4200 + index
+            )
+        };
         ClusterSpec {
             name: "test".to_owned(),
             partitions: PartitionCount::new(64).unwrap(),
             copies: 3,
-            nodes: (0..nodes).map(|index| node(index).parse().unwrap()).collect(),
+            nodes: (0..nodes)
+                .map(|index| node(index).parse().unwrap())
+                .collect(),
         }
     }
 
     #[test]
     fn a_node_is_described_in_one_line() {
-        let node: NodeSpec = "name=n1,peer=[::1]:4100,peer=h:1,client=h:2,zone=eu/par,weight=200".parse().unwrap();
+        let node: NodeSpec = "name=n1,peer=[::1]:4100,peer=h:1,client=h:2,zone=eu/par,weight=200"
+            .parse()
+            .unwrap();
         assert_eq!(node.peers, ["[::1]:4100", "h:1"]);
         assert_eq!((node.zone.as_str(), node.weight.get()), ("eu/par", 200));
     }
@@ -247,11 +319,20 @@ mod tests {
             ("name=n1,peer=h:1", "lacks an address"),
             ("peer=h:1,client=h:2", "lacks a name"),
             ("name=n1,name=n2,peer=h:1,client=h:2", "gives 'name' twice"),
-            ("name=n1,peer=h,client=h:2", "has the address 'h', which is not HOST:PORT"),
-            ("name=n1,peer=h:0,client=h:2", "has the address 'h:0', which is not HOST:PORT"),
+            (
+                "name=n1,peer=h,client=h:2",
+                "has the address 'h', which is not HOST:PORT",
+            ),
+            (
+                "name=n1,peer=h:0,client=h:2",
+                "has the address 'h:0', which is not HOST:PORT",
+            ),
             ("name=n1,peer=h:1,client=h:2,weight=0", "has weight 0"),
             ("name=n1,peer=h:1,client=h:2,zone=a//b", "has a wrong zone"),
-            ("name=n1,peer=h:1,client=h:2,rack=7", "has the unknown field 'rack'"),
+            (
+                "name=n1,peer=h:1,client=h:2,rack=7",
+                "has the unknown field 'rack'",
+            ),
             ("n1", "has 'n1', which is no name=value"),
             ("name=../x,peer=h:1,client=h:2", "cannot be used"),
         ] {
@@ -263,7 +344,10 @@ mod tests {
     #[test]
     fn a_new_cluster_is_whole_and_its_map_survives_its_file() {
         let made = spec(5).create().unwrap();
-        assert_eq!(map_file::decode(&map_file::encode(&made.map)).unwrap(), made.map);
+        assert_eq!(
+            map_file::decode(&map_file::encode(&made.map)).unwrap(),
+            made.map
+        );
         assert_eq!(made.nodes.len(), 5);
         assert_eq!(made.map.bucket_named("default").unwrap().props.n, 3);
         assert_eq!(made.authority.cluster(), made.map.cluster);

@@ -45,7 +45,10 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, seen: Arc::default() }
+        Self {
+            client,
+            seen: Arc::default(),
+        }
     }
 
     /// A bucket whose requests belong to this session.

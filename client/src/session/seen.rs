@@ -35,7 +35,8 @@ impl Seen {
         let bound = self.up_to.entry((class, actor)).or_default();
         *bound = (*bound).max(counter);
         let bound = *bound;
-        self.order.retain(|(of, dot)| *of != class || dot.actor != actor || dot.counter > bound);
+        self.order
+            .retain(|(of, dot)| *of != class || dot.actor != actor || dot.counter > bound);
     }
 
     /// Adds everything that another session has seen.
@@ -50,8 +51,17 @@ impl Seen {
 
     /// What a read of this class must know; `None` if nothing in particular.
     pub(super) fn need(&self, class: Class) -> Option<SessionNeed> {
-        let dots: Vec<Dot> = self.order.iter().filter(|(of, _)| *of == class).map(|(_, dot)| *dot).collect();
-        let up_to: Vec<(ActorId, u64)> = self.bounds().filter(|(of, ..)| *of == class).map(|(_, actor, counter)| (actor, counter)).collect();
+        let dots: Vec<Dot> = self
+            .order
+            .iter()
+            .filter(|(of, _)| *of == class)
+            .map(|(_, dot)| *dot)
+            .collect();
+        let up_to: Vec<(ActorId, u64)> = self
+            .bounds()
+            .filter(|(of, ..)| *of == class)
+            .map(|(_, actor, counter)| (actor, counter))
+            .collect();
         (!dots.is_empty() || !up_to.is_empty()).then_some(SessionNeed { dots, up_to })
     }
 
@@ -62,16 +72,23 @@ impl Seen {
 
     /// The bounds.
     pub(super) fn bounds(&self) -> impl Iterator<Item = (Class, ActorId, u64)> {
-        self.up_to.iter().map(|(&(class, actor), &counter)| (class, actor, counter))
+        self.up_to
+            .iter()
+            .map(|(&(class, actor), &counter)| (class, actor, counter))
     }
 
     fn covers(&self, class: Class, dot: Dot) -> bool {
-        self.up_to.get(&(class, dot.actor)).is_some_and(|&bound| dot.counter <= bound) || self.order.contains(&(class, dot))
+        self.up_to
+            .get(&(class, dot.actor))
+            .is_some_and(|&bound| dot.counter <= bound)
+            || self.order.contains(&(class, dot))
     }
 
     fn fold(&mut self, most: usize) {
         while self.order.len() > most {
-            let Some((class, dot)) = self.order.pop_front() else { return };
+            let Some((class, dot)) = self.order.pop_front() else {
+                return;
+            };
             self.add_up_to(class, dot.actor, dot.counter);
         }
     }
@@ -85,8 +102,14 @@ mod tests {
 
     use super::*;
 
-    const CLASS: Class = Class { n: 3, partition: PartitionId::new(1) };
-    const OTHER: Class = Class { n: 3, partition: PartitionId::new(2) };
+    const CLASS: Class = Class {
+        n: 3,
+        partition: PartitionId::new(1),
+    };
+    const OTHER: Class = Class {
+        n: 3,
+        partition: PartitionId::new(2),
+    };
 
     fn dot(actor: u64, counter: u64) -> Dot {
         Dot::new(ActorId::new(actor), counter)
@@ -109,7 +132,11 @@ mod tests {
         assert_eq!(need.dots.len(), SESSION_DOTS_MAX);
         assert_eq!(need.up_to.len(), 7);
         let covered = |dot: &Dot| {
-            need.dots.contains(dot) || need.up_to.iter().any(|&(actor, bound)| actor == dot.actor && dot.counter <= bound)
+            need.dots.contains(dot)
+                || need
+                    .up_to
+                    .iter()
+                    .any(|&(actor, bound)| actor == dot.actor && dot.counter <= bound)
         };
         assert!(all.iter().all(covered));
     }
@@ -135,6 +162,12 @@ mod tests {
         two.add(CLASS, &[dot(1, 1), dot(1, 2)]);
         two.add_up_to(CLASS, ActorId::new(3), 4);
         one.merge(two);
-        assert_eq!(one.need(CLASS).unwrap(), SessionNeed { dots: vec![dot(1, 1), dot(1, 2)], up_to: vec![(ActorId::new(3), 4)] });
+        assert_eq!(
+            one.need(CLASS).unwrap(),
+            SessionNeed {
+                dots: vec![dot(1, 1), dot(1, 2)],
+                up_to: vec![(ActorId::new(3), 4)]
+            }
+        );
     }
 }

@@ -21,8 +21,14 @@ type Entry = (u8, u16, u64, u64);
 
 /// The text of a session.
 pub(super) fn encode(cluster: ClusterId, seen: &Seen) -> String {
-    let exact: Vec<Entry> = seen.exact().map(|(class, dot)| entry(class, dot.actor, dot.counter)).collect();
-    let bounds: Vec<Entry> = seen.bounds().map(|(class, actor, counter)| entry(class, actor, counter)).collect();
+    let exact: Vec<Entry> = seen
+        .exact()
+        .map(|(class, dot)| entry(class, dot.actor, dot.counter))
+        .collect();
+    let bounds: Vec<Entry> = seen
+        .bounds()
+        .map(|(class, actor, counter)| entry(class, actor, counter))
+        .collect();
     let mut bytes = cluster.to_bytes().to_vec();
     codec::encode(&(exact, bounds), &mut bytes);
     let checksum = crc32fast::hash(&bytes);
@@ -32,10 +38,13 @@ pub(super) fn encode(cluster: ClusterId, seen: &Seen) -> String {
 
 /// Reads a text back.
 pub(super) fn decode(cluster: ClusterId, text: &str) -> Result<Seen, Error> {
-    let damaged = || Error::fix("the session token is damaged: use the text that was exported, unchanged");
+    let damaged =
+        || Error::fix("the session token is damaged: use the text that was exported, unchanged");
     let text = text.trim();
     let Some(text) = text.strip_prefix(VERSION) else {
-        return Err(Error::fix(format!("this is no session token of this version: it begins with {VERSION}")));
+        return Err(Error::fix(format!(
+            "this is no session token of this version: it begins with {VERSION}"
+        )));
     };
     if text.len() > TEXT_BYTES_MAX {
         return Err(damaged());
@@ -48,9 +57,12 @@ pub(super) fn decode(cluster: ClusterId, text: &str) -> Result<Seen, Error> {
     let (of, entries) = content.split_first_chunk::<16>().ok_or_else(damaged)?;
     let of = ClusterId::from_bytes(*of);
     if of != cluster {
-        return Err(Error::fix(format!("the session token belongs to cluster {of}, this is cluster {cluster}")));
+        return Err(Error::fix(format!(
+            "the session token belongs to cluster {of}, this is cluster {cluster}"
+        )));
     }
-    let (exact, bounds): (Vec<Entry>, Vec<Entry>) = codec::decode(entries).map_err(|_| damaged())?;
+    let (exact, bounds): (Vec<Entry>, Vec<Entry>) =
+        codec::decode(entries).map_err(|_| damaged())?;
     if exact.len() > SESSION_DOTS_MAX {
         return Err(damaged());
     }
@@ -59,7 +71,10 @@ pub(super) fn decode(cluster: ClusterId, text: &str) -> Result<Seen, Error> {
         seen.add_up_to(class(n, partition), ActorId::new(actor), counter);
     }
     for (n, partition, actor, counter) in exact {
-        seen.add(class(n, partition), &[Dot::new(ActorId::new(actor), counter)]);
+        seen.add(
+            class(n, partition),
+            &[Dot::new(ActorId::new(actor), counter)],
+        );
     }
     Ok(seen)
 }
@@ -69,7 +84,10 @@ const fn entry(class: Class, actor: ActorId, counter: u64) -> Entry {
 }
 
 const fn class(n: u8, partition: u16) -> Class {
-    Class { n, partition: PartitionId::new(partition) }
+    Class {
+        n,
+        partition: PartitionId::new(partition),
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +102,13 @@ mod tests {
 
     fn some() -> Seen {
         let mut seen = Seen::default();
-        seen.add(class(3, 7), &[Dot::new(ActorId::new(u64::MAX), 1), Dot::new(ActorId::new(5), 9)]);
+        seen.add(
+            class(3, 7),
+            &[
+                Dot::new(ActorId::new(u64::MAX), 1),
+                Dot::new(ActorId::new(5), 9),
+            ],
+        );
         seen.add_up_to(class(2, 63), ActorId::new(8), 1000);
         seen
     }
@@ -92,19 +116,30 @@ mod tests {
     #[test]
     fn a_session_survives_its_text() {
         assert_eq!(decode(CLUSTER, &encode(CLUSTER, &some())).unwrap(), some());
-        assert_eq!(decode(CLUSTER, &encode(CLUSTER, &Seen::default())).unwrap(), Seen::default());
+        assert_eq!(
+            decode(CLUSTER, &encode(CLUSTER, &Seen::default())).unwrap(),
+            Seen::default()
+        );
     }
 
     #[test]
     fn the_format_is_frozen() {
-        assert_eq!(encode(CLUSTER, &some()), "qs1.AAAAAAAAAAEAAAAAAAAAApKSlAMHz___________AZQDBwUJkZQCPwjNA-hpDm9F");
+        assert_eq!(
+            encode(CLUSTER, &some()),
+            "qs1.AAAAAAAAAAEAAAAAAAAAApKSlAMHz___________AZQDBwUJkZQCPwjNA-hpDm9F"
+        );
     }
 
     #[test]
     fn tokens_of_other_clusters_versions_and_hands_are_refused() {
         let text = encode(CLUSTER, &some());
         let refused = |text: &str| decode(CLUSTER, text).unwrap_err().to_string();
-        assert!(decode(ClusterId::new(1, 3), &text).unwrap_err().to_string().contains("belongs to cluster"));
+        assert!(
+            decode(ClusterId::new(1, 3), &text)
+                .unwrap_err()
+                .to_string()
+                .contains("belongs to cluster")
+        );
         assert!(refused("").contains("begins with qs1."));
         assert!(refused(&text.replace("qs1.", "qs2.")).contains("begins with qs1."));
         assert!(refused(&text[..text.len() - 1]).contains("damaged"));

@@ -2,7 +2,10 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::cmd::{bucket, certs, cluster, completions, delete, get, handoff, keys, load, ping, preflist, put, ring, status, verify};
+use crate::cmd::{
+    bucket, certs, cluster, completions, delete, get, handoff, keys, load, ping, preflist, put,
+    ring, status, verify,
+};
 
 /// Stores and reads values in a Quorate cluster, shows what the cluster does, and makes new ones.
 ///
@@ -67,9 +70,25 @@ mod tests {
 
     #[test]
     fn a_key_is_no_certificate_and_a_file_no_session() {
-        let line = ["quorate", "put", "b", "k", "--file", "f", "--session", "s", "--key", "me.key", "--deadline", "2s"];
+        let line = [
+            "quorate",
+            "put",
+            "b",
+            "k",
+            "--file",
+            "f",
+            "--session",
+            "s",
+            "--key",
+            "me.key",
+            "--deadline",
+            "2s",
+        ];
         assert!(Args::try_parse_from(line).is_ok());
-        for wrong in [&["quorate", "put", "b", "k"][..], &["quorate", "put", "b", "k", "v", "--file", "f"]] {
+        for wrong in [
+            &["quorate", "put", "b", "k"][..],
+            &["quorate", "put", "b", "k", "v", "--file", "f"],
+        ] {
             assert!(Args::try_parse_from(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -33,7 +33,10 @@ mod tests {
     #[test]
     fn the_functions_are_the_published_ones() {
         assert_eq!(hex(&Checksum::Crc32.of(b"123456789")), "cbf43926");
-        assert_eq!(hex(&Checksum::Xxh3.of(b"")), "99aa06d3014798d86001c324468d497f");
+        assert_eq!(
+            hex(&Checksum::Xxh3.of(b"")),
+            "99aa06d3014798d86001c324468d497f"
+        );
         assert!(hex(&Checksum::Blake3.of(b"")).starts_with("af1349b9f5f9a1a6"));
     }
 }

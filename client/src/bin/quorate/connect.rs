@@ -13,16 +13,41 @@ use crate::outcome::Failure;
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connect {
     /// Client ports of some nodes, separated by commas
-    #[arg(id = "connect_seeds", long = "seeds", env = "QUORATE_SEEDS", value_name = "HOST:PORT", value_delimiter = ',', hide_env_values = true)]
+    #[arg(
+        id = "connect_seeds",
+        long = "seeds",
+        env = "QUORATE_SEEDS",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     seeds: Vec<String>,
     /// The certificate of the cluster's authority
-    #[arg(id = "connect_ca", long = "ca", env = "QUORATE_CA", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        id = "connect_ca",
+        long = "ca",
+        env = "QUORATE_CA",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     ca: Option<PathBuf>,
     /// This client's certificate
-    #[arg(id = "connect_cert", long = "cert", env = "QUORATE_CERT", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        id = "connect_cert",
+        long = "cert",
+        env = "QUORATE_CERT",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     cert: Option<PathBuf>,
     /// This client's private key
-    #[arg(id = "connect_key", long = "key", env = "QUORATE_KEY", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        id = "connect_key",
+        long = "key",
+        env = "QUORATE_KEY",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     key: Option<PathBuf>,
     /// Time for each request, retries included
     #[arg(id = "connect_deadline", long = "deadline", value_name = "TIME", default_value = "5s", value_parser = duration)]
@@ -45,14 +70,24 @@ impl Connect {
         if self.seeds.is_empty() {
             return Err(NoClient::Missing("seeds", "QUORATE_SEEDS"));
         }
-        let file = |path: &Option<PathBuf>, option, variable| path.clone().ok_or(NoClient::Missing(option, variable));
+        let file = |path: &Option<PathBuf>, option, variable| {
+            path.clone().ok_or(NoClient::Missing(option, variable))
+        };
         let tls = TlsFiles {
             ca: file(&self.ca, "ca", "QUORATE_CA")?,
             cert: file(&self.cert, "cert", "QUORATE_CERT")?,
             key: file(&self.key, "key", "QUORATE_KEY")?,
         };
-        let profile = Profile { deadline: Some(self.deadline), ..Profile::default() };
-        Ok(Client::builder().seeds(self.seeds.clone()).tls(tls).profile(profile).connect().await?)
+        let profile = Profile {
+            deadline: Some(self.deadline),
+            ..Profile::default()
+        };
+        Ok(Client::builder()
+            .seeds(self.seeds.clone())
+            .tls(tls)
+            .profile(profile)
+            .connect()
+            .await?)
     }
 }
 
@@ -84,15 +119,29 @@ impl From<NoClient> for Failure {
 }
 
 /// The member with that name or id.
-pub(crate) fn member<'map>(map: &'map quorate_client::ClusterMap, name: &str) -> Result<&'map Member, Failure> {
+pub(crate) fn member<'map>(
+    map: &'map quorate_client::ClusterMap,
+    name: &str,
+) -> Result<&'map Member, Failure> {
     let id = name.parse::<NodeId>().ok();
-    map.members.iter().find(|member| member.name == name || Some(member.id) == id).ok_or_else(|| {
-        let names: Vec<&str> = map.members.iter().map(|member| member.name.as_str()).collect();
-        Failure::Refused(format!("'{name}' is no member of this cluster: its members are {}", names.join(", ")))
-    })
+    map.members
+        .iter()
+        .find(|member| member.name == name || Some(member.id) == id)
+        .ok_or_else(|| {
+            let names: Vec<&str> = map
+                .members
+                .iter()
+                .map(|member| member.name.as_str())
+                .collect();
+            Failure::Refused(format!(
+                "'{name}' is no member of this cluster: its members are {}",
+                names.join(", ")
+            ))
+        })
 }
 
 /// A node's name for people, or its id where it is no member.
 pub(crate) fn name_of(map: &quorate_client::ClusterMap, node: NodeId) -> String {
-    map.member(node).map_or_else(|| node.to_string(), |member| member.name.clone())
+    map.member(node)
+        .map_or_else(|| node.to_string(), |member| member.name.clone())
 }

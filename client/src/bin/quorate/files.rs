@@ -24,7 +24,10 @@ pub(crate) struct NewFiles {
 impl NewFiles {
     /// `force` allows to replace what exists.
     pub(crate) const fn new(force: bool) -> Self {
-        Self { force, files: Vec::new() }
+        Self {
+            force,
+            files: Vec::new(),
+        }
     }
 
     /// Adds a file.
@@ -39,23 +42,35 @@ impl NewFiles {
         {
             return Err(exists(path));
         }
-        self.files.iter().try_for_each(|(path, content, access)| self.write_one(path, content, *access))
+        self.files
+            .iter()
+            .try_for_each(|(path, content, access)| self.write_one(path, content, *access))
     }
 
     fn write_one(&self, path: &Path, content: &[u8], access: Access) -> Done {
         let failed = |error: &std::io::Error| {
-            if error.kind() == ErrorKind::AlreadyExists { exists(path) } else { Failure::io(path.display(), error) }
+            if error.kind() == ErrorKind::AlreadyExists {
+                exists(path)
+            } else {
+                Failure::io(path.display(), error)
+            }
         };
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|error| Failure::io(parent.display(), &error))?;
         }
-        let written = if self.force { beside(path) } else { path.to_owned() };
+        let written = if self.force {
+            beside(path)
+        } else {
+            path.to_owned()
+        };
         if self.force {
             // Left behind by an earlier run that was stopped; a fresh file gets the right access.
             let _ = fs::remove_file(&written);
         }
         let mut file = create(&written, access).map_err(|error| failed(&error))?;
-        file.write_all(content).and_then(|()| file.sync_all()).map_err(|error| failed(&error))?;
+        file.write_all(content)
+            .and_then(|()| file.sync_all())
+            .map_err(|error| failed(&error))?;
         if self.force {
             fs::rename(&written, path).map_err(|error| failed(&error))?;
         }
@@ -64,7 +79,10 @@ impl NewFiles {
 }
 
 fn exists(path: &Path) -> Failure {
-    Failure::Refused(format!("{} exists already: choose another place, or give --force to replace it", path.display()))
+    Failure::Refused(format!(
+        "{} exists already: choose another place, or give --force to replace it",
+        path.display()
+    ))
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -77,10 +95,13 @@ fn create(path: &Path, access: Access) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, match access {
-        Access::Secret => 0o600,
-        Access::Open => 0o644,
-    });
+    std::os::unix::fs::OpenOptionsExt::mode(
+        &mut options,
+        match access {
+            Access::Secret => 0o600,
+            Access::Open => 0o644,
+        },
+    );
     #[cfg(not(unix))]
     let _ = access;
     options.open(path)
@@ -106,7 +127,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         two(dir.path(), false, "x").unwrap();
         two(dir.path(), true, "x").unwrap();
-        let mode = |name| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        let mode = |name| {
+            fs::metadata(dir.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
         assert_eq!(mode("sub/key"), 0o600);
         assert_eq!(mode("cert") & 0o600, 0o600);
     }

@@ -37,13 +37,23 @@ impl Journal {
                 path.display()
             )));
         }
-        let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(|error| failed(&error))?;
-        file.set_len(whole.len() as u64).map_err(|error| failed(&error))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(|error| failed(&error))?;
+        file.set_len(whole.len() as u64)
+            .map_err(|error| failed(&error))?;
         if whole.is_empty() {
-            file.write_all(header.as_bytes()).map_err(|error| failed(&error))?;
+            file.write_all(header.as_bytes())
+                .map_err(|error| failed(&error))?;
         }
         let stored = whole.lines().skip(1).filter_map(parse).collect();
-        Ok(Self { path: path.to_owned(), file, stored })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            stored,
+        })
     }
 
     /// Whether a file was stored as it is now.
@@ -54,14 +64,19 @@ impl Journal {
     /// Notes a stored file.
     pub(crate) fn add(&mut self, item: &Item) -> Done {
         let line = format!("{} {} {}\n", item.bytes, item.modified_ns, hex(&item.key));
-        self.file.write_all(line.as_bytes()).map_err(|error| Failure::io(self.path.display(), &error))
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(|error| Failure::io(self.path.display(), &error))
     }
 }
 
 fn parse(line: &str) -> Option<(Vec<u8>, (u64, u128))> {
     let mut parts = line.split(' ');
     let (bytes, modified, key) = (parts.next()?, parts.next()?, parts.next()?);
-    Some((from_hex(key)?, (bytes.parse().ok()?, modified.parse().ok()?)))
+    Some((
+        from_hex(key)?,
+        (bytes.parse().ok()?, modified.parse().ok()?),
+    ))
 }
 
 #[cfg(test)]
@@ -71,7 +86,12 @@ mod tests {
     use super::*;
 
     fn item(key: &str, bytes: u64) -> Item {
-        Item { key: key.into(), path: key.into(), bytes, modified_ns: 7 }
+        Item {
+            key: key.into(),
+            path: key.into(),
+            bytes,
+            modified_ns: 7,
+        }
     }
 
     #[test]
@@ -92,7 +112,12 @@ mod tests {
         let path = dir.path().join("state");
         let mut journal = Journal::open(&path, "c", "b").unwrap();
         journal.add(&item("one", 1)).unwrap();
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"2 7 74").unwrap();
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"2 7 74")
+            .unwrap();
         let mut journal = Journal::open(&path, "c", "b").unwrap();
         journal.add(&item("two", 2)).unwrap();
         let journal = Journal::open(&path, "c", "b").unwrap();

@@ -28,18 +28,24 @@ impl Place {
         if !self.key_hex {
             return Ok(Bytes::copy_from_slice(self.key.as_bytes()));
         }
-        from_hex(&self.key)
-            .map(Bytes::from)
-            .ok_or_else(|| Failure::Refused(format!("the key '{}' is not in hexadecimal digits, two for each byte", self.key)))
+        from_hex(&self.key).map(Bytes::from).ok_or_else(|| {
+            Failure::Refused(format!(
+                "the key '{}' is not in hexadecimal digits, two for each byte",
+                self.key
+            ))
+        })
     }
 }
 
 /// Bytes from hexadecimal digits.
 pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
-    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    text.as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 /// Hexadecimal digits of bytes.
@@ -115,7 +121,14 @@ pub(crate) struct Writing {
 
 impl Writing {
     pub(crate) const fn options(&self) -> WriteOptions {
-        WriteOptions { w: self.w, pw: self.pw, dw: self.dw, sloppy: self.sloppy, if_none_match: false, explain: self.explain }
+        WriteOptions {
+            w: self.w,
+            pw: self.pw,
+            dw: self.dw,
+            sloppy: self.sloppy,
+            if_none_match: false,
+            explain: self.explain,
+        }
     }
 }
 
@@ -143,15 +156,20 @@ impl InSession {
     pub(crate) fn open(&self, client: &Client) -> Result<Session, Failure> {
         let session = client.session();
         if let Some(file) = self.file.as_ref().filter(|file| file.exists()) {
-            let text = fs::read_to_string(file).map_err(|error| Failure::io(file.display(), &error))?;
-            session.import(&text).map_err(|error| Failure::Refused(format!("{}: {error}", file.display())))?;
+            let text =
+                fs::read_to_string(file).map_err(|error| Failure::io(file.display(), &error))?;
+            session
+                .import(&text)
+                .map_err(|error| Failure::Refused(format!("{}: {error}", file.display())))?;
         }
         Ok(session)
     }
 
     /// Writes the session back.
     pub(crate) fn save(&self, session: &Session) -> Done {
-        let Some(file) = &self.file else { return Ok(()) };
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
         let mut files = NewFiles::new(true);
         files.add(file.clone(), session.export() + "\n", Access::Secret);
         files.write()
@@ -173,7 +191,10 @@ mod tests {
     }
 
     fn options(words: &[&str]) -> ReadOptions {
-        Line::try_parse_from(["x"].iter().chain(words)).unwrap().reading.options()
+        Line::try_parse_from(["x"].iter().chain(words))
+            .unwrap()
+            .reading
+            .options()
     }
 
     #[test]
@@ -184,9 +205,15 @@ mod tests {
     #[test]
     fn counts_are_numbers_or_words() {
         assert_eq!(options(&["--r", "2"]).r, Some(Count::Exactly(2)));
-        assert_eq!(options(&["--r", "all", "--pr", "quorum"]).pr, Some(Count::Quorum));
-        for wrong in ["0", "255", "two", "-1"] {
-            assert!(Line::try_parse_from(["x", "--r", wrong]).is_err(), "{wrong}");
+        assert_eq!(
+            options(&["--r", "all", "--pr", "quorum"]).pr,
+            Some(Count::Quorum)
+        );
+        for wrong in ["0", "256", "two", "-1"] {
+            assert!(
+                Line::try_parse_from(["x", "--r", wrong]).is_err(),
+                "{wrong}"
+            );
         }
     }
 
@@ -211,7 +238,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("token");
         fs::write(&file, "AAEC\n").unwrap();
-        assert_eq!(context(file.to_str().unwrap()).unwrap(), context("AAEC").unwrap());
+        assert_eq!(
+            context(file.to_str().unwrap()).unwrap(),
+            context("AAEC").unwrap()
+        );
         assert!(context("?").is_err());
     }
 }

@@ -50,8 +50,12 @@ impl Failure {
     fn json(&self) -> Value {
         match self {
             Self::Cluster(error) => error_json(error),
-            Self::Refused(_) | Self::Shown(_) => json!({ "kind": "fix", "code": "refused", "message": self.to_string() }),
-            Self::Failed(_) | Self::OutputClosed => json!({ "kind": "retry", "code": "failed", "message": self.to_string() }),
+            Self::Refused(_) | Self::Shown(_) => {
+                json!({ "kind": "fix", "code": "refused", "message": self.to_string() })
+            }
+            Self::Failed(_) | Self::OutputClosed => {
+                json!({ "kind": "retry", "code": "failed", "message": self.to_string() })
+            }
         }
     }
 }
@@ -82,7 +86,9 @@ impl From<io::Error> for Failure {
 
 /// Says what went wrong, on standard error and under `--json` on standard output too.
 pub(crate) fn end(done: Done, out: &mut Out) -> ExitCode {
-    let Err(failure) = done else { return ExitCode::SUCCESS };
+    let Err(failure) = done else {
+        return ExitCode::SUCCESS;
+    };
     match &failure {
         Failure::Refused(_) | Failure::Cluster(_) | Failure::Failed(_) => {
             // What was printed before comes first. Nothing is left to do where even this fails.

@@ -15,7 +15,10 @@ pub(crate) struct Out {
 
 impl Out {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, to: BufWriter::new(io::stdout()) }
+        Self {
+            json,
+            to: BufWriter::new(io::stdout()),
+        }
     }
 
     /// Whether `--json` was given.
@@ -55,7 +58,9 @@ impl Out {
 /// A plain table with these columns, aligned and without lines.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.to_vec());
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

@@ -48,7 +48,10 @@ mod tests {
 
     #[test]
     fn everything_is_done_once_and_never_more_than_the_width_at_a_time() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut seen = Vec::new();
         let interrupted = runtime.block_on(each(

@@ -24,7 +24,15 @@ impl Progress {
         let (what, now) = (what.into(), Instant::now());
         let total = total as u64;
         let bar = io::stderr().is_terminal().then(|| bar(&what, total));
-        Self { what, total, done: 0, bytes: 0, started: now, shown: now, bar }
+        Self {
+            what,
+            total,
+            done: 0,
+            bytes: 0,
+            started: now,
+            shown: now,
+            bar,
+        }
     }
 
     /// One more file of so many bytes is done.
@@ -55,7 +63,13 @@ impl Progress {
 
     fn line(&self) -> String {
         let seconds = self.elapsed().as_secs();
-        format!("{}: {} of {} files, {}, {seconds} s", self.what, self.done, self.total, HumanBytes(self.bytes))
+        format!(
+            "{}: {} of {} files, {}, {seconds} s",
+            self.what,
+            self.done,
+            self.total,
+            HumanBytes(self.bytes)
+        )
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) fn value_json(value: &Value) -> Json {
 
 /// Bytes as text if they are UTF-8, otherwise as an object with `base64`.
 pub(crate) fn bytes_json(bytes: &[u8]) -> Json {
-    std::str::from_utf8(bytes).map_or_else(|_| json!({ "base64": STANDARD.encode(bytes) }), Json::from)
+    std::str::from_utf8(bytes)
+        .map_or_else(|_| json!({ "base64": STANDARD.encode(bytes) }), Json::from)
 }
 
 /// Milliseconds since 1970.
@@ -41,7 +42,12 @@ fn ms(time: SystemTime) -> u64 {
 
 /// How a reply came about.
 pub(crate) fn info_json(map: &ClusterMap, info: &ReplyInfo) -> Json {
-    let names = |nodes: &[quorate_client::NodeId]| nodes.iter().map(|&node| name_of(map, node)).collect::<Vec<_>>();
+    let names = |nodes: &[quorate_client::NodeId]| {
+        nodes
+            .iter()
+            .map(|&node| name_of(map, node))
+            .collect::<Vec<_>>()
+    };
     json!({
         "coordinator": info.coordinator.map(|node| name_of(map, node)),
         "answered": info.answered,
@@ -79,7 +85,11 @@ const fn role(role: Role) -> &'static str {
 
 /// What `--explain` shows to people: the preference list, each replica's part, the reason.
 pub(crate) fn explain(map: &ClusterMap, info: &ReplyInfo, out: &mut Out) -> Done {
-    let names: Vec<String> = info.preference.iter().map(|&node| name_of(map, node)).collect();
+    let names: Vec<String> = info
+        .preference
+        .iter()
+        .map(|&node| name_of(map, node))
+        .collect();
     out.line(format_args!("preference list  {}", names.join(" ")))?;
     if let Some(node) = info.coordinator {
         out.line(format_args!("coordinator      {}", name_of(map, node)))?;
@@ -93,15 +103,30 @@ pub(crate) fn explain(map: &ClusterMap, info: &ReplyInfo, out: &mut Out) -> Done
     }
     let mut rows = table(&["REPLICA", "ROLE", "ANSWER", "COUNTED", "LATENCY", "DOTS"]);
     for replica in &info.replicas {
-        let stands_for = replica.stands_for.map(|node| format!(" for {}", name_of(map, node))).unwrap_or_default();
-        let catching_up = if replica.catching_up { ", catching up" } else { "" };
+        let stands_for = replica
+            .stands_for
+            .map(|node| format!(" for {}", name_of(map, node)))
+            .unwrap_or_default();
+        let catching_up = if replica.catching_up {
+            ", catching up"
+        } else {
+            ""
+        };
         rows.add_row([
             name_of(map, replica.node),
             format!("{}{stands_for}", role(replica.role)),
             format!("{}{catching_up}", replica.answer),
             if replica.counted { "yes" } else { "no" }.to_owned(),
-            replica.latency_us.map_or_else(|| "-".to_owned(), |us| format!("{}.{:03} ms", us / 1000, us % 1000)),
-            replica.dots.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            replica.latency_us.map_or_else(
+                || "-".to_owned(),
+                |us| format!("{}.{:03} ms", us / 1000, us % 1000),
+            ),
+            replica
+                .dots
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
         ]);
     }
     out.table(&rows)

@@ -1,6 +1,8 @@
 //! Asking every member for its status at once.
 
-use quorate_client::{Client, ClusterMap, Error, Member, StatusReport};
+use std::time::Duration;
+
+use quorate_client::{Client, ClusterMap, Error, Member, Profile, StatusReport};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -13,8 +15,15 @@ pub(crate) struct Said {
     pub(crate) report: Result<StatusReport, Error>,
 }
 
+/// Time for each member: a dead one must not hold up what the others say.
+const TIME: Duration = Duration::from_millis(1500);
+
 /// Every member's answer, ordered by name.
 pub(crate) async fn survey(client: &Client, vnodes: bool) -> Vec<Said> {
+    let client = client.with_profile(Profile {
+        deadline: Some(TIME),
+        ..Profile::default()
+    });
     let mut asked = JoinSet::new();
     for member in client.map().members.clone() {
         let client = client.clone();
@@ -42,19 +51,28 @@ impl Said {
 
     /// Whether it answers and all its vnodes are current.
     pub(crate) fn is_current(&self) -> bool {
-        self.report.as_ref().is_ok_and(|report| report.vnodes_current == report.vnodes_total)
+        self.report
+            .as_ref()
+            .is_ok_and(|report| report.vnodes_current == report.vnodes_total)
     }
 
     /// Whether it is current and reaches those of its peers that are up.
     pub(crate) fn is_ready(&self, is_up: impl Fn(quorate_client::NodeId) -> bool) -> bool {
-        let reaches = |report: &StatusReport| report.peers.iter().all(|peer| peer.reachable || !is_up(peer.node));
+        let reaches = |report: &StatusReport| {
+            report
+                .peers
+                .iter()
+                .all(|peer| peer.reachable || !is_up(peer.node))
+        };
         self.is_current() && self.report.as_ref().is_ok_and(reaches)
     }
 
     /// Whether it answers, keeps no hints and lacks no write.
     pub(crate) fn is_idle(&self) -> bool {
         self.report.as_ref().is_ok_and(|report| {
-            let idle = |peer: &quorate_client::PeerStatus| peer.hints == 0 && peer.hints_in_flight == 0 && peer.lag == 0 && peer.lead == 0;
+            let idle = |peer: &quorate_client::PeerStatus| {
+                peer.hints == 0 && peer.hints_in_flight == 0 && peer.lag == 0 && peer.lead == 0
+            };
             self.is_current() && report.peers.iter().all(idle)
         })
     }
@@ -80,7 +98,9 @@ impl Said {
     }
 
     fn sum(&self, of: impl Fn(&quorate_client::PeerStatus) -> u64) -> u64 {
-        self.report.as_ref().map_or(0, |report| report.peers.iter().map(of).fold(0, u64::saturating_add))
+        self.report.as_ref().map_or(0, |report| {
+            report.peers.iter().map(of).fold(0, u64::saturating_add)
+        })
     }
 }
 
@@ -144,7 +164,10 @@ mod tests {
             counters: Vec::new(),
             warnings: Vec::new(),
         };
-        Said { member, report: Ok(report) }
+        Said {
+            member,
+            report: Ok(report),
+        }
     }
 
     const PEER: PeerStatus = PeerStatus {
@@ -160,7 +183,10 @@ mod tests {
 
     #[test]
     fn a_node_is_ready_when_it_reaches_its_live_peers_and_all_its_vnodes_are_current() {
-        let cut = PeerStatus { reachable: false, ..PEER };
+        let cut = PeerStatus {
+            reachable: false,
+            ..PEER
+        };
         assert!(said(PEER, 8).is_ready(|_| true));
         assert!(!said(PEER, 7).is_ready(|_| true));
         assert!(!said(cut.clone(), 8).is_ready(|_| true));
@@ -173,7 +199,10 @@ mod tests {
         assert!(said(PEER, 8).is_idle());
         for busy in [
             PeerStatus { hints: 1, ..PEER },
-            PeerStatus { hints_in_flight: 1, ..PEER },
+            PeerStatus {
+                hints_in_flight: 1,
+                ..PEER
+            },
             PeerStatus { lag: 1, ..PEER },
             PeerStatus { lead: 1, ..PEER },
         ] {

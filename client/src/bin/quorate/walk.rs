@@ -51,7 +51,11 @@ pub(crate) fn walk(root: &Path) -> std::io::Result<Found> {
             }
         };
         for entry in entries {
-            let Ok(entry) = entry.map_err(|error| found.skip(dir.clone(), format!("unreadable: {error}"))) else { continue };
+            let Ok(entry) =
+                entry.map_err(|error| found.skip(dir.clone(), format!("unreadable: {error}")))
+            else {
+                continue;
+            };
             let key = join(&prefix, entry.file_name().as_encoded_bytes());
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => left.push((entry.path(), key)),
@@ -71,12 +75,29 @@ impl Found {
         if !metadata.is_file() {
             self.skip(path, "not a file".to_owned());
         } else if bytes > VALUE_BYTES_MAX as u64 {
-            self.skip(path, format!("{bytes} bytes, the most for a value is {VALUE_BYTES_MAX}"));
+            self.skip(
+                path,
+                format!("{bytes} bytes, the most for a value is {VALUE_BYTES_MAX}"),
+            );
         } else if key.len() > KEY_BYTES_MAX {
-            self.skip(path, format!("a path of {} bytes, the most for a key is {KEY_BYTES_MAX}", key.len()));
+            self.skip(
+                path,
+                format!(
+                    "a path of {} bytes, the most for a key is {KEY_BYTES_MAX}",
+                    key.len()
+                ),
+            );
         } else {
-            let since = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-            self.items.push(Item { key, path, bytes, modified_ns: since.map_or(0, |since| since.as_nanos()) });
+            let since = metadata
+                .modified()
+                .ok()
+                .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            self.items.push(Item {
+                key,
+                path,
+                bytes,
+                modified_ns: since.map_or(0, |since| since.as_nanos()),
+            });
         }
     }
 
@@ -86,7 +107,11 @@ impl Found {
 }
 
 fn join(prefix: &[u8], name: &[u8]) -> Vec<u8> {
-    if prefix.is_empty() { name.to_vec() } else { [prefix, name].join(&b'/') }
+    if prefix.is_empty() {
+        name.to_vec()
+    } else {
+        [prefix, name].join(&b'/')
+    }
 }
 
 #[cfg(test)]
@@ -103,7 +128,11 @@ mod tests {
             fs::write(dir.path().join(path), content).unwrap();
         }
         let found = walk(dir.path()).unwrap();
-        let keys: Vec<_> = found.items.iter().map(|item| String::from_utf8(item.key.clone()).unwrap()).collect();
+        let keys: Vec<_> = found
+            .items
+            .iter()
+            .map(|item| String::from_utf8(item.key.clone()).unwrap())
+            .collect();
         assert_eq!(keys, ["a", "b.x", "b/a", "b/c/d"]);
         assert_eq!(found.items[0].bytes, 2);
         assert_eq!(found.skipped, []);
@@ -113,12 +142,25 @@ mod tests {
     #[test]
     fn what_cannot_be_stored_is_named_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
-        fs::File::create(dir.path().join("large")).unwrap().set_len(VALUE_BYTES_MAX as u64 + 1).unwrap();
+        fs::File::create(dir.path().join("large"))
+            .unwrap()
+            .set_len(VALUE_BYTES_MAX as u64 + 1)
+            .unwrap();
         std::os::unix::fs::symlink("large", dir.path().join("link")).unwrap();
         let found = walk(dir.path()).unwrap();
         assert!(found.items.is_empty());
-        let reasons: Vec<_> = found.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
-        assert_eq!(reasons, ["16777217 bytes, the most for a value is 16777216", "not a file"]);
+        let reasons: Vec<_> = found
+            .skipped
+            .iter()
+            .map(|skipped| skipped.reason.as_str())
+            .collect();
+        assert_eq!(
+            reasons,
+            [
+                "16777217 bytes, the most for a value is 16777216",
+                "not a file"
+            ]
+        );
         assert!(walk(&dir.path().join("none")).is_err());
     }
 }

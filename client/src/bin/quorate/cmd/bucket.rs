@@ -90,7 +90,11 @@ async fn create(args: Create, out: &mut Out) -> Done {
         sloppy: args.sloppy,
     };
     let client = args.connect.client().await?;
-    let props = BucketProps { n: args.n, mode: args.mode, defaults };
+    let props = BucketProps {
+        n: args.n,
+        mode: args.mode,
+        defaults,
+    };
     let (bucket, changed) = client.create_bucket(&args.name, props).await?;
     client.close().await;
     if out.is_json() {
@@ -98,8 +102,15 @@ async fn create(args: Create, out: &mut Out) -> Done {
         shown["changed"] = changed.into();
         return out.json(&shown);
     }
-    let what = if changed { "every member keeps it" } else { "it was so already" };
-    out.line(format_args!("bucket {} ({}), revision {}: {what}", bucket.name, bucket.id, bucket.revision))
+    let what = if changed {
+        "every member keeps it"
+    } else {
+        "it was so already"
+    };
+    out.line(format_args!(
+        "bucket {} ({}), revision {}: {what}",
+        bucket.name, bucket.id, bucket.revision
+    ))
 }
 
 async fn list(args: List, out: &mut Out) -> Done {
@@ -107,7 +118,8 @@ async fn list(args: List, out: &mut Out) -> Done {
     let map = client.map();
     client.close().await;
     if out.is_json() {
-        return out.json(&json!({ "buckets": map.buckets.iter().map(bucket_json).collect::<Vec<_>>() }));
+        return out
+            .json(&json!({ "buckets": map.buckets.iter().map(bucket_json).collect::<Vec<_>>() }));
     }
     let mut rows = table(&["BUCKET", "ID", "N", "MODE", "R", "W", "DW", "REVISION"]);
     for bucket in &map.buckets {
@@ -149,7 +161,8 @@ async fn describe(args: Describe, out: &mut Out) -> Done {
         ("basic_quorum", defaults.basic_quorum.to_string()),
         ("sloppy", defaults.sloppy.to_string()),
     ];
-    rows.iter().try_for_each(|(name, value)| out.line(format_args!("{name:<12}  {value}")))
+    rows.iter()
+        .try_for_each(|(name, value)| out.line(format_args!("{name:<12}  {value}")))
 }
 
 fn count(count: Option<Count>) -> String {

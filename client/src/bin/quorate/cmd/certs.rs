@@ -93,22 +93,29 @@ pub(crate) fn run(command: Certs, out: &mut Out) -> Done {
         Certs::Ca(args) => ca(args, out),
         Certs::Node(args) => {
             let name = args.file_name.unwrap_or_else(|| args.id.to_string());
-            leaf(&args.leaf, &name, out, |authority, validity| authority.node(args.id, validity))
+            leaf(&args.leaf, &name, out, |authority, validity| {
+                authority.node(args.id, validity)
+            })
         }
         Certs::Client(args) => {
             let name = args.file_name.unwrap_or_else(|| args.name.clone());
-            leaf(&args.leaf, &name, out, |authority, validity| authority.client(&args.name, validity))
+            leaf(&args.leaf, &name, out, |authority, validity| {
+                authority.client(&args.name, validity)
+            })
         }
     }
 }
 
 fn ca(args: Ca, out: &mut Out) -> Done {
-    let random = || -> Result<_, getrandom::Error> { Ok(ClusterId::new(getrandom::u64()?, getrandom::u64()?)) };
+    let random = || -> Result<_, getrandom::Error> {
+        Ok(ClusterId::new(getrandom::u64()?, getrandom::u64()?))
+    };
     let cluster = match args.cluster {
         Some(cluster) => cluster,
         None => random().map_err(|error| Failure::Failed(format!("no random numbers: {error}")))?,
     };
-    let authority = Authority::create(cluster, &args.name, Validity::days(args.days)).map_err(refused)?;
+    let authority =
+        Authority::create(cluster, &args.name, Validity::days(args.days)).map_err(refused)?;
     write(&authority, "ca", &authority.issued(), args.place, out)
 }
 
@@ -122,7 +129,10 @@ fn leaf(
     let from = shifted(SystemTime::now(), args.starts_in_days);
     let until = from + Duration::from_secs(86_400) * args.days;
     let issued = issue(&authority, Validity { from, until }).map_err(refused)?;
-    let place = Place { out: args.place.out.clone(), force: args.place.force };
+    let place = Place {
+        out: args.place.out.clone(),
+        force: args.place.force,
+    };
     write(&authority, name, &issued, place, out)
 }
 
@@ -134,7 +144,8 @@ fn shifted(time: SystemTime, days: i32) -> SystemTime {
 fn read_authority(dir: &Path) -> Result<Authority, Failure> {
     let read = |name: &str| {
         let path = dir.join(name);
-        fs::read_to_string(&path).map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))
+        fs::read_to_string(&path)
+            .map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))
     };
     Authority::from_pem(&read("ca.pem")?, &read("ca.key")?)
         .map_err(|error| Failure::Refused(format!("{}: {error}", dir.display())))
@@ -142,15 +153,22 @@ fn read_authority(dir: &Path) -> Result<Authority, Failure> {
 
 fn write(authority: &Authority, name: &str, issued: &Issued, place: Place, out: &mut Out) -> Done {
     if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-        return Err(Failure::Refused(format!("{name:?} is no file name: give another one with --file-name")));
+        return Err(Failure::Refused(format!(
+            "{name:?} is no file name: give another one with --file-name"
+        )));
     }
-    let (cert, key) = (place.out.join(format!("{name}.pem")), place.out.join(format!("{name}.key")));
+    let (cert, key) = (
+        place.out.join(format!("{name}.pem")),
+        place.out.join(format!("{name}.key")),
+    );
     let mut files = NewFiles::new(place.force);
     files.add(cert.clone(), issued.cert.as_str(), Access::Open);
     files.add(key.clone(), issued.key.as_str(), Access::Secret);
     files.write()?;
     if out.is_json() {
-        return out.json(&json!({ "cluster": authority.cluster().to_string(), "cert": cert, "key": key }));
+        return out.json(
+            &json!({ "cluster": authority.cluster().to_string(), "cert": cert, "key": key }),
+        );
     }
     out.line(format_args!("cluster      {}", authority.cluster()))?;
     out.line(format_args!("certificate  {}", cert.display()))?;

@@ -15,18 +15,19 @@ use crate::output::{Out, table};
 #[derive(Subcommand)]
 pub(crate) enum Cluster {
     /// Make a cluster's map, secret, authority and certificates, in a directory
+    ///
+    /// Written are:
+    ///
+    ///   cluster.map                 the first cluster map, for every node
+    ///   secret                      what contexts are authenticated with: for nodes only
+    ///   ca.pem, ca.key              the authority; its key is needed for new certificates only
+    ///   nodes/NAME.pem, NAME.key    each node's certificate and key
+    ///   clients/admin.pem, admin.key  a first client's
+    #[command(verbatim_doc_comment)]
     Create(Create),
 }
 
-/// Writes into the directory given:
-///
-///   cluster.map          the first cluster map, for every node
-///   secret               what contexts are authenticated with, for every node and nobody else
-///   ca.pem, ca.key       the authority; the key is needed for new certificates only
-///   nodes/NAME.pem .key  each node's certificate and key
-///   clients/admin.pem .key  a first client's
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
 pub(crate) struct Create {
     /// The cluster's name, for people
     #[arg(long)]
@@ -60,16 +61,32 @@ pub(crate) fn run(command: Cluster, out: &mut Out) -> Done {
 }
 
 fn create(args: Create, out: &mut Out) -> Done {
-    let spec = ClusterSpec { name: args.name, partitions: args.partitions, copies: args.copies, nodes: args.nodes };
-    let made = spec.create().map_err(|error| Failure::Refused(error.to_string()))?;
+    let spec = ClusterSpec {
+        name: args.name,
+        partitions: args.partitions,
+        copies: args.copies,
+        nodes: args.nodes,
+    };
+    let made = spec
+        .create()
+        .map_err(|error| Failure::Refused(error.to_string()))?;
     files(&made, &args.out, args.force).write()?;
     report(&made, &args.out, out)
 }
 
 fn files(made: &NewCluster, dir: &Path, force: bool) -> NewFiles {
     let mut files = NewFiles::new(force);
-    files.add(dir.join("cluster.map"), map_file::encode(&made.map), Access::Open);
-    let secret: String = made.secret.iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect();
+    files.add(
+        dir.join("cluster.map"),
+        map_file::encode(&made.map),
+        Access::Open,
+    );
+    let secret: String = made
+        .secret
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .chain(["\n".to_owned()])
+        .collect();
     files.add(dir.join("secret"), secret, Access::Secret);
     pair(&mut files, dir.join("ca"), &made.authority.issued());
     for (name, issued) in &made.nodes {
@@ -80,8 +97,16 @@ fn files(made: &NewCluster, dir: &Path, force: bool) -> NewFiles {
 }
 
 fn pair(files: &mut NewFiles, path: PathBuf, issued: &Issued) {
-    files.add(with_ending(&path, ".pem"), issued.cert.as_str(), Access::Open);
-    files.add(with_ending(&path, ".key"), issued.key.as_str(), Access::Secret);
+    files.add(
+        with_ending(&path, ".pem"),
+        issued.cert.as_str(),
+        Access::Open,
+    );
+    files.add(
+        with_ending(&path, ".key"),
+        issued.key.as_str(),
+        Access::Secret,
+    );
 }
 
 /// Unlike `Path::with_extension`, keeps the dots of a name such as `db1.example`.
@@ -105,9 +130,15 @@ fn report(made: &NewCluster, dir: &Path, out: &mut Out) -> Done {
             })
             .collect();
         let cluster = map.cluster.to_string();
-        return out.json(&json!({ "cluster": cluster, "name": map.name, "dir": dir, "nodes": nodes }));
+        return out
+            .json(&json!({ "cluster": cluster, "name": map.name, "dir": dir, "nodes": nodes }));
     }
-    out.line(format_args!("cluster {} ({}) in {}", map.name, map.cluster, dir.display()))?;
+    out.line(format_args!(
+        "cluster {} ({}) in {}",
+        map.name,
+        map.cluster,
+        dir.display()
+    ))?;
     let mut rows = table(&["NODE", "ID", "PARTITIONS", "PEERS", "CLIENTS"]);
     let mut members: Vec<_> = map.members.iter().collect();
     members.sort_by_key(|member| &member.name);

@@ -14,6 +14,11 @@ pub(crate) struct Completions {
 
 pub(crate) fn run(args: &Completions, out: &mut Out) -> Done {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::args::Args::command(), "quorate", &mut script);
+    clap_complete::generate(
+        args.shell,
+        &mut crate::args::Args::command(),
+        "quorate",
+        &mut script,
+    );
     out.raw(&script)
 }

@@ -20,7 +20,10 @@ pub(crate) async fn run(args: Delete, out: &mut Out) -> Done {
     let (key, context) = (args.place.key()?, args.change.context()?);
     let client = args.change.connect.client().await?;
     let session = args.change.session.open(&client)?;
-    let mut delete = session.bucket(&args.place.bucket).delete(&key).options(args.change.writing.options());
+    let mut delete = session
+        .bucket(&args.place.bucket)
+        .delete(&key)
+        .options(args.change.writing.options());
     if let Some(context) = context {
         delete = delete.context(context);
     }

@@ -45,7 +45,12 @@ pub(crate) async fn run(args: Get, out: &mut Out) -> Done {
         client = client.through(node);
     }
     let session = args.session.open(&client)?;
-    let read = session.bucket(&args.place.bucket).get(&key).options(args.reading.options()).send().await?;
+    let read = session
+        .bucket(&args.place.bucket)
+        .get(&key)
+        .options(args.reading.options())
+        .send()
+        .await?;
     args.session.save(&session)?;
     if let Some(file) = &args.context_out {
         let mut files = NewFiles::new(true);
@@ -89,7 +94,11 @@ impl Get {
             }),
             ([one], None) => out.raw(&one.data),
             (several, None) => (1..).zip(several).try_for_each(|(number, value)| {
-                out.line(format_args!("--- sibling {number} of {}: {}", several.len(), describe(value)))?;
+                out.line(format_args!(
+                    "--- sibling {number} of {}: {}",
+                    several.len(),
+                    describe(value)
+                ))?;
                 out.raw(&value.data)?;
                 out.line("")
             }),
@@ -99,24 +108,40 @@ impl Get {
 
 fn describe(value: &quorate_client::Value) -> String {
     let modified = humantime::format_rfc3339_millis(value.modified);
-    let content_type = if value.content_type.is_empty() { String::new() } else { format!(", {}", value.content_type) };
-    format!("{} bytes{content_type}, written {modified}, dot {}", value.size, value.dot)
+    let content_type = if value.content_type.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", value.content_type)
+    };
+    format!(
+        "{} bytes{content_type}, written {modified}, dot {}",
+        value.size, value.dot
+    )
 }
 
 fn write_all(dir: &Path, read: &Read) -> Done {
     let mut files = NewFiles::new(true);
     for (number, value) in (1..).zip(&read.siblings) {
-        files.add(dir.join(format!("sibling-{number}")), value.data.to_vec(), Access::Open);
+        files.add(
+            dir.join(format!("sibling-{number}")),
+            value.data.to_vec(),
+            Access::Open,
+        );
     }
     files.write()
 }
 
 fn doubts(read: &Read) {
     if read.fallbacks_only {
-        complain("only stand-ins answered: none of the key's own replicas confirmed that this is the latest");
+        complain(
+            "only stand-ins answered: none of the key's own replicas confirmed that this is the latest",
+        );
     }
     if read.maybe_stale {
         complain("this may be stale: not enough current replicas answered");
     }
-    read.info.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
+    read.info
+        .warnings
+        .iter()
+        .for_each(|warning| complain(format_args!("warning: {warning}")));
 }

@@ -44,13 +44,26 @@ pub(crate) async fn run(args: Handoff, out: &mut Out) -> Done {
 }
 
 fn report(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
-    let peers = |said: &Said| said.report.as_ref().map(|report| report.peers.clone()).unwrap_or_default();
+    let peers = |said: &Said| {
+        said.report
+            .as_ref()
+            .map(|report| report.peers.clone())
+            .unwrap_or_default()
+    };
     let lines: Vec<_> = said
         .iter()
-        .flat_map(|said| peers(said).into_iter().map(|peer| (said.member.name.clone(), peer)))
+        .flat_map(|said| {
+            peers(said)
+                .into_iter()
+                .map(|peer| (said.member.name.clone(), peer))
+        })
         .filter(|(_, peer)| peer.hints + peer.hints_delivered + peer.hints_in_flight > 0)
         .collect();
-    let silent: Vec<&str> = said.iter().filter(|said| said.report.is_err()).map(|said| said.member.name.as_str()).collect();
+    let silent: Vec<&str> = said
+        .iter()
+        .filter(|said| said.report.is_err())
+        .map(|said| said.member.name.as_str())
+        .collect();
     if out.is_json() {
         let hints: Vec<_> = lines
             .iter()
@@ -63,7 +76,14 @@ fn report(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
             .collect();
         return out.json(&json!({ "hints": hints, "silent": silent }));
     }
-    let mut rows = table(&["HOLDER", "FOR", "REACHABLE", "PENDING", "IN FLIGHT", "DELIVERED"]);
+    let mut rows = table(&[
+        "HOLDER",
+        "FOR",
+        "REACHABLE",
+        "PENDING",
+        "IN FLIGHT",
+        "DELIVERED",
+    ]);
     for (holder, peer) in &lines {
         rows.add_row([
             holder.clone(),
@@ -79,5 +99,9 @@ fn report(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
     } else {
         out.table(&rows)?;
     }
-    silent.iter().try_for_each(|name| out.line(format_args!("{name} does not answer: hints it may keep are not shown")))
+    silent.iter().try_for_each(|name| {
+        out.line(format_args!(
+            "{name} does not answer: hints it may keep are not shown"
+        ))
+    })
 }

@@ -47,16 +47,24 @@ pub(crate) async fn run(args: Keys, out: &mut Out) -> Done {
         out.json(&json!({ "keys": count, "unanswered": unanswered }))?;
     }
     for (partition, error) in unanswered {
-        complain(format_args!("partition {partition} could not be asked, its keys are missing: {error}"));
+        complain(format_args!(
+            "partition {partition} could not be asked, its keys are missing: {error}"
+        ));
     }
     let whole = unanswered.is_empty();
     client.close().await;
-    if whole { Ok(()) } else { Err(Failure::Shown(1)) }
+    if whole {
+        Ok(())
+    } else {
+        Err(Failure::Shown(1))
+    }
 }
 
 fn text(key: &[u8], always_hex: bool) -> String {
     match std::str::from_utf8(key) {
-        Ok(text) if !always_hex && !text.contains(char::is_control) && !text.starts_with("0x") => text.to_owned(),
+        Ok(text) if !always_hex && !text.contains(char::is_control) && !text.starts_with("0x") => {
+            text.to_owned()
+        }
         _ if always_hex => hex(key),
         Ok(_) | Err(_) => format!("0x{}", hex(key)),
     }

@@ -65,15 +65,25 @@ struct Tally {
 }
 
 pub(crate) async fn run(args: Load, out: &mut Out) -> Done {
-    let found = walk::walk(&args.dir).map_err(|error| Failure::Refused(format!("{}: {error}", args.dir.display())))?;
+    let found = walk::walk(&args.dir)
+        .map_err(|error| Failure::Refused(format!("{}: {error}", args.dir.display())))?;
     let client = args.connect.client().await?;
     let bucket = client.bucket(&args.bucket);
     bucket.definition().await?;
     let cluster = client.map().cluster.to_string();
-    let mut journal = args.resume.as_deref().map(|path| Journal::open(path, &cluster, &args.bucket)).transpose()?;
-    let (resumed, items): (Vec<Item>, Vec<Item>) =
-        found.items.into_iter().partition(|item| journal.as_ref().is_some_and(|journal| journal.has(item)));
-    let mut tally = Tally { skipped: found.skipped, ..Tally::default() };
+    let mut journal = args
+        .resume
+        .as_deref()
+        .map(|path| Journal::open(path, &cluster, &args.bucket))
+        .transpose()?;
+    let (resumed, items): (Vec<Item>, Vec<Item>) = found
+        .items
+        .into_iter()
+        .partition(|item| journal.as_ref().is_some_and(|journal| journal.has(item)));
+    let mut tally = Tally {
+        skipped: found.skipped,
+        ..Tally::default()
+    };
     let mut progress = Progress::new("load", items.len());
     let total = items.len();
     let (options, blind) = (args.writing.options(), args.blind);
@@ -99,7 +109,9 @@ pub(crate) async fn run(args: Load, out: &mut Out) -> Done {
 /// Stores one file, trying again where that is safe and may help.
 async fn store(bucket: &Bucket, item: &Item, options: WriteOptions, blind: bool) -> End {
     let value = match read(&item.path).await {
-        Ok(value) if value.len() > VALUE_BYTES_MAX => return End::Skipped("it grew over the limit".to_owned()),
+        Ok(value) if value.len() > VALUE_BYTES_MAX => {
+            return End::Skipped("it grew over the limit".to_owned());
+        }
         Ok(value) => bytes::Bytes::from(value),
         Err(error) => return End::Skipped(format!("unreadable: {error}")),
     };
@@ -107,20 +119,43 @@ async fn store(bucket: &Bucket, item: &Item, options: WriteOptions, blind: bool)
     loop {
         let tried = try_store(bucket, item, value.clone(), options, blind).await;
         match tried {
-            Ok(()) => return End::Stored { bytes: value.len() as u64, retries },
-            Err(error) if !blind && retries + 1 < TRIES_MAX && matches!(error.kind(), Kind::Retry | Kind::InDoubt) => {
+            Ok(()) => {
+                return End::Stored {
+                    bytes: value.len() as u64,
+                    retries,
+                };
+            }
+            Err(error)
+                if !blind
+                    && retries + 1 < TRIES_MAX
+                    && matches!(error.kind(), Kind::Retry | Kind::InDoubt) =>
+            {
                 retries += 1;
-                tokio::time::sleep(error.retry_after().unwrap_or(Duration::from_millis(200 << retries))).await;
+                tokio::time::sleep(
+                    error
+                        .retry_after()
+                        .unwrap_or(Duration::from_millis(200 << retries)),
+                )
+                .await;
             }
             Err(error) => return End::Failed(error),
         }
     }
 }
 
-async fn try_store(bucket: &Bucket, item: &Item, value: bytes::Bytes, options: WriteOptions, blind: bool) -> Result<(), Error> {
+async fn try_store(
+    bucket: &Bucket,
+    item: &Item,
+    value: bytes::Bytes,
+    options: WriteOptions,
+    blind: bool,
+) -> Result<(), Error> {
     let mut put = bucket.put(&item.key, value).options(options);
     if !blind {
-        let head = ReadOptions { head: true, ..ReadOptions::default() };
+        let head = ReadOptions {
+            head: true,
+            ..ReadOptions::default()
+        };
         let read = bucket.get(&item.key).options(head).send().await?;
         if read.is_found() {
             put = put.context(read.context);
@@ -132,7 +167,9 @@ async fn try_store(bucket: &Bucket, item: &Item, value: bytes::Bytes, options: W
 /// Reads a file beside the runtime's own thread.
 pub(crate) async fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || std::fs::read(path)).await.map_err(std::io::Error::other)?
+    tokio::task::spawn_blocking(move || std::fs::read(path))
+        .await
+        .map_err(std::io::Error::other)?
 }
 
 impl Tally {
@@ -146,17 +183,30 @@ impl Tally {
                     self.journal_failed.get_or_insert(error);
                 }
             }
-            End::Skipped(reason) => self.skipped.push(Skipped { path: item.path.clone(), reason }),
+            End::Skipped(reason) => self.skipped.push(Skipped {
+                path: item.path.clone(),
+                reason,
+            }),
             End::Failed(error) => self.failed.push((item.key.clone(), error)),
         }
     }
 
-    fn report(&self, args: &Load, resumed: usize, interrupted: bool, took: Duration, out: &mut Out) -> Done {
+    fn report(
+        &self,
+        args: &Load,
+        resumed: usize,
+        interrupted: bool,
+        took: Duration,
+        out: &mut Out,
+    ) -> Done {
         if out.is_json() {
             let failed: Vec<_> =
                 self.failed.iter().map(|(key, error)| json!({ "key": show::bytes_json(key), "error": error_json(error) })).collect();
-            let skipped: Vec<_> =
-                self.skipped.iter().map(|skipped| json!({ "path": skipped.path, "reason": skipped.reason })).collect();
+            let skipped: Vec<_> = self
+                .skipped
+                .iter()
+                .map(|skipped| json!({ "path": skipped.path, "reason": skipped.reason }))
+                .collect();
             return out.json(&json!({
                 "bucket": args.bucket, "stored": self.stored, "bytes": self.bytes, "resumed": resumed, "retried": self.retried,
                 "errors": self.failed.len(), "failed": failed, "skipped": skipped, "interrupted": interrupted,
@@ -164,10 +214,17 @@ impl Tally {
             }));
         }
         for skipped in self.skipped.iter().take(SHOWN_MAX) {
-            complain(format_args!("skipped {}: {}", skipped.path.display(), skipped.reason));
+            complain(format_args!(
+                "skipped {}: {}",
+                skipped.path.display(),
+                skipped.reason
+            ));
         }
         for (key, error) in self.failed.iter().take(SHOWN_MAX) {
-            complain(format_args!("failed {}: {error}", String::from_utf8_lossy(key)));
+            complain(format_args!(
+                "failed {}: {error}",
+                String::from_utf8_lossy(key)
+            ));
         }
         out.line(format_args!(
             "stored {} files, {} bytes, in {:.1} s; {resumed} were stored before, {} skipped, {} failed",
@@ -184,8 +241,15 @@ impl Tally {
                 Some(path) => format!("run it again with --resume {} to go on", path.display()),
                 None => "with --resume FILE the next one could go on from there".to_owned(),
             };
-            return Err(Failure::Failed(format!("interrupted after {} of {total} files: {again}", self.stored)));
+            return Err(Failure::Failed(format!(
+                "interrupted after {} of {total} files: {again}",
+                self.stored
+            )));
         }
-        if self.failed.is_empty() { Ok(()) } else { Err(Failure::Shown(2)) }
+        if self.failed.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Shown(2))
+        }
     }
 }

@@ -23,7 +23,10 @@ pub(crate) async fn run(args: Ping, out: &mut Out) -> Done {
     let members: Vec<Member> = if args.nodes.is_empty() {
         map.members.clone()
     } else {
-        args.nodes.iter().map(|name| member(&map, name).cloned()).collect::<Result<_, _>>()?
+        args.nodes
+            .iter()
+            .map(|name| member(&map, name).cloned())
+            .collect::<Result<_, _>>()?
     };
     let mut asked = JoinSet::new();
     for member in members {
@@ -36,7 +39,10 @@ pub(crate) async fn run(args: Ping, out: &mut Out) -> Done {
     let mut rows = table(&["NODE", "TIME", "BUILD"]);
     for (name, answer) in &answers {
         let [time, build] = match answer {
-            Ok(pong) => [format!("{:.3} ms", pong.time.as_secs_f64() * 1000.0), pong.build.clone()],
+            Ok(pong) => [
+                format!("{:.3} ms", pong.time.as_secs_f64() * 1000.0),
+                pong.build.clone(),
+            ],
             Err(error) => ["-".to_owned(), error.to_string()],
         };
         rows.add_row([name.clone(), time, build]);
@@ -53,5 +59,9 @@ pub(crate) async fn run(args: Ping, out: &mut Out) -> Done {
     } else {
         out.table(&rows)?;
     }
-    if answers.iter().all(|(_, answer)| answer.is_ok()) { Ok(()) } else { Err(Failure::Shown(2)) }
+    if answers.iter().all(|(_, answer)| answer.is_ok()) {
+        Ok(())
+    } else {
+        Err(Failure::Shown(2))
+    }
 }

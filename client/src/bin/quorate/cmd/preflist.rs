@@ -23,7 +23,10 @@ pub(crate) async fn run(args: Preflist, out: &mut Out) -> Done {
     let client = args.connect.client().await?;
     let bucket = client.bucket(&args.place.bucket).definition().await?;
     let map = client.map();
-    let class = Class { n: bucket.props.n, partition: map.ring.partition_of(bucket.id, &key) };
+    let class = Class {
+        n: bucket.props.n,
+        partition: map.ring.partition_of(bucket.id, &key),
+    };
     let list = map.ring.preference_list(class);
     let rows: Vec<(&Member, &str, usize)> = list
         .iter()
@@ -51,7 +54,12 @@ pub(crate) async fn run(args: Preflist, out: &mut Out) -> Done {
             "ring_version": map.ring.version().get(), "nodes": nodes,
         }));
     }
-    out.line(format_args!("partition {} of {}, n={}", class.partition, map.ring.partitions(), class.n))?;
+    out.line(format_args!(
+        "partition {} of {}, n={}",
+        class.partition,
+        map.ring.partitions(),
+        class.n
+    ))?;
     let mut shown = table(&["NODE", "ROLE", "ID", "ZONE", "CLIENTS"]);
     for (member, role, place) in rows {
         shown.add_row([

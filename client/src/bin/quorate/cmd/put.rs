@@ -64,13 +64,22 @@ impl Change {
     }
 
     /// Shows an acknowledged write.
-    pub(crate) fn report(&self, map: &quorate_client::ClusterMap, write: &Write, out: &mut Out) -> Done {
+    pub(crate) fn report(
+        &self,
+        map: &quorate_client::ClusterMap,
+        write: &Write,
+        out: &mut Out,
+    ) -> Done {
         if let (Some(file), Some(context)) = (&self.context_out, &write.context) {
             let mut files = NewFiles::new(true);
             files.add(file.clone(), format!("{context}\n"), Access::Open);
             files.write()?;
         }
-        write.info.warnings.iter().for_each(|warning| complain(format_args!("warning: {warning}")));
+        write
+            .info
+            .warnings
+            .iter()
+            .for_each(|warning| complain(format_args!("warning: {warning}")));
         if out.is_json() {
             return out.json(&json!({
                 "dot": write.dot.map(|dot| dot.to_string()),
@@ -100,11 +109,14 @@ pub(crate) async fn run(args: Put, out: &mut Out) -> Done {
     let (key, context) = (args.place.key()?, args.change.context()?);
     let client = args.change.connect.client().await?;
     let session = args.change.session.open(&client)?;
-    let mut put = session.bucket(&args.place.bucket).put(&key, value).options(args.change.writing.options());
+    let mut put = session
+        .bucket(&args.place.bucket)
+        .put(&key, value)
+        .options(args.change.writing.options());
     for note in &args.meta {
-        let (name, value) = note
-            .split_once('=')
-            .ok_or_else(|| Failure::Refused(format!("the note '{note}' is not of the form NAME=VALUE")))?;
+        let (name, value) = note.split_once('=').ok_or_else(|| {
+            Failure::Refused(format!("the note '{note}' is not of the form NAME=VALUE"))
+        })?;
         put = put.meta(name, value.to_owned());
     }
     if let Some(context) = context {
@@ -121,7 +133,8 @@ impl Put {
     fn value(&self) -> Result<Bytes, Failure> {
         match (&self.file, self.value.as_deref()) {
             (Some(path), _) => {
-                let file = File::open(path).map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))?;
+                let file = File::open(path)
+                    .map_err(|error| Failure::Refused(format!("{}: {error}", path.display())))?;
                 read_value(file, &path.display().to_string())
             }
             (None, Some("-") | None) => read_value(std::io::stdin().lock(), "standard input"),
@@ -134,9 +147,14 @@ impl Put {
 fn read_value(source: impl std::io::Read, name: &str) -> Result<Bytes, Failure> {
     let mut value = Vec::new();
     let most = VALUE_BYTES_MAX as u64;
-    source.take(most + 1).read_to_end(&mut value).map_err(|error| Failure::io(name, &error))?;
+    source
+        .take(most + 1)
+        .read_to_end(&mut value)
+        .map_err(|error| Failure::io(name, &error))?;
     if value.len() > VALUE_BYTES_MAX {
-        return Err(Failure::Refused(format!("{name} has more than {VALUE_BYTES_MAX} bytes, which is the most for a value")));
+        return Err(Failure::Refused(format!(
+            "{name} has more than {VALUE_BYTES_MAX} bytes, which is the most for a value"
+        )));
     }
     Ok(value.into())
 }

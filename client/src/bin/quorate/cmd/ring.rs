@@ -28,10 +28,26 @@ pub(crate) async fn run(args: Ring, out: &mut Out) -> Done {
     let ring = &map.ring;
     out.line(format_args!(
         "cluster {} ({}), ring version {}, {} partitions, up to {} copies",
-        map.name, map.cluster, ring.version(), ring.partitions(), ring.copies()
+        map.name,
+        map.cluster,
+        ring.version(),
+        ring.partitions(),
+        ring.copies()
     ))?;
-    let mut rows = table(&["NODE", "ID", "PARTITIONS", "SHARE", "ZONE", "WEIGHT", "CLIENTS"]);
-    let total: u32 = map.members.iter().map(|member| ring.load_of(member.id)).sum();
+    let mut rows = table(&[
+        "NODE",
+        "ID",
+        "PARTITIONS",
+        "SHARE",
+        "ZONE",
+        "WEIGHT",
+        "CLIENTS",
+    ]);
+    let total: u32 = map
+        .members
+        .iter()
+        .map(|member| ring.load_of(member.id))
+        .sum();
     for member in &map.members {
         let load = ring.load_of(member.id);
         rows.add_row([
@@ -50,11 +66,17 @@ pub(crate) async fn run(args: Ring, out: &mut Out) -> Done {
         if short > 0 {
             out.line(format_args!(
                 "under-replicated: bucket {} asks for {} copies, {short} partitions have {}",
-                bucket.name, bucket.props.n, ring.members().len()
+                bucket.name,
+                bucket.props.n,
+                ring.members().len()
             ))?;
         }
     }
-    if args.partitions { partitions(&map, out) } else { Ok(()) }
+    if args.partitions {
+        partitions(&map, out)
+    } else {
+        Ok(())
+    }
 }
 
 fn partitions(map: &ClusterMap, out: &mut Out) -> Done {
@@ -66,8 +88,15 @@ fn partitions(map: &ClusterMap, out: &mut Out) -> Done {
 }
 
 fn list(map: &ClusterMap, partition: PartitionId) -> Vec<String> {
-    let class = Class { n: map.ring.copies(), partition };
-    map.ring.primaries(class).iter().map(|&node| name_of(map, node)).collect()
+    let class = Class {
+        n: map.ring.copies(),
+        partition,
+    };
+    map.ring
+        .primaries(class)
+        .iter()
+        .map(|&node| name_of(map, node))
+        .collect()
 }
 
 fn json_of(map: &ClusterMap, out: &mut Out) -> Done {

@@ -40,7 +40,9 @@ pub(crate) async fn run(args: Status, out: &mut Out) -> Done {
     let (said, missing) = loop {
         let said = survey(&client, args.vnodes).await;
         let missing = args.missing(&client.map(), &said);
-        let Some(words) = &missing else { break (said, missing) };
+        let Some(words) = &missing else {
+            break (said, missing);
+        };
         if Instant::now() >= end {
             break (said, missing);
         }
@@ -55,7 +57,10 @@ pub(crate) async fn run(args: Status, out: &mut Out) -> Done {
     match missing {
         Some(words) => {
             out.flush()?;
-            complain(format_args!("not after {}: {words}", humantime::format_duration(args.timeout)));
+            complain(format_args!(
+                "not after {}: {words}",
+                humantime::format_duration(args.timeout)
+            ));
             Err(Failure::Shown(2))
         }
         None => Ok(()),
@@ -70,14 +75,24 @@ impl Status {
     /// What the wait still waits for.
     fn missing(&self, map: &ClusterMap, said: &[Said]) -> Option<String> {
         let names = |wrong: &dyn Fn(&Said) -> bool| {
-            said.iter().filter(|said| wrong(said)).map(|said| why(map, said)).collect::<Vec<_>>().join("; ")
+            said.iter()
+                .filter(|said| wrong(said))
+                .map(|said| why(map, said))
+                .collect::<Vec<_>>()
+                .join("; ")
         };
         if let Some(wanted) = self.wait_ready {
             let wanted = if wanted == 0 { said.len() } else { wanted };
-            let up = |node| said.iter().any(|said| said.member.id == node && said.report.is_ok());
+            let up = |node| {
+                said.iter()
+                    .any(|said| said.member.id == node && said.report.is_ok())
+            };
             let ready = said.iter().filter(|said| said.is_ready(up)).count();
             if ready < wanted {
-                return Some(format!("{ready} of {wanted} nodes are ready ({})", names(&|said| !said.is_ready(up))));
+                return Some(format!(
+                    "{ready} of {wanted} nodes are ready ({})",
+                    names(&|said| !said.is_ready(up))
+                ));
             }
         }
         if self.wait_idle && said.iter().any(|said| !said.is_idle()) {
@@ -89,21 +104,31 @@ impl Status {
 
 fn why(map: &ClusterMap, said: &Said) -> String {
     let name = &said.member.name;
-    let Ok(report) = &said.report else { return format!("{name} does not answer") };
+    let Ok(report) = &said.report else {
+        return format!("{name} does not answer");
+    };
     let mut reasons = Vec::new();
     let catching_up = report.vnodes_total.saturating_sub(report.vnodes_current);
     if catching_up > 0 {
         reasons.push(format!("catches up in {catching_up} vnodes"));
     }
-    let unreached: Vec<String> =
-        report.peers.iter().filter(|peer| !peer.reachable).map(|peer| name_of(map, peer.node)).collect();
+    let unreached: Vec<String> = report
+        .peers
+        .iter()
+        .filter(|peer| !peer.reachable)
+        .map(|peer| name_of(map, peer.node))
+        .collect();
     if !unreached.is_empty() {
         reasons.push(format!("does not reach {}", unreached.join(", ")));
     }
     if said.hints() > 0 {
         reasons.push(format!("keeps {} hints", said.hints()));
     }
-    let lead = report.peers.iter().map(|peer| peer.lead).fold(0, u64::saturating_add);
+    let lead = report
+        .peers
+        .iter()
+        .map(|peer| peer.lead)
+        .fold(0, u64::saturating_add);
     if said.lag() > 0 || lead > 0 {
         reasons.push(format!("lacks {} writes, its peers {lead}", said.lag()));
     }
@@ -136,7 +161,12 @@ fn report(map: &ClusterMap, said: &[Said], vnodes: bool, out: &mut Out) -> Done 
             "nodes": said.iter().map(|said| said.json(map)).collect::<Vec<_>>(),
         }));
     }
-    out.line(format_args!("cluster {}, ring version {}, {} partitions", map.name, map.ring.version(), map.ring.partitions()))?;
+    out.line(format_args!(
+        "cluster {}, ring version {}, {} partitions",
+        map.name,
+        map.ring.version(),
+        map.ring.partitions()
+    ))?;
     let mut rows = table(&["NODE", "STATE", "UPTIME", "VNODES", "PEERS", "HINTS", "LAG"]);
     for said in said {
         rows.add_row(row(said));
@@ -145,20 +175,39 @@ fn report(map: &ClusterMap, said: &[Said], vnodes: bool, out: &mut Out) -> Done 
     for said in said {
         let name = &said.member.name;
         match &said.report {
-            Ok(report) => report.warnings.iter().try_for_each(|warning| out.line(format_args!("{name}: {warning}")))?,
+            Ok(report) => report
+                .warnings
+                .iter()
+                .try_for_each(|warning| out.line(format_args!("{name}: {warning}")))?,
             Err(error) => out.line(format_args!("{name}: {error}"))?,
         }
     }
-    if vnodes { vnode_lines(map, said, out) } else { Ok(()) }
+    if vnodes {
+        vnode_lines(map, said, out)
+    } else {
+        Ok(())
+    }
 }
 
 fn row(said: &Said) -> [String; 7] {
     let dash = || "-".to_owned();
     let name = said.member.name.clone();
     let Ok(report) = &said.report else {
-        return [name, "does not answer".to_owned(), dash(), dash(), dash(), dash(), dash()];
+        return [
+            name,
+            "does not answer".to_owned(),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+            dash(),
+        ];
     };
-    let state = if said.is_current() { "current" } else { "catching up" };
+    let state = if said.is_current() {
+        "current"
+    } else {
+        "catching up"
+    };
     let reached = report.peers.iter().filter(|peer| peer.reachable).count();
     [
         name,
@@ -172,7 +221,15 @@ fn row(said: &Said) -> [String; 7] {
 }
 
 fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
-    let mut rows = table(&["NODE", "CLASS", "CURRENT", "LAG", "LOG", "DAMAGED", "WAITS FOR"]);
+    let mut rows = table(&[
+        "NODE",
+        "CLASS",
+        "CURRENT",
+        "LAG",
+        "LOG",
+        "DAMAGED",
+        "WAITS FOR",
+    ]);
     for said in said {
         for vnode in said.report.iter().flat_map(|report| &report.vnodes) {
             let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
@@ -183,7 +240,12 @@ fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
                 vnode.lag.to_string(),
                 vnode.log_entries.to_string(),
                 yes(vnode.damaged),
-                vnode.waits_for.iter().map(|&node| name_of(map, node)).collect::<Vec<_>>().join(" "),
+                vnode
+                    .waits_for
+                    .iter()
+                    .map(|&node| name_of(map, node))
+                    .collect::<Vec<_>>()
+                    .join(" "),
             ]);
         }
     }

@@ -77,13 +77,18 @@ struct Pass {
 }
 
 pub(crate) async fn run(args: Verify, out: &mut Out) -> Done {
-    let found = walk::walk(&args.dir).map_err(|error| Failure::Refused(format!("{}: {error}", args.dir.display())))?;
+    let found = walk::walk(&args.dir)
+        .map_err(|error| Failure::Refused(format!("{}: {error}", args.dir.display())))?;
     let client = args.connect.client().await?;
     client.bucket(&args.bucket).definition().await?;
     let through = args.nodes(&client)?;
     let mut skipped = found.skipped;
     let (expected, mut interrupted) = expect(found.items, &args, &mut skipped).await;
-    let counts = if args.r.is_empty() { vec![None] } else { args.r.iter().copied().map(Some).collect() };
+    let counts = if args.r.is_empty() {
+        vec![None]
+    } else {
+        args.r.iter().copied().map(Some).collect()
+    };
     let mut passes = Vec::new();
     for node in &through {
         for r in &counts {
@@ -96,7 +101,11 @@ pub(crate) async fn run(args: Verify, out: &mut Out) -> Done {
     }
     client.close().await;
     for skipped in skipped.iter().take(SHOWN_MAX) {
-        complain(format_args!("skipped {}: {}", skipped.path.display(), skipped.reason));
+        complain(format_args!(
+            "skipped {}: {}",
+            skipped.path.display(),
+            skipped.reason
+        ));
     }
     report(&args, &passes, &skipped, interrupted, out)?;
     end(&passes, interrupted)
@@ -114,11 +123,18 @@ impl Verify {
             members.sort_by(|a, b| a.name.cmp(&b.name));
             return Ok(members.into_iter().map(Some).collect());
         }
-        self.through.iter().map(|name| member(&map, name).cloned().map(Some)).collect()
+        self.through
+            .iter()
+            .map(|name| member(&map, name).cloned().map(Some))
+            .collect()
     }
 }
 
-async fn expect(items: Vec<Item>, args: &Verify, skipped: &mut Vec<walk::Skipped>) -> (Arc<Vec<Expected>>, bool) {
+async fn expect(
+    items: Vec<Item>,
+    args: &Verify,
+    skipped: &mut Vec<walk::Skipped>,
+) -> (Arc<Vec<Expected>>, bool) {
     let mut expected = Vec::with_capacity(items.len());
     let mut progress = Progress::new("read files", items.len());
     let checksum = args.checksum;
@@ -131,7 +147,10 @@ async fn expect(items: Vec<Item>, args: &Verify, skipped: &mut Vec<walk::Skipped
         progress.step(item.bytes);
         match sum {
             Ok(checksum) => expected.push(Expected { item, checksum }),
-            Err(error) => skipped.push(walk::Skipped { path: item.path, reason: format!("unreadable: {error}") }),
+            Err(error) => skipped.push(walk::Skipped {
+                path: item.path,
+                reason: format!("unreadable: {error}"),
+            }),
         }
     })
     .await;
@@ -140,27 +159,53 @@ async fn expect(items: Vec<Item>, args: &Verify, skipped: &mut Vec<walk::Skipped
     (Arc::new(expected), interrupted)
 }
 
-async fn pass(client: &Client, node: Option<&Member>, r: Option<Count>, expected: &Arc<Vec<Expected>>, args: &Verify) -> (Pass, bool) {
+async fn pass(
+    client: &Client,
+    node: Option<&Member>,
+    r: Option<Count>,
+    expected: &Arc<Vec<Expected>>,
+    args: &Verify,
+) -> (Pass, bool) {
     let client = node.map_or_else(|| client.clone(), |node| client.through(node.id));
     let bucket = client.bucket(&args.bucket);
-    let mut pass = Pass { through: node.map(|node| node.name.clone()), r, ..Pass::default() };
+    let mut pass = Pass {
+        through: node.map(|node| node.name.clone()),
+        r,
+        ..Pass::default()
+    };
     let mut progress = Progress::new(format!("verify {}", pass.name()), expected.len());
-    let (options, checksum) = (ReadOptions { r, ..ReadOptions::default() }, args.checksum);
+    let (options, checksum) = (
+        ReadOptions {
+            r,
+            ..ReadOptions::default()
+        },
+        args.checksum,
+    );
     let work = |at: usize| {
         let (bucket, expected) = (bucket.clone(), Arc::clone(expected));
         async move { (at, look(&bucket, &expected[at], options, checksum).await) }
     };
-    let interrupted = parallel::each(0..expected.len(), args.concurrency.into(), work, |(at, seen)| {
-        progress.step(expected[at].item.bytes);
-        pass.add(&expected[at].item, &seen);
-    })
+    let interrupted = parallel::each(
+        0..expected.len(),
+        args.concurrency.into(),
+        work,
+        |(at, seen)| {
+            progress.step(expected[at].item.bytes);
+            pass.add(&expected[at].item, &seen);
+        },
+    )
     .await;
     pass.took = progress.elapsed();
     progress.finish();
     (pass, interrupted)
 }
 
-async fn look(bucket: &Bucket, expected: &Expected, options: ReadOptions, checksum: Checksum) -> Seen {
+async fn look(
+    bucket: &Bucket,
+    expected: &Expected,
+    options: ReadOptions,
+    checksum: Checksum,
+) -> Seen {
     match bucket.get(&expected.item.key).options(options).send().await {
         Ok(read) => match read.siblings.as_slice() {
             [] => Seen::NotFound,
@@ -174,8 +219,14 @@ async fn look(bucket: &Bucket, expected: &Expected, options: ReadOptions, checks
 
 impl Pass {
     fn name(&self) -> String {
-        let through = self.through.as_ref().map(|name| format!("through {name} ")).unwrap_or_default();
-        let r = self.r.map_or_else(|| "the bucket's r".to_owned(), |r| format!("r={r}"));
+        let through = self
+            .through
+            .as_ref()
+            .map(|name| format!("through {name} "))
+            .unwrap_or_default();
+        let r = self
+            .r
+            .map_or_else(|| "the bucket's r".to_owned(), |r| format!("r={r}"));
         format!("{through}at {r}")
     }
 
@@ -221,10 +272,20 @@ impl Pass {
 
 fn sums(passes: &[Pass]) -> (u64, u64, u64) {
     let sum = |of: fn(&Pass) -> u64| passes.iter().map(of).sum();
-    (sum(|pass| pass.not_found), sum(|pass| pass.mismatches), sum(|pass| pass.errors))
+    (
+        sum(|pass| pass.not_found),
+        sum(|pass| pass.mismatches),
+        sum(|pass| pass.errors),
+    )
 }
 
-fn report(args: &Verify, passes: &[Pass], skipped: &[walk::Skipped], interrupted: bool, out: &mut Out) -> Done {
+fn report(
+    args: &Verify,
+    passes: &[Pass],
+    skipped: &[walk::Skipped],
+    interrupted: bool,
+    out: &mut Out,
+) -> Done {
     if out.is_json() {
         let (not_found, mismatches, errors) = sums(passes);
         return out.json(&json!({
@@ -234,11 +295,21 @@ fn report(args: &Verify, passes: &[Pass], skipped: &[walk::Skipped], interrupted
             "interrupted": interrupted,
         }));
     }
-    let mut rows = table(&["THROUGH", "R", "KEYS", "SAME BYTES", "NOT FOUND", "MISMATCHES", "ERRORS", "TIME"]);
+    let mut rows = table(&[
+        "THROUGH",
+        "R",
+        "KEYS",
+        "SAME BYTES",
+        "NOT FOUND",
+        "MISMATCHES",
+        "ERRORS",
+        "TIME",
+    ]);
     for pass in passes {
         rows.add_row([
             pass.through.clone().unwrap_or_else(|| "any".to_owned()),
-            pass.r.map_or_else(|| "default".to_owned(), |r| r.to_string()),
+            pass.r
+                .map_or_else(|| "default".to_owned(), |r| r.to_string()),
             pass.keys.to_string(),
             pass.bytes.to_string(),
             pass.not_found.to_string(),
@@ -255,7 +326,9 @@ fn report(args: &Verify, passes: &[Pass], skipped: &[walk::Skipped], interrupted
 
 fn end(passes: &[Pass], interrupted: bool) -> Done {
     match sums(passes) {
-        _ if interrupted => Err(Failure::Failed("interrupted: not everything was read".to_owned())),
+        _ if interrupted => Err(Failure::Failed(
+            "interrupted: not everything was read".to_owned(),
+        )),
         (0, 0, 0) => Ok(()),
         (0, 0, _) => Err(Failure::Shown(2)),
         (_, _, _) => Err(Failure::Shown(1)),

@@ -16,10 +16,9 @@ const MTU_MIN: u16 = 1200;
 const MTU_MAX: u16 = 65_000;
 /// The congestion window to start with, bytes (RFC 9002, 7.2).
 const INITIAL_WINDOW_MIN: u64 = 14_720;
-/// Packets that quinn hands to the system at once where the system cuts them up itself.
-const SEGMENTS_AT_ONCE: usize = 10;
-/// What the system takes at once. More would be dropped without a word.
-const OFFLOAD_BYTES_MAX: usize = 65_000;
+/// Largest UDP payload with which the system cuts up many packets itself: quinn hands it ten at
+/// once, it takes 64 KiB, and drops more without a word.
+const OFFLOAD_MTU_MAX: u16 = 6_500;
 
 /// Settings of both ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +27,8 @@ pub struct NetSettings {
     /// start at 1200, as nothing is known of their paths.
     pub initial_mtu: u16,
     /// Largest UDP payload that is probed for, bytes; at or below `initial_mtu` nothing is probed
-    /// for between nodes. On loopback 16,000 saves most of the work per byte.
+    /// for between nodes. On loopback 6,500 saves most of the work per byte; beyond that the system
+    /// cannot cut up packets itself, and little is won.
     pub discover_mtu: u16,
     /// Client connections at once.
     pub clients_max: usize,
@@ -79,7 +79,7 @@ impl NetSettings {
     }
 
     pub(super) fn peer_transport(&self) -> Arc<TransportConfig> {
-        let mut transport = self.transport(PEER_IDLE, self.initial_mtu);
+        let mut transport = transport(PEER_IDLE, self.initial_mtu, self.payload_max());
         transport
             .keep_alive_interval(Some(PEER_KEEP_ALIVE))
             .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -89,50 +89,47 @@ impl NetSettings {
     }
 
     pub(super) fn client_transport(&self) -> Arc<TransportConfig> {
-        let mut transport = self.transport(CLIENT_IDLE, MTU_MIN);
+        let largest = self.payload_max().min(OFFLOAD_MTU_MAX);
+        let mut transport = transport(CLIENT_IDLE, MTU_MIN, largest);
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
             .datagram_receive_buffer_size(None);
         Arc::new(transport)
     }
+}
 
-    fn transport(&self, idle: Duration, initial_mtu: u16) -> TransportConfig {
-        let mut transport = TransportConfig::default();
-        // A wait of whole seconds always fits a QUIC time-out.
-        transport.max_idle_timeout(IdleTimeout::try_from(idle).ok());
-        transport
-            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-            .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-            .send_window(CONNECTION_WINDOW.into())
-            .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))
-            // Nodes of a cluster are near: do not wait a third of a second for a lost first packet.
-            .initial_rtt(Duration::from_millis(100))
-            .initial_mtu(initial_mtu)
-            .mtu_discovery_config(self.discovery(initial_mtu))
-            .congestion_controller_factory(self.congestion())
-            .enable_segmentation_offload(
-                usize::from(self.payload_max()) * SEGMENTS_AT_ONCE <= OFFLOAD_BYTES_MAX,
-            );
-        transport
-    }
+/// What both ports have in common, for packets of `initial_mtu` bytes that may grow to `largest`.
+fn transport(idle: Duration, initial_mtu: u16, largest: u16) -> TransportConfig {
+    let mut transport = TransportConfig::default();
+    // A wait of whole seconds always fits a QUIC time-out.
+    transport.max_idle_timeout(IdleTimeout::try_from(idle).ok());
+    transport
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(CONNECTION_WINDOW.into())
+        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS_MAX))
+        // Nodes of a cluster are near: do not wait a third of a second for a lost first packet.
+        .initial_rtt(Duration::from_millis(100))
+        .initial_mtu(initial_mtu)
+        .mtu_discovery_config(discovery(initial_mtu, largest))
+        .congestion_controller_factory(congestion(largest))
+        .enable_segmentation_offload(largest <= OFFLOAD_MTU_MAX);
+    transport
+}
 
-    /// The window must hold some packets from the start, or a connection with large ones never sends its first.
-    fn congestion(&self) -> Arc<CubicConfig> {
-        let mut cubic = CubicConfig::default();
-        cubic.initial_window(
-            u64::from(self.payload_max())
-                .saturating_mul(10)
-                .max(INITIAL_WINDOW_MIN),
-        );
-        Arc::new(cubic)
-    }
+/// The window must hold some packets from the start, or a connection with large ones never sends
+/// its first.
+fn congestion(largest: u16) -> Arc<CubicConfig> {
+    let mut cubic = CubicConfig::default();
+    cubic.initial_window((u64::from(largest) * 10).max(INITIAL_WINDOW_MIN));
+    Arc::new(cubic)
+}
 
-    fn discovery(&self, initial_mtu: u16) -> Option<MtuDiscoveryConfig> {
-        if self.payload_max() <= initial_mtu {
-            return None;
-        }
-        let mut discovery = MtuDiscoveryConfig::default();
-        discovery.upper_bound(self.payload_max());
-        Some(discovery)
+fn discovery(initial_mtu: u16, largest: u16) -> Option<MtuDiscoveryConfig> {
+    if largest <= initial_mtu {
+        return None;
     }
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(largest);
+    Some(discovery)
 }

@@ -355,6 +355,35 @@ mod rocks {
     }
 
     #[test]
+    fn a_database_damaged_beyond_opening_is_set_aside_once_and_untouched() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, aside) = (dir.path().join("db"), dir.path().join("db.damaged"));
+        let open = || Rocks::open_or_set_aside(&path, &aside, OWNER, RocksSettings::default());
+        let (rocks, damage) = open().unwrap();
+        assert!(damage.is_none());
+        rocks
+            .commit(&random_batch(&mut ChaCha8Rng::seed_from_u64(8)))
+            .unwrap();
+        drop(rocks);
+        let current = fs::read_to_string(path.join("CURRENT")).unwrap();
+        fs::write(path.join(current.trim()), b"no manifest").unwrap();
+        let (rocks, damage) = open().unwrap();
+        assert!(
+            matches!(damage, Some(OpenError::Damaged { .. })),
+            "{damage:?}"
+        );
+        assert!(content(&rocks).is_empty());
+        assert_eq!(
+            fs::read(aside.join(current.trim())).unwrap(),
+            b"no manifest"
+        );
+        drop(rocks);
+        let current = fs::read_to_string(path.join("CURRENT")).unwrap();
+        fs::write(path.join(current.trim()), b"again").unwrap();
+        assert!(matches!(open(), Err(OpenError::Damaged { .. })));
+    }
+
+    #[test]
     fn a_reopened_database_has_what_was_committed() {
         let dir = tempfile::tempdir().unwrap();
         let rocks = open(dir.path());

@@ -155,7 +155,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         cache_bytes: mebibytes(config.cache_mb),
         open_files_max: open_files(descriptors),
     };
-    let storage = Arc::new(Rocks::open(&dir.database(), identity.storage, settings)?);
+    let storage = Arc::new(open_storage(&dir, settings)?);
     let setup = Setup {
         node: identity.node,
         map,
@@ -206,9 +206,29 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         writable: true,
         free_mb: 0,
     };
+    node.driver.set_warnings(node.lasting_warnings());
     node.look_at_space();
     node.set_peers();
     Ok(node)
+}
+
+/// Opens the database; one that is damaged beyond opening is set aside, and the node starts without.
+fn open_storage(dir: &DataDir, settings: RocksSettings) -> Result<Rocks, DaemonError> {
+    let (path, aside) = (dir.database(), dir.damaged_database());
+    let (rocks, damage) =
+        Rocks::open_or_set_aside(&path, &aside, dir.identity().storage, settings)?;
+    if let Some(damage) = damage {
+        tracing::error!(%damage, "{}", set_aside_warning(&aside));
+    }
+    Ok(rocks)
+}
+
+fn set_aside_warning(aside: &Path) -> String {
+    format!(
+        "the database was damaged and is kept at {}: this node began with an empty one and claims no \
+         absence until its peers have filled it; remove the old one when nobody needs it any more",
+        aside.display()
+    )
 }
 
 fn net_settings(config: &Config) -> NetSettings {
@@ -294,19 +314,30 @@ impl Node {
         }
         self.writable = writable;
         self.driver.set_writable(writable);
+        let mut warnings = self.lasting_warnings();
         if writable {
             tracing::info!(
                 free_mb = space.free_mb,
                 "there is free space again: writes are taken"
             );
-            self.driver.set_warnings(Vec::new());
         } else {
             let text = format!(
                 "{} MiB are free where the data is, {} are kept in reserve: writes are refused",
                 space.free_mb, space.reserve_mb
             );
             tracing::error!("{text}");
-            self.driver.set_warnings(vec![text]);
+            warnings.push(text);
+        }
+        self.driver.set_warnings(warnings);
+    }
+
+    /// What stays true until a person has seen to it.
+    fn lasting_warnings(&self) -> Vec<String> {
+        let aside = self.dir.damaged_database();
+        if aside.exists() {
+            vec![set_aside_warning(&aside)]
+        } else {
+            Vec::new()
         }
     }
 

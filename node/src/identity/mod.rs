@@ -5,6 +5,7 @@
 //! identity   format, cluster, node and storage, as text with a checksum: see `file.rs`
 //! map        the cluster map and the agreement's durable state: see `map_state.rs`
 //! db/        the database
+//! db.damaged/  a database that could not be opened, if there ever was one
 //! ```
 //!
 //! `quorate-node init` makes it, `identity` last, so that a directory without that file was never
@@ -198,6 +199,12 @@ impl DataDir {
     #[must_use]
     pub fn database(&self) -> PathBuf {
         self.path.join("db")
+    }
+
+    /// Where a database goes that is damaged beyond opening, for a person to look at.
+    #[must_use]
+    pub fn damaged_database(&self) -> PathBuf {
+        self.path.join("db.damaged")
     }
 
     /// The stored map and agreement state.

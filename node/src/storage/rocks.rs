@@ -35,7 +35,13 @@ const FILTER_BITS: f64 = 10.0;
 /// Bytes of one memtable at which it is written out.
 const MEMTABLE_BYTES: usize = 16 << 20;
 /// Bytes of all memtables together.
-const MEMTABLES_BYTES: usize = 96 << 20;
+const MEMTABLES_BYTES: usize = 128 << 20;
+/// Memtables of one family that may wait to be written out before its writes stop: as many as fit
+/// the common limit. A shard may share the network's thread, so a stop would look like a death.
+const MEMTABLES_MAX: i32 = 8;
+/// Files of the youngest level at which writes are slowed down, and stopped.
+const YOUNG_FILES_SLOW: i32 = 40;
+const YOUNG_FILES_STOP: i32 = 80;
 /// Bytes of all log files together: what a restart replays at most.
 const WAL_BYTES_MAX: u64 = 256 << 20;
 /// Bytes and number of RocksDB's own text logs.
@@ -90,10 +96,7 @@ impl std::fmt::Debug for Rocks {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum OpenError {
     /// RocksDB's own files contradict themselves or their checksums.
-    #[error(
-        "the database {path} is damaged and cannot be opened: {detail}; move it away and start again: \
-         the node then fetches everything from its peers"
-    )]
+    #[error("the database {path} is damaged and cannot be opened: {detail}")]
     Damaged {
         /// The database.
         path: PathBuf,
@@ -138,6 +141,31 @@ impl Rocks {
             db,
             broken: Mutex::new(false),
         })
+    }
+
+    /// As [`Self::open`], and where the database is damaged beyond opening: moves it to `aside`,
+    /// untouched, and starts with an empty one. The node then has nothing, which it knows: its vnodes
+    /// claim no absence until their peers have given them everything.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; damage also where `aside` exists already, so that a disk which damages all it
+    /// holds is not filled with databases.
+    pub fn open_or_set_aside(
+        path: &Path,
+        aside: &Path,
+        owner: StorageId,
+        settings: RocksSettings,
+    ) -> Result<(Self, Option<OpenError>), OpenError> {
+        let damage = match Self::open(path, owner, settings) {
+            Ok(rocks) => return Ok((rocks, None)),
+            Err(damage @ OpenError::Damaged { .. }) if !aside.exists() => damage,
+            Err(error) => return Err(error),
+        };
+        std::fs::rename(path, aside).map_err(|error| OpenError::Failed {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        })?;
+        Ok((Self::open(path, owner, settings)?, Some(damage)))
     }
 
     /// Runs `work` on the open database.
@@ -259,6 +287,9 @@ fn family_options(family: Family, cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_max_write_buffer_number(MEMTABLES_MAX);
+    options.set_level_zero_slowdown_writes_trigger(YOUNG_FILES_SLOW);
+    options.set_level_zero_stop_writes_trigger(YOUNG_FILES_STOP);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
     options

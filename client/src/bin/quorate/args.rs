@@ -24,26 +24,19 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Write a value
     Put(put::Put),
-    /// Read a value
     Get(get::Get),
-    /// Delete a key
     Delete(delete::Delete),
-    /// List a bucket's keys
     Keys(keys::Keys),
-    /// Store the files of a directory, each under its path
     Load(load::Load),
-    /// Compare the files of a directory with what is stored
     Verify(verify::Verify),
     /// Show which nodes hold a key, and who stands in for them
     Preflist(preflist::Preflist),
     /// Create, list or describe buckets
     #[command(subcommand)]
     Bucket(bucket::Bucket),
-    /// Show each node's state, or wait for one
     Status(status::Status),
     /// Show how partitions are spread over nodes
     Ring(ring::Ring),
-    /// Show the hints that nodes keep for others
     Handoff(handoff::Handoff),
     /// Ask nodes for a sign of life
     Ping(ping::Ping),

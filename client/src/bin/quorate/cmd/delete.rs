@@ -7,6 +7,8 @@ use crate::options::Place;
 use crate::outcome::Done;
 use crate::output::Out;
 
+/// Delete a key
+///
 /// Without a context, what is there when the cluster looks is deleted.
 #[derive(Args)]
 pub(crate) struct Delete {

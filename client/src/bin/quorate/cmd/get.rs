@@ -13,6 +13,8 @@ use crate::outcome::{Done, Failure, complain};
 use crate::output::Out;
 use crate::show;
 
+/// Read a value
+///
 /// Prints the value as it is. Of a key with siblings each is printed, after a line that describes
 /// it, and the exit code is 0; --out-dir writes each to a file instead. With --explain, how the
 /// answer came about is printed in place of the value. A key that holds nothing: exit code 1.

@@ -11,6 +11,8 @@ use crate::outcome::Done;
 use crate::output::{Out, table};
 use crate::survey::{Said, survey};
 
+/// Show the hints that nodes keep for others
+///
 /// A hint is an object that a node keeps in place of one that could not be reached; it is handed
 /// off when that node returns.
 #[derive(Args)]

@@ -9,6 +9,8 @@ use crate::outcome::{Done, Failure, complain, error_json};
 use crate::output::Out;
 use crate::show;
 
+/// List a bucket's keys
+///
 /// One key a line, in no order that means anything. Keys that are not printable text are shown in
 /// hexadecimal digits after 0x. If partitions could not be asked, they are named and the exit code
 /// is 1. With --json: one object a line, for each key and at the end.

@@ -23,6 +23,8 @@ const TRIES_MAX: u32 = 4;
 /// Problems shown to people; programs get all.
 const SHOWN_MAX: usize = 20;
 
+/// Store the files of a directory, each under its path
+///
 /// Each file is stored under its path below the directory. What a key holds already is replaced.
 /// Files over 16 MiB, unreadable ones and what is no file are skipped and named. Ctrl-C ends it
 /// after the files under way; with --resume the next run goes on from there.

@@ -14,6 +14,8 @@ use crate::survey::{Said, survey};
 /// How often a waiting command asks.
 const ASK_EVERY: Duration = Duration::from_millis(300);
 
+/// Show each node's state, or wait for one
+///
 /// HINTS: objects that the node keeps for others. LAG: writes that its peers have and it lacks.
 #[derive(Args)]
 pub(crate) struct Status {

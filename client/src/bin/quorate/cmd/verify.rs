@@ -23,6 +23,8 @@ const PROBLEMS_MAX: usize = 1000;
 /// Problems shown to people.
 const SHOWN_MAX: usize = 20;
 
+/// Compare the files of a directory with what is stored
+///
 /// Reads every file's key and compares checksums: once for each --r and each --through. Exit code
 /// 1 if a value is missing or differs, 2 if a read failed.
 #[derive(Args)]

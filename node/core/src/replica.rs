@@ -111,6 +111,7 @@ impl Replica {
             first(&self.puts.due),
             self.listings.next_due(),
             self.forwards.next_due(),
+            self.handoff.next_due(),
         ];
         ops.into_iter().flatten().fold(self.next_tick_us, u64::min)
     }
@@ -205,7 +206,7 @@ impl Replica {
             s: &mut self.shared,
             store,
         };
-        match cx.coordinator(place.class) {
+        match cx.coordinator(place.class, ask.quorum.sloppy) {
             Coordinator::Here => {
                 let work = if needs_to_read_first(request, &ask) {
                     Work::Read(read_first(ask))
@@ -223,7 +224,7 @@ impl Replica {
                 let primaries = cx.s.members(place.class);
                 let error = WireError::new(
                     ErrorCode::Unavailable,
-                    "no primary and no fallback of this key can be reached from this node: nothing was written",
+                    "no primary of this key, and no fallback that may stand in, can be reached from this node: nothing was written",
                 );
                 cx.s.reply(from.asker, error.naming(primaries).retry_after(200));
             }

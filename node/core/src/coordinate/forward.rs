@@ -38,8 +38,9 @@ pub(crate) enum Coordinator {
 }
 
 impl Cx<'_> {
-    /// Who should coordinate a write of this class, seen from here.
-    pub(crate) fn coordinator(&self, class: Class) -> Coordinator {
+    /// Who should coordinate a write of this class, seen from here. A fallback may only where quorums
+    /// are sloppy: its copy is a hint, which strict reads do not ask for.
+    pub(crate) fn coordinator(&self, class: Class, sloppy: bool) -> Coordinator {
         let view = &self.s.view;
         if self.s.writable && self.s.vnodes.contains_key(&class) {
             return Coordinator::Here;
@@ -47,6 +48,9 @@ impl Cx<'_> {
         let usable = |node: &NodeId| *node != view.me && view.is_reachable(*node);
         if let Some(primary) = view.primaries(class).iter().copied().find(usable) {
             return Coordinator::There(primary);
+        }
+        if !sloppy {
+            return Coordinator::Nobody;
         }
         let fallbacks = view.fallbacks(class);
         if self.s.writable && fallbacks.contains(&view.me) {

@@ -28,7 +28,8 @@
 //!    one storage at a time is a driver's bug: the node holds a lock on its directory.
 //! 8. **Time.** [`Now`] carries a monotonic time and the wall clock. The core compares monotonic times only
 //!    with each other; the wall clock feeds time stamps and nothing that safety depends on.
-//!    [`Replica::next_timer`] says when [`Input::Tick`] is wanted; later is allowed, earlier harmless.
+//!    [`Replica::next_timer`] says when [`Input::Tick`] is wanted; later is allowed, earlier harmless;
+//!    after a tick it is always later than that tick.
 //! 9. **Randomness** is drawn from the seed given at opening. Two replicas must never share a seed:
 //!    actors are 64 bits of it. Everything else is deterministic: the same inputs in the same order give
 //!    the same effects, byte for byte.

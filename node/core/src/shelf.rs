@@ -167,7 +167,8 @@ impl Cx<'_> {
                 .iter()
                 .find(|(_, of)| *of == dot)
                 .map(|(request, _)| *request);
-            self.s.log_dot(place, dot, kind_of(&merged.object, dot), request);
+            self.s
+                .log_dot(place, dot, kind_of(&merged.object, dot), request);
         }
         Ok(Applied {
             changed: versions_changed,

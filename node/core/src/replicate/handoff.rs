@@ -69,6 +69,9 @@ impl Handoff {
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        // A target without hints has nothing due: it would be asked about without end.
+        self.targets
+            .retain(|&node, target| target.in_flight.is_some() || cx.s.hints.for_target(node) > 0);
         let now_us = cx.s.now.mono_us;
         let waits =
             |&node: &NodeId| cx.s.view.is_reachable(node) && cx.s.hints.for_target(node) > 0;

@@ -216,7 +216,12 @@ impl Walk {
             return node.inbox.clear();
         };
         for input in std::mem::take(&mut node.inbox) {
+            let tick = matches!(input, Input::Tick);
             replica.handle(now, input, &node.disk);
+            assert!(
+                !tick || replica.next_timer() > now.mono_us,
+                "a tick that asks for itself"
+            );
         }
         let step = replica.finish();
         node.disk.commit(&step);

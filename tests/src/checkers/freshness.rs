@@ -1,5 +1,5 @@
-//! P4: a read that starts after a write's ok returns it, or what replaced it knowingly, whenever their
-//! answers must overlap:
+//! P4 and I3 at once: a read that starts after a write's ok returns it, or what replaced it knowingly,
+//! and nothing that it replaced, whenever their answers must overlap:
 //!
 //! * strict quorums (no fallbacks on either side) with r + w > n, under any faults;
 //! * the default quorums on plain keys, while at most one node is down and links work: then
@@ -22,12 +22,11 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
         .filter(|read| read.is_ok() && !read.unsure && evidence.is_causal(read.key));
     reads
         .filter_map(|read| {
-            let missed = operations
+            let what = operations
                 .iter()
                 .filter(|write| must_meet(evidence, write, read))
-                .find_map(|write| missed(causal, write, read))?;
-            let what = format!("stale, it misses {missed}: {}", read.line());
-            Some(Violation::of("P4", read.key, what))
+                .find_map(|write| missed(causal, write, read).or_else(|| stale(causal, write, read)))?;
+            Some(Violation::of("P4", read.key, format!("{what}: {}", read.line())))
         })
         .collect()
 }
@@ -36,7 +35,6 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
 fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bool {
     let (
         Kind::Write {
-            delete: false,
             w,
             sloppy: sloppy_write,
             ..
@@ -64,11 +62,19 @@ fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bo
     write.key == read.key && ordered && overlap && (strict || mild)
 }
 
-fn missed(causal: &Causal<'_>, write: &Operation, read: &Operation) -> Option<WriteId> {
-    let write = write.write()?;
+fn missed(causal: &Causal<'_>, write: &Operation, read: &Operation) -> Option<String> {
+    let id = write.write().filter(|_| !write.deletes())?;
     let shown: BTreeSet<WriteId> = read.shown.iter().map(|shown| shown.write).collect();
-    let known = causal.accounts_for(write, read.key, &shown, read.completed_us);
-    (!known).then_some(write)
+    let known = causal.accounts_for(id, read.key, &shown, read.completed_us);
+    (!known).then(|| format!("stale, it misses {id}"))
+}
+
+fn stale(causal: &Causal<'_>, write: &Operation, read: &Operation) -> Option<String> {
+    let id = write.write().filter(|_| !read.shown.is_empty())?;
+    let replaced = causal.replaced_by(id);
+    let mut shown = read.shown.iter().map(|shown| shown.write);
+    let back = shown.find(|shown| replaced.contains(shown) && !causal.is_twin(*shown))?;
+    Some(format!("stale, it shows {back}, which {id} replaced"))
 }
 
 #[cfg(test)]
@@ -83,6 +89,17 @@ mod tests {
         story.read(&[1]);
         story.put(2, Some(&[1]));
         story.read(&[2]);
+        assert!(!catches(&story.judge(judge)));
+        story.read(&[1]);
+        assert!(catches(&story.judge(judge)));
+    }
+
+    #[test]
+    fn a_read_after_a_delete_must_not_show_what_it_deleted() {
+        let mut story = Story::default();
+        story.put(1, None);
+        story.delete(2, Some(&[1]));
+        story.read(&[]);
         assert!(!catches(&story.judge(judge)));
         story.read(&[1]);
         assert!(catches(&story.judge(judge)));

@@ -62,7 +62,8 @@ struct Totals {
     ok: u64,
     virtual_us: u64,
     events: u64,
-    settled_us_max: u64,
+    /// The slowest convergence, microseconds, and its seed.
+    slowest: (u64, u64),
     notes: BTreeMap<Note, u64>,
     worst: u8,
 }
@@ -123,7 +124,7 @@ impl Totals {
         self.ok += report.ok;
         self.virtual_us += report.virtual_us;
         self.events += report.events;
-        self.settled_us_max = self.settled_us_max.max(report.settled_after_us);
+        self.slowest = self.slowest.max((report.settled_after_us, report.seed));
         for (note, count) in &report.notes {
             *self.notes.entry(*note).or_default() += count;
         }
@@ -152,7 +153,8 @@ impl Totals {
             self.virtual_us as f64 / 1e6 / seconds,
             self.events as f64 / seconds,
         );
-        println!("slowest convergence {:.1} s", self.settled_us_max as f64 / 1e6);
+        let (slowest_us, seed) = self.slowest;
+        println!("slowest convergence {:.1} s, seed {seed}", slowest_us as f64 / 1e6);
         for (note, count) in &self.notes {
             println!("{:>12}  {note:?}", count);
         }

@@ -17,8 +17,9 @@ use crate::checkers::{self, Evidence, Violation};
 const LOOK_US: u64 = 250_000;
 /// Within this time after healing everything must be settled, microseconds.
 const SETTLE_US: u64 = 120_000_000;
-/// A settled cluster writes nothing for so long, microseconds. Longer than any late message travels.
-const CALM_US: u64 = 3_000_000;
+/// A settled cluster writes nothing for so long, microseconds. Longer than it takes until clocks are
+/// told again that were lost before the healing.
+const CALM_US: u64 = 11_000_000;
 /// How long the reads of the quiet cluster may take, their read repair included, microseconds.
 const QUIET_US: u64 = 8_000_000;
 

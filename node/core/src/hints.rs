@@ -12,6 +12,7 @@ use quorate_ring::{Class, NodeId};
 
 use crate::causality::{Object, merge_hints};
 use crate::effects::Note;
+use crate::open::is_damaged;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{HintRecord, decode_hint, encode_hint};
 use crate::shared::{Cx, Shared};
@@ -26,21 +27,21 @@ pub(crate) struct HintShelf {
 }
 
 impl HintShelf {
-    /// Counts what storage holds.
+    /// Counts what storage holds; also says whether damage kept some of it from being counted.
     pub(crate) fn open(
         store: &dyn Store,
         owns: impl Fn(Class) -> bool,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, bool), StoreError> {
         let mut shelf = Self::default();
-        store.scan(Family::Hints, &[], &[u8::MAX; 16], &mut |key, _| {
+        let scanned = store.scan(Family::Hints, &[], &[u8::MAX; 16], &mut |key, _| {
             if let Some((target, class, _, _)) = keys::parse_hint_key(key)
                 && owns(class)
             {
                 shelf.added(target, class);
             }
             ControlFlow::Continue(())
-        })?;
-        Ok(shelf)
+        });
+        Ok((shelf, is_damaged(scanned)?))
     }
 
     fn added(&mut self, target: NodeId, class: Class) {

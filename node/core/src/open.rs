@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::causality::Clock;
-use crate::effects::Now;
+use crate::effects::{Note, Now};
 use crate::hints::HintShelf;
 use crate::record::{LogKind, VnodeRecord, decode_log, decode_vnode, keys};
 use crate::replica::Replica;
@@ -73,14 +73,23 @@ impl Replica {
             now,
         );
         let owns = |class: Class| class.partition.get() % shards.1 == shards.0;
-        shared.hints = HintShelf::open(store, owns)?;
-        shared.load_vnodes(store)?;
-        shared.add_missing_vnodes();
+        let (hints, hints_damaged) = HintShelf::open(store, owns)?;
+        shared.hints = hints;
+        if hints_damaged {
+            shared.note(Note::DamageFound);
+        }
+        let vnodes_damaged = shared.load_vnodes(store)?;
+        for class in shared.add_missing_vnodes() {
+            // A vnode of which nothing could be read is no new one: its past is unknown.
+            if vnodes_damaged {
+                shared.mark_damaged(class);
+            }
+        }
         let classes: Vec<Class> = shared.vnodes.keys().copied().collect();
         for &class in &classes {
             shared.replay_log(store, class)?;
         }
-        let requests = load_requests(store, &classes)?;
+        let requests = shared.load_requests(store, &classes)?;
         Ok(Self::assemble(
             shared,
             Collector::open(requests, now.mono_us),
@@ -88,31 +97,30 @@ impl Replica {
     }
 }
 
-fn load_requests(
-    store: &dyn Store,
-    classes: &[Class],
-) -> Result<Vec<(Class, RequestId)>, StoreError> {
-    let mut requests = Vec::new();
-    for &class in classes {
-        let (from, to) = keys::request_range(class);
-        store.scan(Family::Requests, &from, &to, &mut |key, _| {
-            requests.extend(keys::parse_request_key(key));
-            ControlFlow::Continue(())
-        })?;
+/// Whether damage ended a scan: what it gave before is good.
+///
+/// # Errors
+/// It ended by another failure.
+pub(crate) fn is_damaged(scanned: Result<(), StoreError>) -> Result<bool, StoreError> {
+    match scanned {
+        Ok(()) => Ok(false),
+        Err(StoreError::Damaged { .. }) => Ok(true),
+        Err(error @ StoreError::Failed(_)) => Err(error),
     }
-    Ok(requests)
 }
 
 impl Shared {
-    fn load_vnodes(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Says whether damage kept some vnodes from being read.
+    fn load_vnodes(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
         let (from, to) = keys::vnodes_range();
         let mut found: Vec<(Class, Option<VnodeRecord>)> = Vec::new();
-        store.scan(Family::Vnodes, &from, &to, &mut |key, record| {
+        let scanned = store.scan(Family::Vnodes, &from, &to, &mut |key, record| {
             if let Some(class) = keys::parse_vnode_key(key) {
                 found.push((class, decode_vnode(key, record).ok()));
             }
             ControlFlow::Continue(())
-        })?;
+        });
+        let incomplete = is_damaged(scanned)?;
         for (class, record) in found {
             let placed = self.view.primaries(class).contains(&self.view.me);
             if !self.owns(class.partition) || !placed {
@@ -125,7 +133,26 @@ impl Shared {
                 self.mark_damaged(class);
             }
         }
-        Ok(())
+        Ok(incomplete)
+    }
+
+    fn load_requests(
+        &mut self,
+        store: &dyn Store,
+        classes: &[Class],
+    ) -> Result<Vec<(Class, RequestId)>, StoreError> {
+        let mut requests = Vec::new();
+        for &class in classes {
+            let (from, to) = keys::request_range(class);
+            let scanned = store.scan(Family::Requests, &from, &to, &mut |key, _| {
+                requests.extend(keys::parse_request_key(key));
+                ControlFlow::Continue(())
+            });
+            if is_damaged(scanned)? {
+                self.mark_damaged(class);
+            }
+        }
+        Ok(requests)
     }
 
     fn fresh_record(&mut self) -> VnodeRecord {
@@ -188,11 +215,8 @@ impl Shared {
             }
             ControlFlow::Continue(())
         });
-        match scanned {
-            Err(StoreError::Damaged { .. }) => self.mark_damaged(class),
-            Err(error @ StoreError::Failed(_)) => return Err(error),
-            Ok(()) if damaged => self.mark_damaged(class),
-            Ok(()) => {}
+        if is_damaged(scanned)? || damaged {
+            self.mark_damaged(class);
         }
         if let Some(vnode) = self.vnodes.get_mut(&class) {
             vnode.log_entries = dots.len() as u64;
@@ -220,5 +244,109 @@ impl Shared {
                 vnode.revision += 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+    use quorate_protocol::ClusterId;
+    use quorate_protocol::map::{Bucket, BucketMode, BucketProps, FORMAT_LEVEL, Member};
+    use quorate_ring::{BucketId, PartitionCount, Placed, Ring};
+
+    use super::*;
+    use crate::store::Visit;
+
+    /// Empty storage in which one family cannot be scanned.
+    struct Damaged(Family);
+
+    impl Store for Damaged {
+        fn get(&self, _: Family, _: &[u8]) -> Result<Option<Bytes>, StoreError> {
+            Ok(None)
+        }
+
+        fn scan(
+            &self,
+            family: Family,
+            _: &[u8],
+            _: &[u8],
+            _: &mut Visit<'_>,
+        ) -> Result<(), StoreError> {
+            if family != self.0 {
+                return Ok(());
+            }
+            Err(StoreError::Damaged {
+                family: family.name(),
+                detail: "a block's checksum".to_owned(),
+            })
+        }
+    }
+
+    fn map(id: NodeId) -> Arc<ClusterMap> {
+        let member = Member {
+            id,
+            name: "n1".to_owned(),
+            peer_addresses: vec!["127.0.0.1:1".to_owned()],
+            client_addresses: vec!["127.0.0.1:2".to_owned()],
+            zone: Default::default(),
+            weight: Default::default(),
+        };
+        let placed = Placed {
+            id,
+            zone: Default::default(),
+            weight: Default::default(),
+        };
+        let props = BucketProps {
+            n: 1,
+            mode: BucketMode::Siblings,
+            defaults: Default::default(),
+        };
+        Arc::new(ClusterMap {
+            cluster: ClusterId::new(1, 2),
+            name: "test".to_owned(),
+            format_level: FORMAT_LEVEL,
+            members: vec![member],
+            ring: Ring::first(PartitionCount::new(8).unwrap(), 1, &[placed]).unwrap(),
+            buckets: vec![Bucket {
+                id: BucketId::new(1),
+                name: "b".to_owned(),
+                revision: 1,
+                props,
+            }],
+        })
+    }
+
+    fn open(damaged: Family) -> Replica {
+        let node = NodeId::new(1);
+        let config = ReplicaConfig {
+            node,
+            shard: 0,
+            shards: 1,
+            token_key: [7; 32],
+            seed: [1; 32],
+            timing: Timing::default(),
+        };
+        Replica::open(config, map(node), Now::default(), &Damaged(damaged)).unwrap()
+    }
+
+    #[test]
+    fn a_vnode_with_an_unreadable_record_log_or_request_list_opens_and_says_so() {
+        for family in [Family::Vnodes, Family::Log, Family::Requests] {
+            let vnodes = open(family).status().vnodes;
+            assert_eq!(vnodes.len(), 8);
+            assert!(
+                vnodes.iter().all(|vnode| vnode.damaged && !vnode.current),
+                "{family:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn unreadable_hints_are_noted_and_keep_nobody_from_opening() {
+        let mut replica = open(Family::Hints);
+        assert!(replica.status().vnodes.iter().all(|vnode| !vnode.damaged));
+        let noted = crate::Effect::Note(Note::DamageFound);
+        assert!(replica.finish().effects.contains(&noted));
     }
 }

@@ -69,7 +69,8 @@ pub(super) async fn run<S: Storage>(
     shards: Vec<Outlet>,
     counters: Arc<Counters>,
 ) {
-    let mut told = desk.marks().clone();
+    // Shards may have committed before this loop ran for the first time: that is to be told too.
+    let mut told = vec![(Life::default(), 0); shards.len()];
     let mut last = Instant::now();
     loop {
         desk.dirty.notified().await;
@@ -106,5 +107,28 @@ pub(super) async fn run<S: Storage>(
         if stopping {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::driver::inbox::{Next, inbox};
+    use crate::storage::memory::Memory;
+
+    #[tokio::test]
+    async fn a_batch_committed_before_the_loop_runs_is_told_as_synced_too() {
+        let desk = Arc::new(SyncDesk::new(1));
+        desk.committed(0, Life::default(), 1, true);
+        let (outlet, mut shard) = inbox();
+        let counters = Arc::new(Counters::default());
+        let storage = Arc::new(Memory::new());
+        let syncing = tokio::spawn(run(storage, Arc::clone(&desk), vec![outlet], counters));
+        let told = tokio::time::timeout(Duration::from_secs(20), shard.next());
+        let told = told.await.unwrap();
+        assert!(matches!(told, Next::Control(Control::Synced(Life(0), 1))));
+        desk.stop();
+        syncing.await.unwrap();
     }
 }

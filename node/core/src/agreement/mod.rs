@@ -22,6 +22,9 @@
 //! A proposal that lacks a vote by its deadline is given up; what was kept stays kept, and a later
 //! request for the same definition, at any node, completes it.
 //!
+//! A node that loses its stored state forgets what it voted for, and only then two definitions of one revision can
+//! come into force. The smaller one stays, everywhere, and [`AgreementEffect::Contradiction`] says so.
+//!
 //! # Order of effects
 //!
 //! Whatever rests on a change of state leaves only after the driver reported that state as

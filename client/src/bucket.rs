@@ -78,6 +78,7 @@ impl Bucket {
 
 /// The bucket of that name in this map.
 pub(crate) fn find<'map>(map: &'map ClusterMap, name: &str) -> Result<&'map Definition, Error> {
+    Definition::check_name(name)?;
     map.bucket_named(name).ok_or_else(|| {
         let message = format!("there is no bucket named '{name}': create it, or check the name");
         Error::new(Kind::Fix, ErrorCode::NoSuchBucket, message)

@@ -59,7 +59,7 @@ impl Builder {
         let tls = self
             .tls
             .ok_or_else(|| Error::fix("no certificates are given: set the builder's tls"))?;
-        let deadline = Instant::now() + self.profile.deadline(None)?;
+        let deadline = Instant::now() + self.profile.deadline_of(None)?;
         if self.seeds.is_empty() {
             return Err(Error::fix(
                 "no seed is given: name the client port of at least one node",

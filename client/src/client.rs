@@ -111,7 +111,7 @@ impl Client {
     /// # Errors
     /// No node could be asked.
     pub async fn refresh_map(&self) -> Result<Arc<ClusterMap>, Error> {
-        let deadline = tokio::time::Instant::now() + self.profile.deadline(None)?;
+        let deadline = tokio::time::Instant::now() + self.profile.deadline_of(None)?;
         self.shared.refresh(deadline).await?;
         Ok(self.map())
     }
@@ -194,7 +194,7 @@ impl Client {
 
     async fn run(&self, operation: &Admin) -> Result<ClientReply, Error> {
         self.shared
-            .run(operation, self.profile.deadline(None)?)
+            .run(operation, self.profile.deadline_of(None)?)
             .await
     }
 }

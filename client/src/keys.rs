@@ -125,7 +125,7 @@ impl Keys {
             partition,
             after: self.after.clone(),
         };
-        let deadline = client.profile.deadline(None)?;
+        let deadline = client.profile.deadline_of(None)?;
         let reply = client.shared.run(&page, deadline).await?;
         let ClientReply::KeyPage(page) = reply else {
             return Err(unexpected(&reply));

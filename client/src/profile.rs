@@ -65,7 +65,7 @@ impl Profile {
     }
 
     /// The deadline of a request that asks for `own`.
-    pub(crate) fn deadline(&self, own: Option<Duration>) -> Result<Duration, Error> {
+    pub(crate) fn deadline_of(&self, own: Option<Duration>) -> Result<Duration, Error> {
         let deadline = own.or(self.deadline).unwrap_or(DEADLINE_DEFAULT);
         let bounds = Duration::from_millis(1)..=Duration::from_millis(DEADLINE_MS_MAX.into());
         if bounds.contains(&deadline) {
@@ -108,19 +108,19 @@ mod tests {
             deadline: Some(Duration::from_secs(2)),
             ..Profile::default()
         };
-        assert_eq!(profile.deadline(None), Ok(Duration::from_secs(2)));
+        assert_eq!(profile.deadline_of(None), Ok(Duration::from_secs(2)));
         assert_eq!(
-            profile.deadline(Some(Duration::from_secs(1))),
+            profile.deadline_of(Some(Duration::from_secs(1))),
             Ok(Duration::from_secs(1))
         );
-        assert_eq!(Profile::default().deadline(None), Ok(DEADLINE_DEFAULT));
+        assert_eq!(Profile::default().deadline_of(None), Ok(DEADLINE_DEFAULT));
         for absurd in [
             Duration::ZERO,
             Duration::from_micros(999),
             Duration::from_secs(56),
             Duration::MAX,
         ] {
-            assert!(profile.deadline(Some(absurd)).is_err(), "{absurd:?}");
+            assert!(profile.deadline_of(Some(absurd)).is_err(), "{absurd:?}");
         }
     }
 }

@@ -104,7 +104,7 @@ impl Get {
     pub async fn send(self) -> Result<Read, Error> {
         check_key(&self.key)?;
         let client = &self.bucket.client;
-        let deadline = client.profile.deadline(self.deadline)?;
+        let deadline = client.profile.deadline_of(self.deadline)?;
         let reply = client.shared.run(&self, deadline).await?;
         let ClientReply::Got(got) = reply else {
             return Err(unexpected(&reply));

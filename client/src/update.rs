@@ -65,7 +65,7 @@ impl<F: FnMut(&[Value]) -> Bytes> Update<F> {
     /// The first read or write that fails. After [`crate::Kind::InDoubt`] the merged value may be
     /// there.
     pub async fn send(mut self) -> Result<Write, Error> {
-        let time = self.bucket.client.profile.deadline(self.deadline)?;
+        let time = self.bucket.client.profile.deadline_of(self.deadline)?;
         let end = Instant::now() + time;
         let mut write = self.round(time).await?;
         for _ in 1..ROUNDS_MAX {

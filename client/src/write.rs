@@ -62,7 +62,7 @@ impl Change {
     async fn send(&self, operation: &dyn Operation) -> Result<Write, Error> {
         check_key(&self.key)?;
         let client = &self.bucket.client;
-        let deadline = client.profile.deadline(self.deadline)?;
+        let deadline = client.profile.deadline_of(self.deadline)?;
         let reply = client.shared.run(operation, deadline).await?;
         let ClientReply::Written(written) = reply else {
             return Err(unexpected(&reply));

@@ -249,10 +249,7 @@ fn describe(address: SocketAddr, error: &ConnectionError) -> DialError {
             ))
         }
         ConnectionError::ConnectionClosed(close) if is_tls(close.error_code) => {
-            DialError::Refused(format!(
-                "{address} does not accept this client's certificate ({}): use one of this cluster's authority that is valid now",
-                close.error_code
-            ))
+            DialError::Refused(format!("{address} {}", alert(close.error_code)))
         }
         ConnectionError::TimedOut => DialError::Unreachable(format!("{address} does not answer")),
         ConnectionError::VersionMismatch
@@ -278,7 +275,26 @@ fn hint(reason: &str) -> String {
     format!("{meaning} ({reason})")
 }
 
-/// QUIC's codes 0x100 to 0x1ff are TLS alerts (RFC 9001, section 4.8).
+const TLS_ALERTS: u64 = 0x100;
+
+/// Whether a code is one of TLS's alerts (RFC 9001, section 4.8).
 fn is_tls(code: quinn::TransportErrorCode) -> bool {
-    (0x100..0x200).contains(&u64::from(code))
+    (TLS_ALERTS..TLS_ALERTS + 0x100).contains(&u64::from(code))
+}
+
+/// What the other side's alert means here (numbers: RFC 8446, section 6).
+fn alert(code: quinn::TransportErrorCode) -> String {
+    match u64::from(code).saturating_sub(TLS_ALERTS) {
+        45 => "refuses this client's certificate: it is not valid now".to_owned(),
+        48 => {
+            "refuses this client's certificate: it is of another authority, so of another cluster"
+                .to_owned()
+        }
+        42..=49 | 116 => format!(
+            "refuses this client's certificate ({code}): use one of this cluster's authority"
+        ),
+        120 => "is no client port: name the port that the node's settings call listen_client"
+            .to_owned(),
+        other => format!("ended the handshake with TLS alert {other}"),
+    }
 }

@@ -73,7 +73,7 @@ async fn a_client_of_another_authority_is_refused() {
     assert!(
         error
             .to_string()
-            .contains("does not accept this client's certificate"),
+            .contains("refuses this client's certificate: it is of another authority"),
         "{error}"
     );
 }

@@ -38,7 +38,8 @@ pub(crate) struct Create {
     /// The most copies that a bucket of this cluster may ask for
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     copies: u8,
-    /// A node: name=NAME,peer=HOST:PORT,client=HOST:PORT[,zone=A/B][,weight=100]; once for each
+    /// A node: name=NAME,peer=HOST:PORT,client=HOST:PORT, and if wanted zone=A/B,weight=100; once
+    /// for each node
     #[arg(long = "node", required = true, value_name = "NODE")]
     nodes: Vec<NodeSpec>,
     /// The directory to write into

@@ -7,7 +7,7 @@ use quorate_tests::sim::command::PROVOKED;
 use quorate_tests::sim::run::{Report, Verdict, run};
 
 fn sound(seed: u64) -> Report {
-    let report = run(seed, false, |_| {});
+    let report = run(seed, false, &|_| {});
     assert_eq!(
         report.verdict,
         Verdict::Clean,

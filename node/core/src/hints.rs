@@ -13,6 +13,7 @@ use quorate_ring::{Class, NodeId};
 use crate::causality::{Object, merge_hints};
 use crate::effects::Note;
 use crate::open::is_damaged;
+use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{HintRecord, decode_hint, encode_hint};
 use crate::shared::{Cx, Shared};
@@ -215,7 +216,9 @@ impl Shared {
         );
         self.delete_chunks(ChunkOwner::Hint(target), place, hint, &Object::default());
         self.hints.dropped(target, place.class);
-        self.fallback_actors.remove(&place.class);
+        if !self.breaks(Plant::FallbackActorKept) {
+            self.fallback_actors.remove(&place.class);
+        }
         self.note(Note::HintDelivered);
     }
 
@@ -231,7 +234,12 @@ impl Shared {
     pub(crate) fn mint_dot(&mut self, class: Class) -> Option<Dot> {
         let fresh = ActorId::new(self.draw());
         let (me, ring) = (self.view.me, self.view.map.ring.version());
+        let reused = self.breaks(Plant::ActorReused);
         let vnode = self.vnodes.get_mut(&class)?;
+        if reused {
+            let actor = ActorId::new(me.get() << 32 | u64::from(class.partition.get()));
+            vnode.actor = Some((actor, vnode.clock.last(actor)));
+        }
         let (actor, counter) = vnode.actor.get_or_insert((fresh, 0));
         *counter += 1;
         let dot = Dot::new(*actor, *counter);

@@ -16,6 +16,7 @@ use rand_chacha::rand_core::Rng;
 use crate::coordinate::Ask;
 use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
 use crate::hints::HintShelf;
+use crate::plant::Plant;
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     /// Actors of this node as a fallback, one for each class, drawn anew after a hint was dropped.
     pub(crate) fallback_actors: BTreeMap<Class, (ActorId, u64)>,
     pub(crate) writable: bool,
+    /// A rule that is broken on purpose; see [`crate::plant`].
+    pub(crate) planted: Option<Plant>,
     pub(crate) local: VecDeque<Local>,
     /// Dots applied and not yet fsynced, with the batch they were written in.
     pub(crate) unsynced: VecDeque<(BatchSeq, Class, Dot)>,
@@ -97,6 +100,7 @@ impl Shared {
             hints: HintShelf::default(),
             fallback_actors: BTreeMap::new(),
             writable: true,
+            planted: None,
             local: VecDeque::new(),
             unsynced: VecDeque::new(),
             fresh_requests: Vec::new(),

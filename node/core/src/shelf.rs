@@ -8,6 +8,7 @@ use quorate_ring::{BucketId, Class, NodeId};
 use crate::causality::merge;
 use crate::causality::{Body, Object, Version};
 use crate::effects::Note;
+use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{
     LogKind, LogRecord, RecordError, RequestRecord, assemble, decode_object, encode_log,
@@ -140,6 +141,7 @@ impl Cx<'_> {
             .iter()
             .copied()
             .filter(|&dot| !vnode.clock.contains(dot))
+            .filter(|&dot| arrival.object.has(dot) || !self.s.breaks(Plant::SettlesIgnored))
             .collect();
         let loaded = self.load(place);
         let local = self.watch(place.class, loaded)?;
@@ -158,7 +160,8 @@ impl Cx<'_> {
         // Without a new dot a context alone is not stored again: it may have been dropped for good,
         // and nothing would come to drop it a second time.
         let versions_changed = !merged.object.dots().eq(local.dots());
-        if merged.changed && (versions_changed || !news.is_empty()) {
+        let worth_storing = merged.changed && (versions_changed || !news.is_empty());
+        if worth_storing && !self.s.breaks(Plant::ClockWithoutObject) {
             self.s.store_object(place, &local, &merged.object);
         }
         for &dot in &news {

@@ -36,6 +36,10 @@ struct Args {
     /// Fail if something that should be provoked never happened.
     #[arg(long)]
     all_notes: bool,
+    /// Break a rule on purpose and see which checker notices, after how many seeds: a rule's name, or all.
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "NAME|all")]
+    plant: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,6 +76,10 @@ struct Totals {
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
+    #[cfg(feature = "planted")]
+    if let Some(name) = &args.plant {
+        return super::planted::table(name);
+    }
     let started = Instant::now();
     let until = args
         .minutes
@@ -105,7 +113,7 @@ pub fn main() -> ExitCode {
 impl Totals {
     fn run(&mut self, seed: u64, trace: bool) {
         self.runs += 1;
-        match std::panic::catch_unwind(|| run(seed, trace, |_| {})) {
+        match std::panic::catch_unwind(|| run(seed, trace, &|_| {})) {
             Ok(report) => self.take(&report),
             Err(_) => {
                 println!("seed {seed}: the core panicked, see above; again: quorate-sim --seed {seed} --trace");

@@ -15,7 +15,7 @@ use super::world::World;
 /// Why the cluster is not settled yet; `None` when it is: every replica current, nothing missing
 /// anywhere, no hints left, and every primary of each key with the same versions.
 #[must_use]
-pub fn unsettled(world: &World) -> Option<String> {
+pub fn unsettled(world: &World<'_>) -> Option<String> {
     world
         .nodes
         .iter()
@@ -26,7 +26,7 @@ pub fn unsettled(world: &World) -> Option<String> {
         })
 }
 
-fn unsettled_node(world: &World, node: &Node) -> Option<String> {
+fn unsettled_node(world: &World<'_>, node: &Node) -> Option<String> {
     let id = node.id;
     let Some(status) = node.status() else {
         return Some(format!("{id} does not run"));
@@ -83,7 +83,7 @@ fn log_of(node: &Node, class: Class) -> Vec<String> {
 /// # Errors
 /// Two primaries of a key that hold different versions, or, where no power was lost, a context that is
 /// still there.
-pub fn finals(world: &World) -> Result<BTreeMap<Key, BTreeSet<Shown>>, String> {
+pub fn finals(world: &World<'_>) -> Result<BTreeMap<Key, BTreeSet<Shown>>, String> {
     let mut found: BTreeMap<Key, BTreeMap<usize, Object>> = BTreeMap::new();
     for node in &world.nodes {
         for (storage_key, record) in node.disk.records(Family::Objects) {
@@ -106,7 +106,7 @@ pub fn finals(world: &World) -> Result<BTreeMap<Key, BTreeSet<Shown>>, String> {
 }
 
 fn equal_versions(
-    world: &World,
+    world: &World<'_>,
     key: Key,
     objects: &BTreeMap<usize, Object>,
 ) -> Result<BTreeSet<Shown>, String> {
@@ -145,7 +145,7 @@ fn shown(version: &quorate_core::causality::Version) -> Shown {
 
 /// Pieces of long values that no version owns, or that a version lacks, on any disk.
 #[must_use]
-pub fn stray_pieces(world: &World) -> Vec<String> {
+pub fn stray_pieces(world: &World<'_>) -> Vec<String> {
     world
         .nodes
         .iter()

@@ -3,6 +3,7 @@
 //! ```text
 //! config    what the seed decides: cluster, buckets, network, faults
 //! world     the queue of events; hands each to the node, client or link it concerns
+//! planted   breaks single rules of the core on purpose and says which checker notices
 //! node      drives the real replica and membership by the core's contract
 //! disk      live and durable image of every family
 //! network   delay, loss, duplication, cuts
@@ -26,6 +27,8 @@ pub mod faults;
 pub mod history;
 pub mod network;
 pub mod node;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod run;
 pub mod trace;
 pub mod workload;

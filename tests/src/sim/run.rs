@@ -63,7 +63,7 @@ pub struct Report {
 
 /// Runs a seed.
 #[must_use]
-pub fn run(seed: u64, print: bool, prepare: Prepare) -> Report {
+pub fn run(seed: u64, print: bool, prepare: Prepare<'_>) -> Report {
     let config = Config::draw(seed);
     let summary = config.summary();
     let fault_us = config.fault_us;
@@ -77,7 +77,7 @@ pub fn run(seed: u64, print: bool, prepare: Prepare) -> Report {
     report(&world, summary, settled_after_us, verdict)
 }
 
-fn settle(world: &mut World) -> Result<u64, String> {
+fn settle(world: &mut World<'_>) -> Result<u64, String> {
     let healed_us = world.at_us;
     let (mut writes, mut calm_us) = (0, 0);
     loop {
@@ -106,7 +106,7 @@ fn settle(world: &mut World) -> Result<u64, String> {
 }
 
 /// A broken invariant says more than that the run is stuck.
-fn verdict_of_stuck(world: &World, why: String) -> Verdict {
+fn verdict_of_stuck(world: &World<'_>, why: String) -> Verdict {
     if world.violations.is_empty() {
         Verdict::Stuck(why)
     } else {
@@ -114,7 +114,7 @@ fn verdict_of_stuck(world: &World, why: String) -> Verdict {
     }
 }
 
-fn judge(world: &mut World) -> Verdict {
+fn judge(world: &mut World<'_>) -> Verdict {
     let finals = converge::finals(world);
     let mut violations = std::mem::take(&mut world.violations);
     match finals {
@@ -131,7 +131,10 @@ fn judge(world: &mut World) -> Verdict {
     }
 }
 
-fn evidence(world: &World, finals: BTreeMap<Key, BTreeSet<Shown>>) -> Evidence<'_> {
+fn evidence<'a>(
+    world: &'a World<'_>,
+    finals: BTreeMap<Key, BTreeSet<Shown>>,
+) -> Evidence<'a> {
     let buckets = &world.config.map.buckets;
     Evidence {
         history: &world.history,
@@ -148,7 +151,7 @@ fn evidence(world: &World, finals: BTreeMap<Key, BTreeSet<Shown>>) -> Evidence<'
 }
 
 /// I6: reads of a quiet cluster return what all primaries hold, and write nothing.
-fn quiet(world: &mut World, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<Violation> {
+fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for why in converge::stray_pieces(world) {
         violations.push(Violation::general("I6", why));
@@ -180,7 +183,7 @@ fn quiet(world: &mut World, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<Viol
     violations
 }
 
-fn repairs(world: &World) -> u64 {
+fn repairs(world: &World<'_>) -> u64 {
     [Note::ReadRepair, Note::FallbackRepair]
         .iter()
         .filter_map(|note| world.notes.get(note))
@@ -211,7 +214,7 @@ fn wrong_answer(
     }
 }
 
-fn report(world: &World, config: String, settled_after_us: u64, verdict: Verdict) -> Report {
+fn report(world: &World<'_>, config: String, settled_after_us: u64, verdict: Verdict) -> Report {
     let operations = &world.history.operations;
     let concerned = match &verdict {
         Verdict::Broken(violations) => violations.iter().find_map(|violation| violation.key),

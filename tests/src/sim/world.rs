@@ -121,10 +121,10 @@ struct Waiting {
 }
 
 /// Called on every replica that is opened: how planted bugs get in.
-pub type Prepare = fn(&mut Replica);
+pub type Prepare<'a> = &'a dyn Fn(&mut Replica);
 
 /// One run's state.
-pub struct World {
+pub struct World<'a> {
     /// What the seed decided.
     pub config: Config,
     /// The time, microseconds.
@@ -157,13 +157,13 @@ pub struct World {
     healed: bool,
     ack_truth: AckTruth,
     dots: DotUniqueness,
-    prepare: Prepare,
+    prepare: Prepare<'a>,
 }
 
-impl World {
+impl<'a> World<'a> {
     /// A world at time 0, its nodes started.
     #[must_use]
-    pub fn new(config: Config, trace: Trace, prepare: Prepare) -> Self {
+    pub fn new(config: Config, trace: Trace, prepare: Prepare<'a>) -> Self {
         let seed = config.seed;
         let mut dice = Dice::new(seed, "world");
         let map = Arc::new(config.map.clone());
@@ -659,7 +659,7 @@ impl World {
         let mut wants = Vec::new();
         let prepare = self.prepare;
         let started =
-            self.nodes[node].start(self.at_us, &mut self.dice, |r| prepare(r), &mut wants);
+            self.nodes[node].start(self.at_us, &mut self.dice, prepare, &mut wants);
         if let Err(why) = started {
             let text = format!("{} could not be opened: {why}", self.nodes[node].id);
             self.violations.push(Violation::general("opening", text));

@@ -8,6 +8,7 @@ use quorate_protocol::peer::{Forward, Forwarded};
 use quorate_ring::{Class, NodeId};
 
 use crate::effects::{Note, Priority};
+use crate::plant::Plant;
 use crate::shared::{Asker, Cx, Principal};
 
 /// Nodes a request may pass through before somebody has to carry it out.
@@ -49,7 +50,7 @@ impl Cx<'_> {
         if let Some(primary) = view.primaries(class).iter().copied().find(usable) {
             return Coordinator::There(primary);
         }
-        if !sloppy {
+        if !sloppy && !self.s.breaks(Plant::StrictFallback) {
             return Coordinator::Nobody;
         }
         let fallbacks = view.fallbacks(class);

@@ -11,6 +11,7 @@ use quorate_ring::Class;
 
 use crate::causality::{Clock, Object, VersionVector};
 use crate::effects::Note;
+use crate::plant::Plant;
 use crate::record::{decode_log, keys};
 use crate::shared::Cx;
 use crate::shelf::Place;
@@ -70,7 +71,10 @@ impl Collector {
             if budget == 0 {
                 return;
             }
-            let members = cx.s.members(class);
+            let mut members = cx.s.members(class);
+            if cx.s.breaks(Plant::LogDroppedEarly) {
+                members.clear();
+            }
             let me = cx.s.view.me;
             // Under-replicated classes have fewer members than n: those that are placed decide.
             let Some(common) =
@@ -219,7 +223,8 @@ impl Cx<'_> {
         object: Object,
         common: &Clock,
     ) -> Result<bool, StoreError> {
-        let deletes_known = self
+        let deletes_known = self.s.breaks(Plant::ContextDroppedEarly)
+            || self
             .s
             .vnodes
             .get(&place.class)

@@ -12,6 +12,7 @@ use quorate_ring::{Class, NodeId};
 
 use crate::causality::Object;
 use crate::effects::Priority;
+use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner, KeyRange};
 use crate::record::{HintRecord, decode_hint};
 use crate::shared::Cx;
@@ -121,6 +122,11 @@ impl Target {
         let pause_us =
             (bytes as u64).saturating_mul(1_000_000) / cx.s.timing.handoff_bytes_per_s.max(1);
         self.not_before_us = cx.s.now.mono_us + pause_us;
+        if cx.s.breaks(Plant::HintDroppedUnacknowledged) {
+            for (key, record) in &sent {
+                cx.drop_if_unchanged(node, key, record);
+            }
+        }
         let number = cx.s.new_op();
         self.in_flight = Some(InFlight {
             number,

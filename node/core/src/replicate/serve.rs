@@ -15,6 +15,7 @@ use quorate_ring::{Class, NodeId};
 
 use crate::causality::{Body, Object};
 use crate::effects::Priority;
+use crate::plant::Plant;
 use crate::record::decode_object;
 use crate::record::keys::{self, ChunkOwner};
 use crate::shared::{Cx, Shared};
@@ -70,7 +71,7 @@ impl Cx<'_> {
         Ok(ReplicaState {
             holds: !object.is_empty(),
             object: object.to_peer(),
-            catching_up: !vnode.is_current(),
+            catching_up: !vnode.is_current() && !self.s.breaks(Plant::BehindCounts),
             seen: get.seen.iter().filter(speaks).copied().collect(),
             session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
             waits_for: vnode.waits.keys().copied().collect(),
@@ -80,7 +81,10 @@ impl Cx<'_> {
 
     fn read_hints(&self, place: &Place, get: &ReplicaGet) -> Result<ReplicaState, StoreError> {
         let Some(mut hint) = self.load_hints(place, true)? else {
-            return Ok(blank_state(get.op, Role::Fallback));
+            return Ok(ReplicaState {
+                holds: self.s.breaks(Plant::FallbackAbsenceCounts),
+                ..blank_state(get.op, Role::Fallback)
+            });
         };
         strip_bodies(&mut hint.object, &get.want);
         let known = |need: &SessionNeed| {
@@ -119,7 +123,7 @@ impl Cx<'_> {
             durable: durable && stored,
             error,
         };
-        if durable && stored {
+        if durable && stored && !self.s.breaks(Plant::DurableTooEarly) {
             self.s.send_synced(from, ack, Priority::Foreground);
         } else {
             self.s.send(from, ack, 0, Priority::Foreground);

@@ -9,7 +9,7 @@ use quorate_client::{BucketMode, BucketProps, QuorumDefaults};
 use quorate_tests::process::{Cluster, Ledger};
 
 use crate::requests::values;
-use crate::stage::{Outcome, Stage, shared};
+use crate::stage::{Outcome, Stage, say, shared};
 
 pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
     shared!(
@@ -229,8 +229,8 @@ async fn r17_interleaved_writers_never_explode_siblings_or_context(
         token = token.max(longest);
         writes.extend(done);
     }
-    println!(
-        "    {} rounds: at most {siblings} siblings, contexts of at most {token} bytes",
+    say!(
+        "{} rounds: at most {siblings} siblings, contexts of at most {token} bytes",
         writes.len()
     );
     assert!(

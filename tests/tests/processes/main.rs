@@ -6,9 +6,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod causality;
+mod commands;
+mod disks;
+mod ending;
+mod load;
+mod refusals;
 mod requests;
 mod returning;
 mod stage;
+mod starting;
+mod strangers;
 
 use std::process::ExitCode;
 
@@ -30,6 +37,13 @@ fn main() -> ExitCode {
     requests::trials(&stage, &mut trials);
     returning::trials(&stage, &mut trials);
     causality::trials(&stage, &mut trials);
+    ending::trials(&stage, &mut trials);
+    refusals::trials(&stage, &mut trials);
+    strangers::trials(&stage, &mut trials);
+    commands::trials(&stage, &mut trials);
+    disks::trials(&stage, &mut trials);
+    load::trials(&stage, &mut trials);
+    starting::trials(&stage, &mut trials);
     let conclusion = libtest_mimic::run(&arguments, trials);
     stage.close();
     conclusion.exit_code()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libtest_mimic::Trial;
 use quorate_client::{ErrorCode, NodeId, Read, Role};
-use quorate_tests::process::{Cluster, Index, Ledger, Trouble};
+use quorate_tests::process::{Cluster, Index, Ledger, Settings, Trouble, until};
 
 use crate::stage::{Outcome, Stage, shared};
 
@@ -20,6 +20,47 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
         r07_without_any_primary_only_what_a_fallback_holds_is_an_answer,
         r08_pw_counts_primaries_only,
     );
+    for nodes in [1, 2] {
+        let name = format!("a_cluster_of_{nodes}_works_and_says_that_it_is_under_replicated");
+        let few = Settings {
+            nodes,
+            ..Settings::default()
+        };
+        trials.push(stage.own(&name, few, a_small_cluster_works_and_says_so));
+    }
+}
+
+async fn a_small_cluster_works_and_says_so(cluster: &mut Cluster, ledger: &mut Ledger) -> Outcome {
+    let count = u8::try_from(cluster.all().count())?;
+    let written = ledger
+        .put(&cluster.bucket(), "small", "v", |put| put.w(count))
+        .await?;
+    let warned = |warnings: &[String]| {
+        warnings
+            .iter()
+            .any(|warning| warning.contains("under-replicated"))
+    };
+    assert!(
+        warned(&written.info.warnings),
+        "{:?}",
+        written.info.warnings
+    );
+    for node in cluster.all() {
+        assert_eq!(
+            values(&cluster.at(node)?.get("small").r(1).send().await?),
+            ["v"]
+        );
+        assert_eq!(cluster.status(node).await?.under_replicated, 64);
+    }
+    let refused = cluster
+        .bucket()
+        .put("small", "v")
+        .w(3)
+        .send()
+        .await
+        .unwrap_err();
+    assert_ne!(refused.kind(), quorate_client::Kind::Fix, "{refused}");
+    Ok(())
 }
 
 /// The values of a read as text, in order.
@@ -179,7 +220,7 @@ async fn filled(
     count: u64,
 ) -> Result<(), Trouble> {
     let patience = std::time::Duration::from_secs(20);
-    quorate_tests::process::until("read repair fills the fallback", patience, async || {
+    until("read repair fills the fallback", patience, async || {
         let hints = cluster.hints(fallback, target).await?;
         Ok(if hints == count {
             Ok(())
@@ -208,7 +249,7 @@ async fn r06_two_primaries_down_and_two_fallbacks_filled_from_the_one_left(
     let at = cluster.at(p3)?;
     assert_eq!(values(&at.get("r06").r(3).send().await?), ["v"]);
     let patience = std::time::Duration::from_secs(20);
-    quorate_tests::process::until("both fallbacks are filled", patience, async || {
+    until("both fallbacks are filled", patience, async || {
         let mut held = 0;
         for &fallback in &members.fallbacks {
             held += cluster.hints(fallback, p1).await? + cluster.hints(fallback, p2).await?;

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use quorate_tests::process::{Cluster, Ledger, until};
 
 use crate::requests::values;
-use crate::stage::{Outcome, Stage, shared};
+use crate::stage::{Outcome, Stage, say, shared};
 
 /// Ten times the 10 s that an idle cluster may take.
 const DELIVERY_WAIT: Duration = Duration::from_secs(100);
@@ -54,7 +54,7 @@ async fn r09_hints_reach_the_returned_primary_and_then_it_serves_alone(
         },
     )
     .await?;
-    println!("    the hint was delivered within {took:.2?} of the node's readiness");
+    say!("the hint was delivered within {took:.2?} of the node's readiness");
     // Everybody else who has it is gone: the primary must have it, and durably.
     for node in [p2, p3, f4] {
         cluster.kill(node).await?;
@@ -184,7 +184,7 @@ async fn r13_hints_survive_the_restart_of_the_fallback_that_keeps_them(
         },
     )
     .await?;
-    println!("    the hint was delivered within {took:.2?} of the fallback's readiness");
+    say!("the hint was delivered within {took:.2?} of the fallback's readiness");
     Ok(())
 }
 
@@ -283,6 +283,6 @@ async fn r10_a_node_that_catches_up_answers_neither_not_found_nor_stale(
         );
         waited += usize::from(read.info.catching_up > 0);
     }
-    println!("    {KEYS} keys read while catching up; {waited} answers met a replica that was");
+    say!("{KEYS} keys read while catching up; {waited} answers met a replica that was");
     Ok(())
 }

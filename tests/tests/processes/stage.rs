@@ -6,6 +6,11 @@ use std::time::Instant;
 use libtest_mimic::{Failed, Trial};
 use quorate_tests::process::{Cluster, Ledger, Programs, Settings, Trouble};
 
+/// Prints a line below the name of the scenario that runs.
+macro_rules! say {
+    ($($words:tt)*) => { print!("\n     {} ", format_args!($($words)*)) };
+}
+
 /// How a scenario ends.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -53,6 +58,22 @@ impl Stage {
         })
     }
 
+    /// A scenario on a cluster of its own, which is gone afterwards. It calls [`finish`] itself
+    /// where that can be asked for.
+    pub(crate) fn own<F>(self: &Arc<Self>, name: &str, settings: Settings, scenario: F) -> Trial
+    where
+        F: AsyncFnOnce(&mut Cluster, &mut Ledger) -> Outcome + Send + 'static,
+    {
+        let stage = Arc::clone(self);
+        Trial::test(name, move || {
+            stage.runtime.block_on(async {
+                let mut cluster = Cluster::start(&stage.programs, &settings).await?;
+                let ended = scenario(&mut cluster, &mut Ledger::default()).await;
+                ended.map_err(|error| failed(cluster, error.as_ref()))
+            })
+        })
+    }
+
     fn run_shared<F>(&self, scenario: F) -> Result<(), Failed>
     where
         F: AsyncFnOnce(&mut Cluster, &mut Ledger) -> Outcome,
@@ -69,10 +90,7 @@ impl Stage {
                     Ok(())
                 }
                 // The next scenario gets a cluster that nothing has happened to.
-                Err(error) => {
-                    cluster.keep_files();
-                    Err(Failed::from(error.to_string()))
-                }
+                Err(error) => Err(failed(cluster, error.as_ref())),
             }
         })
     }
@@ -81,6 +99,12 @@ impl Stage {
     pub(crate) fn close(&self) {
         drop(self.cluster.lock().unwrap().take());
     }
+}
+
+/// Leaves the files of a cluster to whoever looks into the failure.
+fn failed(mut cluster: Cluster, error: &dyn std::error::Error) -> Failed {
+    cluster.keep_files();
+    Failed::from(error.to_string())
 }
 
 async fn walk<F>(cluster: &mut Cluster, scenario: F) -> Outcome
@@ -98,10 +122,7 @@ pub(crate) async fn finish(cluster: &mut Cluster, ledger: &Ledger) -> Outcome {
     cluster.heal().await?;
     cluster.settled().await?;
     ledger.check(cluster).await?;
-    println!(
-        "    healed, agreed and checked within {:.1?}",
-        begin.elapsed()
-    );
+    say!("healed, agreed and checked within {:.1?}", begin.elapsed());
     Ok(())
 }
 
@@ -119,4 +140,4 @@ macro_rules! alone {
     };
 }
 
-pub(crate) use {alone, shared};
+pub(crate) use {alone, say, shared};

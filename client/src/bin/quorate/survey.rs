@@ -67,11 +67,15 @@ impl Said {
         self.is_current() && self.report.as_ref().is_ok_and(reaches)
     }
 
-    /// Whether it answers, keeps no hints and lacks no write.
+    /// Whether it answers, keeps no hints and lacks no write, as far as all its peers can tell it.
     pub(crate) fn is_idle(&self) -> bool {
         self.report.as_ref().is_ok_and(|report| {
             let idle = |peer: &quorate_client::PeerStatus| {
-                peer.hints == 0 && peer.hints_in_flight == 0 && peer.lag == 0 && peer.lead == 0
+                peer.reachable
+                    && peer.hints == 0
+                    && peer.hints_in_flight == 0
+                    && peer.lag == 0
+                    && peer.lead == 0
             };
             self.is_current() && report.peers.iter().all(idle)
         })
@@ -198,6 +202,10 @@ mod tests {
     fn a_node_is_idle_when_nobody_lacks_anything() {
         assert!(said(PEER, 8).is_idle());
         for busy in [
+            PeerStatus {
+                reachable: false,
+                ..PEER
+            },
             PeerStatus { hints: 1, ..PEER },
             PeerStatus {
                 hints_in_flight: 1,

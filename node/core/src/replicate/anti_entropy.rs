@@ -22,6 +22,9 @@ use crate::vnode::PeerVnode;
 /// Questions under way at a time, over all classes: the budget that keeps repair in the background.
 const QUESTIONS_MAX: usize = 16;
 
+/// Clocks in one frame: with hundreds of actors each they still fit its bounds.
+const CLOCKS_PER_FRAME: usize = 256;
+
 /// One question that has no answer yet.
 #[derive(Debug)]
 struct Question {
@@ -76,7 +79,10 @@ impl AntiEntropy {
             }
         }
         for (node, clocks) in frames {
-            cx.s.send(node, Clocks { clocks }, 0, Priority::Background);
+            for part in clocks.chunks(CLOCKS_PER_FRAME) {
+                let clocks = part.to_vec();
+                cx.s.send(node, Clocks { clocks }, 0, Priority::Background);
+            }
         }
     }
 

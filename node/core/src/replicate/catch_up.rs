@@ -18,6 +18,9 @@ use crate::shared::{Cx, Shared};
 /// How often the same question is repeated while it is open, microseconds.
 const ASK_AGAIN_US: u64 = 150_000;
 
+/// Classes in one question: an answer has a clock for each and must fit a frame.
+const CLASSES_PER_FRAME: usize = 256;
+
 /// The questions of all vnodes of one replica.
 #[derive(Debug, Default)]
 pub(crate) struct CatchUp {
@@ -100,15 +103,16 @@ impl CatchUp {
         if classes.is_empty() {
             return;
         }
-        let number = cx.s.new_op();
-        self.valid_from.entry(node).or_insert(number);
         self.asked_us.insert(node, cx.s.now.mono_us);
-        cx.s.send(
-            node,
-            CatchUpAsk { number, classes },
-            0,
-            Priority::Foreground,
-        );
+        for part in classes.chunks(CLASSES_PER_FRAME) {
+            let number = cx.s.new_op();
+            self.valid_from.entry(node).or_insert(number);
+            let ask = CatchUpAsk {
+                number,
+                classes: part.to_vec(),
+            };
+            cx.s.send(node, ask, 0, Priority::Foreground);
+        }
     }
 
     pub(crate) fn on_answer(&mut self, cx: &mut Cx<'_>, from: NodeId, answer: CatchUpAnswer) {

@@ -55,6 +55,18 @@ pub(crate) enum Next {
     },
 }
 
+impl Next {
+    /// Another try at once and at no cost.
+    const fn free(place: Place) -> Self {
+        let pause = Duration::ZERO;
+        Self::Again {
+            place,
+            pause,
+            paid: None,
+        }
+    }
+}
+
 /// The tries of one request so far.
 #[derive(Debug)]
 pub(crate) struct Tries {
@@ -98,87 +110,79 @@ impl Tries {
             self.sent += 1;
         }
         let lost_before = std::mem::take(&mut self.lost_here);
-        let again = |place, pause, error: Error| {
-            if self.sent >= TRIES_MAX || pause >= left {
-                Next::End(error)
-            } else {
-                Next::Again {
-                    place,
-                    pause,
-                    paid: Some(error),
-                }
-            }
-        };
         match failure {
-            Failure::Unreached(_) => Next::Again {
-                place: Place::Other,
-                pause: Duration::ZERO,
-                paid: None,
-            },
+            Failure::Unreached(_) => Next::free(Place::Other),
             Failure::Lost(why) => {
-                let error = Error::unavailable(format!(
-                    "the connection was lost before the answer came: {why}"
-                ));
                 // The coordinator of a write remembers its id: it is asked once more before others.
-                let place = if self.write && !lost_before {
-                    Place::Same
-                } else {
-                    Place::Other
-                };
-                let next = again(place, Duration::ZERO, error);
+                let same = self.write && !lost_before;
+                self.lost_here = same;
                 self.maybe_applied |= self.write;
-                self.lost_here = place == Place::Same;
-                next
+                let place = if same { Place::Same } else { Place::Other };
+                let message = format!("the connection was lost before the answer came: {why}");
+                self.again(place, Duration::ZERO, left, Error::unavailable(message))
             }
             Failure::TimedOut => {
                 self.maybe_applied |= self.write;
+                let message = "no answer came within the deadline";
                 Next::End(Error::new(
                     Kind::Retry,
                     ErrorCode::DeadlineExceeded,
-                    "no answer came within the deadline",
+                    message,
                 ))
             }
             Failure::Malformed(why) => {
                 self.maybe_applied |= self.write;
-                Next::End(Error::protocol(format!(
-                    "the node's answer cannot be read: {why}"
-                )))
+                let message = format!("the node's answer cannot be read: {why}");
+                Next::End(Error::protocol(message))
             }
-            Failure::Answered(wire) => {
-                let pause = backoff(self.sent, random);
-                let after = Duration::from_millis(wire.retry_after_ms.unwrap_or(0).into());
-                let (code, error) = (wire.code, Error::answered(wire, self.write));
-                match code {
-                    ErrorCode::Stopping | ErrorCode::StorageFailed => {
-                        again(Place::Other, Duration::ZERO, error)
-                    }
-                    ErrorCode::Unavailable | ErrorCode::Overloaded => {
-                        again(Place::Other, pause.max(after), error)
-                    }
-                    ErrorCode::StaleRing | ErrorCode::NoSuchBucket if self.refresh() => {
-                        Next::Again {
-                            place: Place::Refreshed,
-                            pause: Duration::ZERO,
-                            paid: None,
-                        }
-                    }
-                    ErrorCode::StaleRing
-                    | ErrorCode::NoSuchBucket
-                    | ErrorCode::QuorumNotMet
-                    | ErrorCode::InDoubt
-                    | ErrorCode::DeadlineExceeded
-                    | ErrorCode::TooLarge
-                    | ErrorCode::BadContext
-                    | ErrorCode::NotAuthorised
-                    | ErrorCode::Invalid
-                    | ErrorCode::Protocol
-                    | ErrorCode::NotSupported
-                    | ErrorCode::Conflict
-                    | ErrorCode::ClockAhead
-                    | ErrorCode::Unknown(_) => Next::End(error),
-                }
-            }
+            Failure::Answered(wire) => self.after_answer(wire, left, random),
         }
+    }
+
+    fn after_answer(&mut self, wire: WireError, left: Duration, random: u64) -> Next {
+        let asked = Duration::from_millis(wire.retry_after_ms.unwrap_or(0).into());
+        let pause = backoff(self.sent, random).max(asked);
+        let asks_again = wire.retry_after_ms.is_some();
+        let (code, error) = (wire.code, Error::answered(wire, self.write));
+        match code {
+            // The node that worked on it is gone or broken; another one finds out what happened.
+            ErrorCode::InDoubt if asks_again => {
+                self.maybe_applied |= self.write;
+                self.again(Place::Other, pause, left, error)
+            }
+            ErrorCode::Stopping | ErrorCode::StorageFailed => {
+                self.again(Place::Other, Duration::ZERO, left, error)
+            }
+            ErrorCode::Unavailable | ErrorCode::Overloaded => {
+                self.again(Place::Other, pause, left, error)
+            }
+            ErrorCode::StaleRing | ErrorCode::NoSuchBucket if self.refresh() => {
+                Next::free(Place::Refreshed)
+            }
+            ErrorCode::StaleRing
+            | ErrorCode::NoSuchBucket
+            | ErrorCode::QuorumNotMet
+            | ErrorCode::InDoubt
+            | ErrorCode::DeadlineExceeded
+            | ErrorCode::TooLarge
+            | ErrorCode::BadContext
+            | ErrorCode::NotAuthorised
+            | ErrorCode::Invalid
+            | ErrorCode::Protocol
+            | ErrorCode::NotSupported
+            | ErrorCode::Conflict
+            | ErrorCode::ClockAhead
+            | ErrorCode::Unknown(_) => Next::End(error),
+        }
+    }
+
+    /// Another try that the budget pays for, unless there were enough or no time is left.
+    fn again(&self, place: Place, pause: Duration, left: Duration, error: Error) -> Next {
+        if self.sent >= TRIES_MAX || pause >= left {
+            return Next::End(error);
+        }
+        let paid = Some(error);
+        Next::Again { place, pause, paid }
     }
 }
 
@@ -209,6 +213,16 @@ mod tests {
             Next::End(_) => None,
             Next::Again { place, .. } => Some(place),
         }
+    }
+
+    #[test]
+    fn a_write_in_doubt_is_tried_elsewhere_where_the_node_says_that_this_helps() {
+        let mut tries = Tries::new(true);
+        let told = WireError::new(ErrorCode::InDoubt, "x").retry_after(1);
+        let next = tries.after(Failure::Answered(told), LEFT, 0);
+        assert_eq!(place(next), Some(Place::Other));
+        assert!(tries.maybe_applied());
+        assert_eq!(place(tries.after(answered(ErrorCode::InDoubt), LEFT, 0)), None);
     }
 
     #[test]

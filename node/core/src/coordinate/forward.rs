@@ -172,7 +172,9 @@ impl Forwards {
                     "{why}: it may have been carried out or not; repeat it with the same request id to be sure"
                 ),
             );
-            cx.s.reply(passed.asker, error.naming([passed.to]));
+            // Another node can find out by the request id; a passed deadline is just reported.
+            let error = error.naming([passed.to]).retry_after(10);
+            cx.s.reply(passed.asker, error);
         }
     }
 

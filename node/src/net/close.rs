@@ -65,6 +65,8 @@ fn alert_words(code: u64) -> &'static str {
         46 | 48 | 51 => "this side's certificate is not of its certificate authority",
         116 => "it wants a certificate",
         120 => "it serves another protocol: peer and client ports mixed up?",
+        // NO_ERROR and APPLICATION_ERROR (RFC 9000, 20.1): all that may be said before the handshake ends.
+        _ if code == 0 || code == 12 => "it gave up before the handshake ended",
         _ if code == 2 => "it takes no connections now",
         _ => "QUIC or TLS error",
     }

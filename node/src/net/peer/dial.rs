@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, ConnectionError};
-use quorate_protocol::close::CloseCode;
+use quinn::Connection;
 use quorate_protocol::names::node_name;
 use tokio::net::lookup_host;
 use tokio::time::{sleep, timeout};
@@ -14,7 +13,7 @@ use super::super::bounds::{DIAL_WAIT, KNOCK_WAIT};
 use super::super::close::explain;
 use super::super::endpoint::client_config;
 use super::super::shared::Shared;
-use super::establish::{Established, establish};
+use super::establish::{Established, NoLink, establish};
 use super::pause::Pause;
 use super::{Peer, link};
 
@@ -33,25 +32,42 @@ pub(super) fn keep(shared: &Arc<Shared>, peer: Arc<Peer>) -> Arc<Peer> {
 
 async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
     let dials = shared.node < peer.node;
-    let mut pause =
-        Pause::new(shared.settings.seed ^ shared.node.get() ^ peer.node.get().rotate_left(32));
+    let spread = shared.settings.seed ^ shared.node.get() ^ peer.node.get().rotate_left(32);
+    let mut pause = Pause::new(spread);
+    // Nobody knows of a node that has just started: it knocks at once.
+    let mut patience = Duration::ZERO;
     loop {
         peer.until_wants_link(true).await;
         if !dials {
-            // The other side sees the same end of the link and dials: give it the time to.
-            wait(peer, KNOCK_WAIT).await;
+            wait(peer, patience).await;
         }
-        if peer.wants_link()
-            && let Err(reason) = attempt(shared, peer, dials).await
-            && peer.wants_link()
-        {
-            peer.failed(&reason);
+        if peer.wants_link() {
+            tokio::select! {
+                outcome = attempt(shared, peer, dials) => note(peer, outcome),
+                () = woken_meanwhile(peer) => continue,
+            }
         }
         if peer.wants_link() {
             wait(peer, pause.next()).await;
         } else {
             pause.reset();
+            // The other side will see the same end of the link and dial: it is given the time to.
+            patience = KNOCK_WAIT;
         }
+    }
+}
+
+/// An attempt that goes on while the peer comes up waits for its own packets to be repeated, later
+/// and later: when the peer knocks, a new attempt is faster. Unless the old one has only begun.
+async fn woken_meanwhile(peer: &Peer) {
+    sleep(KNOCK_WAIT).await;
+    peer.wake.notified().await;
+}
+
+fn note(peer: &Peer, outcome: Result<(), NoLink>) {
+    match outcome {
+        Err(NoLink::Failed(reason)) if peer.wants_link() => peer.failed(&reason),
+        Ok(()) | Err(NoLink::Failed(_) | NoLink::Knocked) => {}
     }
 }
 
@@ -64,37 +80,38 @@ async fn wait(peer: &Peer, pause: Duration) {
     }
 }
 
-async fn attempt(shared: &Arc<Shared>, peer: &Arc<Peer>, dials: bool) -> Result<(), String> {
+async fn attempt(shared: &Arc<Shared>, peer: &Arc<Peer>, dials: bool) -> Result<(), NoLink> {
     let mut reasons = Vec::new();
     for address in peer.addresses() {
-        match connect(shared, peer, &address).await {
+        let outcome = match connect(shared, peer, &address).await {
             Ok(mut established) if dials => {
                 established.dialled_as = Some(address);
                 link::start(shared, established);
                 return Ok(());
             }
-            Ok(established) => match knocked(&established.connection).await {
-                Ok(()) => return Ok(()),
-                Err(reason) => reasons.push(format!("{address}: {reason}")),
-            },
-            Err(reason) => reasons.push(format!("{address}: {reason}")),
+            Ok(established) => knocked(&established.connection).await,
+            Err(no_link) => no_link,
+        };
+        match outcome {
+            NoLink::Knocked => return Err(NoLink::Knocked),
+            NoLink::Failed(reason) => reasons.push(format!("{address}: {reason}")),
         }
     }
     if reasons.is_empty() {
         reasons.push("no address is known".into());
     }
-    Err(reasons.join("; "))
+    Err(NoLink::Failed(reasons.join("; ")))
 }
 
-async fn connect(shared: &Shared, peer: &Peer, address: &str) -> Result<Established, String> {
+async fn connect(shared: &Shared, peer: &Peer, address: &str) -> Result<Established, NoLink> {
     let mut reason = "the name has no address".to_owned();
-    for socket_address in resolve(address).await? {
+    for socket_address in resolve(address).await.map_err(NoLink::Failed)? {
         match connect_to(shared, peer, socket_address).await {
             Ok(connection) => return establish(shared, connection, Some(peer.node)).await,
             Err(failure) => reason = failure,
         }
     }
-    Err(reason)
+    Err(NoLink::Failed(reason))
 }
 
 async fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
@@ -125,14 +142,9 @@ async fn connect_to(
 }
 
 /// Waits for the other side's word that it dials.
-async fn knocked(connection: &Connection) -> Result<(), String> {
-    let error = timeout(DIAL_WAIT, connection.closed())
-        .await
-        .map_err(|_| "the other side does not dial back")?;
-    if let ConnectionError::ApplicationClosed(close) = &error
-        && close.error_code.into_inner() == CloseCode::Knock.number()
-    {
-        return Ok(());
+async fn knocked(connection: &Connection) -> NoLink {
+    match timeout(DIAL_WAIT, connection.closed()).await {
+        Ok(error) => NoLink::of(&error),
+        Err(_) => NoLink::Failed("the other side does not dial back".into()),
     }
-    Err(explain(&error))
 }

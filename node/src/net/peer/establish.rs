@@ -27,6 +27,25 @@ pub(super) struct Established {
     pub(super) dialled_as: Option<String>,
 }
 
+/// Why a connection did not become a link.
+pub(super) enum NoLink {
+    /// The other side dials back.
+    Knocked,
+    /// Anything else, for people.
+    Failed(String),
+}
+
+impl NoLink {
+    pub(super) fn of(error: &ConnectionError) -> Self {
+        if let ConnectionError::ApplicationClosed(close) = error
+            && close.error_code.into_inner() == CloseCode::Knock.number()
+        {
+            return Self::Knocked;
+        }
+        Self::Failed(explain(error))
+    }
+}
+
 struct Refusal {
     code: CloseCode,
     reason: String,
@@ -42,12 +61,12 @@ fn refuse<T>(code: CloseCode, reason: impl Into<String>) -> Result<T, Refusal> {
 /// Checks the other side and exchanges hellos; closes the connection if it is not to be served.
 ///
 /// # Errors
-/// Why not, for people.
+/// Why not.
 pub(super) async fn establish(
     shared: &Shared,
     connection: Connection,
     dialled: Option<NodeId>,
-) -> Result<Established, String> {
+) -> Result<Established, NoLink> {
     let outcome = match timeout(HELLO_WAIT, exchange(shared, &connection, dialled)).await {
         Ok(outcome) => outcome,
         Err(_) => refuse(
@@ -61,10 +80,10 @@ pub(super) async fn establish(
     };
     // What the other side gave as its reason says more than the stream that broke by it.
     match connection.close_reason() {
-        Some(error) if !matches!(error, ConnectionError::LocallyClosed) => Err(explain(&error)),
+        Some(error) if !matches!(error, ConnectionError::LocallyClosed) => Err(NoLink::of(&error)),
         Some(_) | None => {
             close(&connection, refusal.code, &refusal.reason);
-            Err(refusal.reason)
+            Err(NoLink::Failed(refusal.reason))
         }
     }
 }

@@ -13,12 +13,19 @@ use quorate_protocol::close::CloseCode;
 
 pub(super) use table::{Peer, Peers};
 
+use establish::{NoLink, establish};
+
 use super::close::close;
 use super::shared::Shared;
 
 /// Serves a connection that came in on the peer port.
 pub(super) async fn accepted(shared: &Arc<Shared>, connection: Connection) -> Result<(), String> {
-    let established = establish::establish(shared, connection, None).await?;
+    let established = match establish(shared, connection, None).await {
+        Ok(established) => established,
+        Err(NoLink::Failed(reason)) => return Err(reason),
+        // Who has come in by itself has no reason to ask to be dialled.
+        Err(NoLink::Knocked) => return Err("the side that dialled wants to be dialled".into()),
+    };
     if established.peer.node > shared.node {
         close(
             &established.connection,

@@ -102,8 +102,11 @@ impl Peer {
             .addresses
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if *now != addresses {
-            *now = addresses;
+        let changed = *now != addresses;
+        *now = addresses;
+        // Whoever is told asks for the addresses: the lock must be free by then.
+        drop(now);
+        if changed {
             self.wake.notify_one();
             self.changes.send_replace(());
         }
@@ -166,12 +169,9 @@ impl Peer {
     }
 
     pub(super) async fn until_wants_link(&self, wants: bool) {
+        let mut changes = self.changes.subscribe();
         // The sender lives as long as this peer.
-        let _ = self
-            .changes
-            .subscribe()
-            .wait_for(|()| self.wants_link() == wants)
-            .await;
+        while self.wants_link() != wants && changes.changed().await.is_ok() {}
     }
 
     /// Remembers why there is no link, and logs it when it is something new.

@@ -49,7 +49,7 @@ pub mod effects;
 mod hints;
 pub mod membership;
 mod open;
-mod plant;
+pub mod plant;
 pub mod quorum;
 pub mod record;
 mod replica;
@@ -65,7 +65,6 @@ mod vnode;
 
 pub use effects::{Effect, Input, Note, Now, Priority, Step, Ticket, When};
 pub use open::{OpenError, ReplicaConfig};
-#[cfg(feature = "planted")]
 pub use plant::Plant;
 pub use replica::Replica;
 pub use status::ReplicaStatus;

@@ -10,8 +10,6 @@ pub enum Plant {
     HintDroppedUnacknowledged,
     /// A replica that is catching up answers as a current one.
     BehindCounts,
-    /// A replica becomes current without waiting for hints that others keep for it.
-    HintsNotAwaited,
     /// A fallback that holds nothing of a key claims that there is nothing.
     FallbackAbsenceCounts,
     /// Dots are entered into clock and log, and the object that came with them is not stored.
@@ -49,7 +47,6 @@ mod switch {
         pub const ALL: &'static [Self] = &[
             Self::HintDroppedUnacknowledged,
             Self::BehindCounts,
-            Self::HintsNotAwaited,
             Self::FallbackAbsenceCounts,
             Self::ClockWithoutObject,
             Self::SettlesIgnored,

@@ -12,7 +12,7 @@ use crate::coordinate::forward::{Coordinator, Forwards};
 use crate::coordinate::get::Gets;
 use crate::coordinate::listing::Listings;
 use crate::coordinate::put::Puts;
-use crate::coordinate::{Ask, ReadAsk, Work, WriteAsk};
+use crate::coordinate::{Ask, Work, WriteAsk, read_first};
 use crate::effects::{Input, Now, Step};
 use crate::replicate::anti_entropy::AntiEntropy;
 use crate::replicate::catch_up::CatchUp;
@@ -208,7 +208,7 @@ impl Replica {
         };
         match cx.coordinator(place.class, ask.quorum.sloppy) {
             Coordinator::Here => {
-                let work = if needs_to_read_first(request, &ask) {
+                let work = if ask.reads_first && !ask.retry {
                     Work::Read(read_first(ask))
                 } else {
                     Work::Write(ask)
@@ -386,38 +386,5 @@ impl Replica {
         self.gets.forget_asker(asker);
         self.puts.forget_asker(asker);
         self.forwards.forget_asker(asker);
-    }
-}
-
-/// A delete without a context deletes what is there: it must be read first.
-fn needs_to_read_first(request: &ClientRequest, ask: &WriteAsk) -> bool {
-    match request {
-        ClientRequest::Delete(delete) => delete.context.is_none() && !ask.retry,
-        ClientRequest::Get(_)
-        | ClientRequest::Put(_)
-        | ClientRequest::Keys(_)
-        | ClientRequest::GetMap(_)
-        | ClientRequest::Ping(_)
-        | ClientRequest::PutBucket(_)
-        | ClientRequest::Status(_) => false,
-    }
-}
-
-fn read_first(ask: WriteAsk) -> ReadAsk {
-    ReadAsk {
-        quorum: quorate_protocol::options::ReadQuorum {
-            n: ask.quorum.n,
-            r: ask.quorum.n / 2 + 1,
-            pr: 0,
-            notfound_ok: true,
-            basic_quorum: false,
-            sloppy: ask.quorum.sloppy,
-            stale_ok: false,
-        },
-        mode: ask.mode,
-        session: None,
-        explain: false,
-        head: true,
-        then_delete: Some(Box::new(ask)),
     }
 }

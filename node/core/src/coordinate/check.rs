@@ -136,6 +136,7 @@ impl Shared {
             mode: bucket.props.mode,
             request: put.request,
             retry: put.retry,
+            reads_first: false,
             explain: put.options.explain,
         };
         Ok((place, ask))
@@ -154,6 +155,7 @@ impl Shared {
             mode: bucket.props.mode,
             request: delete.request,
             retry: delete.retry,
+            reads_first: delete.context.as_ref().is_none_or(Bytes::is_empty),
             explain: delete.options.explain,
         };
         Ok((place, ask))

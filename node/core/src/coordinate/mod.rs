@@ -44,6 +44,8 @@ pub(crate) struct WriteAsk {
     pub(crate) mode: BucketMode,
     pub(crate) request: RequestId,
     pub(crate) retry: bool,
+    /// A delete without a context: it deletes what is there, so that must be read before.
+    pub(crate) reads_first: bool,
     pub(crate) explain: bool,
 }
 
@@ -61,4 +63,28 @@ pub(crate) struct Ask {
     pub(crate) place: Place,
     pub(crate) deadline_us: u64,
     pub(crate) work: Work,
+}
+
+/// The read that finds out what a delete without a context deletes.
+pub(crate) fn read_first(ask: WriteAsk) -> ReadAsk {
+    ReadAsk {
+        quorum: ReadQuorum {
+            n: ask.quorum.n,
+            r: ask.quorum.n / 2 + 1,
+            pr: 0,
+            notfound_ok: true,
+            basic_quorum: false,
+            sloppy: ask.quorum.sloppy,
+            stale_ok: false,
+        },
+        mode: ask.mode,
+        session: None,
+        explain: false,
+        head: true,
+        then_delete: Some(Box::new(WriteAsk {
+            retry: false,
+            reads_first: false,
+            ..ask
+        })),
+    }
 }

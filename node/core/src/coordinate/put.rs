@@ -10,13 +10,13 @@ use quorate_protocol::map::BucketMode;
 use quorate_protocol::peer::{PeerObject, ReplicaAck, ReplicaPut};
 use quorate_ring::NodeId;
 
-use super::WriteAsk;
+use super::{Ask, Work, WriteAsk, read_first};
 use crate::causality::{Body, Object, Version, VersionVector};
 use crate::effects::{Note, Priority};
 use crate::quorum::write::{Ack, WriteTally, WriteVerdict};
 use crate::record::LogKind;
 use crate::record::keys::ChunkOwner;
-use crate::shared::{Asker, Cx, Shared};
+use crate::shared::{Asker, Cx, Local, Shared};
 use crate::shelf::{Arrival, Place};
 use crate::store::{BatchSeq, StoreError};
 
@@ -218,6 +218,9 @@ impl Puts {
 impl PutOp {
     /// Mints the dot, writes this node's copy, ships the merged object.
     pub(crate) fn write(&mut self, cx: &mut Cx<'_>, id: u64) {
+        if self.ask.reads_first {
+            return self.read_first(cx);
+        }
         let as_primary = cx.s.vnodes.contains_key(&self.place.class);
         let written = if as_primary {
             self.write_own_copy(cx)
@@ -238,6 +241,17 @@ impl PutOp {
                 cx.s.reply(asker, error);
             }
         }
+    }
+
+    /// A retried delete without a context, of which nobody has seen the first try.
+    fn read_first(&mut self, cx: &mut Cx<'_>) {
+        let ask = Ask {
+            asker: std::mem::replace(&mut self.asker, Asker::Nobody),
+            place: self.place.clone(),
+            deadline_us: self.deadline_us,
+            work: Work::Read(read_first(self.ask.clone())),
+        };
+        cx.s.local.push_back(Local::Ask(Box::new(ask)));
     }
 
     fn write_own_copy(&mut self, cx: &mut Cx<'_>) -> Result<Shipment, WireError> {

@@ -12,7 +12,6 @@ use quorate_ring::{Class, NodeId};
 
 use crate::causality::Clock;
 use crate::effects::{Note, Priority};
-use crate::plant::Plant;
 use crate::shared::{Cx, Shared};
 
 /// How often the same question is repeated while it is open, microseconds.
@@ -146,18 +145,13 @@ impl Shared {
     }
 
     fn take_entry(&mut self, from: NodeId, entry: CatchUpEntry) {
-        let hints = if self.breaks(Plant::HintsNotAwaited) {
-            0
-        } else {
-            entry.hints
-        };
         let Some(vnode) = self.vnodes.get_mut(&entry.class) else {
             return;
         };
         let Some(wait) = vnode.waits.get_mut(&from) else {
             return;
         };
-        wait.no_hints = hints == 0;
+        wait.no_hints = entry.hints == 0;
         if let Some(clock) = &entry.clock
             && let Ok(applied) = Clock::from_wire(&clock.applied)
             && wait.cover.is_none()

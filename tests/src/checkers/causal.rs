@@ -118,13 +118,16 @@ impl<'a> Causal<'a> {
         self.in_closure(write, &deletes)
     }
 
-    /// A delete without a context may have replaced whatever had begun before it ended.
+    /// A delete without a context may have replaced whatever had begun before it ended; one that was
+    /// sent several times, whatever there ever was: a try that got stuck somewhere may be carried out
+    /// long after another one was answered.
     fn may_have_wiped(&self, delete: &Operation, write: WriteId) -> bool {
         let Kind::Write { seen: None, .. } = delete.kind else {
             return false;
         };
         let ended_us = match delete.outcome {
-            Outcome::Ok => delete.completed_us,
+            Outcome::Ok if delete.attempts <= 1 => delete.completed_us,
+            Outcome::Ok => u64::MAX,
             Outcome::Pending | Outcome::Unknown => u64::MAX,
             Outcome::Failed(_) => 0,
         };

@@ -68,6 +68,8 @@ pub struct Shared<'a> {
     pub last_ticket: &'a mut u64,
     /// Keys of each bucket.
     pub keys: u32,
+    /// Operations without fallbacks, of a thousand.
+    pub strict: u32,
     /// Mean pause between operations, microseconds.
     pub think_us: u64,
     /// Faults are over: clients are patient.
@@ -221,7 +223,7 @@ impl Client {
     }
 
     fn start_read(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, key: Key, then: Option<Wish>) {
-        let options = workload::read_options(&mut self.dice, key, bucket.props.n);
+        let options = workload::read_options(&mut self.dice, key, bucket.props.n, cx.strict);
         let session = self.need(class_of(cx.map, bucket, key));
         let get = workload::get(key, options, session);
         let kind = workload::read_kind(&get, bucket);
@@ -239,7 +241,7 @@ impl Client {
         *cx.last_write += 1;
         let id = WriteId(*cx.last_write);
         let (token, seen) = context.unzip();
-        let options = workload::write_options(&mut self.dice, key, bucket.props.n);
+        let options = workload::write_options(&mut self.dice, key, bucket.props.n, cx.strict);
         let kind = workload::write_kind(id, delete, seen, &options, bucket);
         let request = if delete {
             workload::delete(key, id, token, options).into()

@@ -83,6 +83,8 @@ pub struct Config {
     pub network: NetworkPlan,
     /// The faults.
     pub faults: FaultPlan,
+    /// Operations without fallbacks, of a thousand, where a key's operations vary.
+    pub strict: u32,
     /// Inputs that a node takes in one step, at most.
     pub inputs_per_step: u64,
 }
@@ -113,6 +115,7 @@ impl Config {
             fault_us,
             network: draw_network(&mut dice, profile),
             faults: draw_faults(&mut dice, profile),
+            strict: if dice.chance(300) { 700 } else { 200 },
             inputs_per_step: dice.between(1, 8),
         }
     }
@@ -162,7 +165,7 @@ fn draw_network(dice: &mut Dice, profile: Profile) -> NetworkPlan {
         loss: sometimes(dice, 300),
         duplication: sometimes(dice, 500),
         delay_min_us: dice.between(50, 2_000),
-        delay_more_us: if storm && dice.chance(300) {
+        delay_more_us: if profile != Profile::Calm && dice.chance(300) {
             dice.between(1_000, 100_000)
         } else {
             dice.between(50, 3_000)
@@ -214,8 +217,12 @@ fn draw_map(dice: &mut Dice, nodes: u64) -> ClusterMap {
         bucket(1, "a-siblings", 3, BucketMode::Siblings),
         bucket(2, "b-lww", 3, BucketMode::Lww),
     ];
-    if dice.chance(300) {
-        let n = u8::try_from(dice.between(1, u64::from(most))).unwrap_or(3);
+    if dice.chance(500) {
+        let n = if dice.chance(400) {
+            1
+        } else {
+            u8::try_from(dice.between(2, u64::from(most))).unwrap_or(3)
+        };
         buckets.push(bucket(3, "c-other", n, BucketMode::Siblings));
     }
     ClusterMap {

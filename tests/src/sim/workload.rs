@@ -68,8 +68,8 @@ fn optional(dice: &mut Dice, permille: u32, n: u8) -> Option<Count> {
     dice.chance(permille).then(|| count(dice, n))
 }
 
-/// Options of a read.
-pub fn read_options(dice: &mut Dice, key: Key, n: u8) -> ReadOptions {
+/// Options of a read; so many of a thousand want no fallbacks.
+pub fn read_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> ReadOptions {
     if is_plain(key) {
         return ReadOptions::default();
     }
@@ -78,15 +78,15 @@ pub fn read_options(dice: &mut Dice, key: Key, n: u8) -> ReadOptions {
         pr: optional(dice, 100, n),
         notfound_ok: dice.chance(200).then_some(false),
         basic_quorum: dice.chance(200).then_some(true),
-        sloppy: dice.chance(200).then_some(false),
+        sloppy: dice.chance(strict).then_some(false),
         stale_ok: dice.chance(50),
         explain: dice.chance(50),
         head: false,
     }
 }
 
-/// Options of a write. Durable acknowledgements are at most as many as all.
-pub fn write_options(dice: &mut Dice, key: Key, n: u8) -> WriteOptions {
+/// Options of a write; so many of a thousand want no fallbacks. Durable acknowledgements are at most as many as all.
+pub fn write_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> WriteOptions {
     if is_plain(key) {
         return WriteOptions::default();
     }
@@ -95,7 +95,7 @@ pub fn write_options(dice: &mut Dice, key: Key, n: u8) -> WriteOptions {
         w,
         pw: optional(dice, 100, n),
         dw: dice.chance(150).then_some(w.unwrap_or(Count::Quorum)),
-        sloppy: dice.chance(200).then_some(false),
+        sloppy: dice.chance(strict).then_some(false),
         if_none_match: false,
         explain: dice.chance(50),
     }

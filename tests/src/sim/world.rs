@@ -566,6 +566,7 @@ impl<'a> World<'a> {
             last_write: &mut self.last_write,
             last_ticket: &mut self.last_ticket,
             keys: self.config.keys,
+            strict: self.config.strict,
             think_us: self.config.think_us,
             healed: self.healed,
             wants: Vec::new(),

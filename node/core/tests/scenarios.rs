@@ -4,7 +4,8 @@
     clippy::expect_used,
     clippy::panic,
     missing_docs,
-    unreachable_pub
+    unreachable_pub,
+    clippy::wildcard_enum_match_arm
 )]
 
 mod walk;

@@ -248,63 +248,46 @@ fn parse_secret(text: &str) -> Option<[u8; 32]> {
     Some(secret)
 }
 
+/// A key, and what is wrong with its value.
+type Problem = (&'static str, String);
+
 impl RawConfig {
     fn check(self, path: &Path) -> Result<Config, ConfigError> {
-        let wrong = |key: &str, problem: String| {
-            Err(ConfigError::Value {
+        let base = path.parent().unwrap_or(Path::new(""));
+        self.check_numbers()
+            .and_then(|()| self.build(base))
+            .map_err(|(key, problem)| ConfigError::Value {
                 path: path.to_owned(),
                 key: key.to_owned(),
                 problem,
             })
-        };
-        let base = path.parent().unwrap_or(Path::new(""));
+    }
+
+    fn check_numbers(&self) -> Result<(), Problem> {
         if self.shards > SHARDS_MAX {
-            return wrong("shards", format!("= {} is above {SHARDS_MAX}", self.shards));
+            return Err(("shards", format!("= {} is above {SHARDS_MAX}", self.shards)));
         }
         if !(CACHE_MB_MIN..=CACHE_MB_MAX).contains(&self.cache_mb) {
-            return wrong(
-                "cache_mb",
-                format!(
-                    "= {} is not from {CACHE_MB_MIN} to {CACHE_MB_MAX}",
-                    self.cache_mb
-                ),
+            let problem = format!(
+                "= {} is not from {CACHE_MB_MIN} to {CACHE_MB_MAX}",
+                self.cache_mb
             );
+            return Err(("cache_mb", problem));
         }
-        if let Some(mtu) = self
-            .initial_mtu
-            .filter(|mtu| !(MTU_MIN..=MTU_MAX).contains(mtu))
-        {
-            return wrong(
+        match self.initial_mtu {
+            Some(mtu) if !(MTU_MIN..=MTU_MAX).contains(&mtu) => Err((
                 "initial_mtu",
                 format!("= {mtu} is not from {MTU_MIN} to {MTU_MAX}"),
-            );
+            )),
+            Some(_) | None => Ok(()),
         }
-        let Ok(listen_peer) = self.listen_peer.parse::<SocketAddr>() else {
-            return wrong("listen_peer", not_an_address(&self.listen_peer));
-        };
-        let Ok(listen_client) = self.listen_client.parse::<SocketAddr>() else {
-            return wrong("listen_client", not_an_address(&self.listen_client));
-        };
-        let mut peer_addresses = BTreeMap::new();
-        for (node, address) in self.peer_addresses {
-            let Ok(id) = node.parse::<NodeId>() else {
-                return wrong(
-                    "peer_addresses",
-                    format!("names '{node}': a node id has 16 hexadecimal digits"),
-                );
-            };
-            if !is_host_and_port(&address) {
-                return wrong(
-                    "peer_addresses",
-                    format!("gives {node} the address '{address}': write host:port"),
-                );
-            }
-            peer_addresses.insert(id, address);
-        }
+    }
+
+    fn build(self, base: &Path) -> Result<Config, Problem> {
         Ok(Config {
             data_dir: base.join(self.data_dir),
-            listen_peer,
-            listen_client,
+            listen_peer: listen_address("listen_peer", &self.listen_peer)?,
+            listen_client: listen_address("listen_client", &self.listen_client)?,
             tls: TlsPaths {
                 ca: base.join(self.tls.ca),
                 cert: base.join(self.tls.cert),
@@ -322,13 +305,37 @@ impl RawConfig {
             metrics_file: self.metrics_file.map(|file| base.join(file)),
             log_filter: self.log.filter,
             log_format: self.log.format,
-            peer_addresses,
+            peer_addresses: peer_addresses(self.peer_addresses)?,
         })
     }
 }
 
-fn not_an_address(text: &str) -> String {
-    format!("= '{text}' is no address to listen on: write ip:port, as in 0.0.0.0:7400")
+fn listen_address(key: &'static str, text: &str) -> Result<SocketAddr, Problem> {
+    text.parse().map_err(|_| {
+        (
+            key,
+            format!("= '{text}' is no address to listen on: write ip:port, as in 0.0.0.0:7400"),
+        )
+    })
+}
+
+fn peer_addresses(raw: BTreeMap<String, String>) -> Result<BTreeMap<NodeId, String>, Problem> {
+    let parse = |(node, address): (String, String)| {
+        let id: NodeId = node.parse().map_err(|_| {
+            (
+                "peer_addresses",
+                format!("names '{node}': a node id has 16 hexadecimal digits"),
+            )
+        })?;
+        if !is_host_and_port(&address) {
+            return Err((
+                "peer_addresses",
+                format!("gives {node} the address '{address}': write host:port"),
+            ));
+        }
+        Ok((id, address))
+    };
+    raw.into_iter().map(parse).collect()
 }
 
 fn is_host_and_port(address: &str) -> bool {

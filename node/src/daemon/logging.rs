@@ -23,7 +23,9 @@ pub(super) fn start(config: &Config) -> Result<(), DaemonError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(false);
+        .with_ansi(false)
+        // Standard error may be closed early: a lost line is no reason to end.
+        .log_internal_errors(false);
     // It fails only where a subscriber is set already, as by a test around this.
     let _ = match config.log_format {
         LogFormat::Text => lines.try_init(),

@@ -24,8 +24,8 @@ use super::checks::{Space, open_files, raise_descriptor_limit};
 use super::metrics::MetricsFile;
 use super::{DaemonError, load_tls, logging};
 
-/// How often free space is looked at.
-const SPACE_EVERY: Duration = Duration::from_secs(1);
+/// How often free space and links are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the counters are written to the metrics file.
 const METRICS_EVERY: Duration = Duration::from_secs(10);
 /// How long the whole of a stop may take.
@@ -98,6 +98,8 @@ struct Node {
     dir: DataDir,
     writable: bool,
     free_mb: u64,
+    /// The warnings that the status report shows.
+    told: Vec<String>,
 }
 
 async fn serve(checked: Checked) -> Result<ExitCode, DaemonError> {
@@ -107,13 +109,13 @@ async fn serve(checked: Checked) -> Result<ExitCode, DaemonError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(system("SIGHUP"))?;
     let mut node = start(checked)?;
     node.announce();
-    let (mut space, mut metrics) = (every(SPACE_EVERY), every(METRICS_EVERY));
+    let (mut look, mut metrics) = (every(LOOK_EVERY), every(METRICS_EVERY));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => node.reload(),
-            _ = space.tick() => node.look_at_space(),
+            _ = look.tick() => node.look_around(),
             _ = metrics.tick() => node.write_metrics(),
             part = node.driver.broken() => return Err(DaemonError::Broken(part)),
         }
@@ -151,45 +153,27 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
     } = checked;
     let identity = dir.identity();
     tracing::info!(node = %identity.node, cluster = %identity.cluster, build = crate::BUILD, "starting");
-    let settings = RocksSettings {
-        cache_bytes: mebibytes(config.cache_mb),
-        open_files_max: open_files(descriptors),
-    };
-    let storage = Arc::new(open_storage(&dir, settings)?);
     let setup = Setup {
         node: identity.node,
         map,
         map_file: Some(dir.map_file()),
         token_key: secret,
         shards: config.shards,
-        storage,
+        storage: Arc::new(open_storage(&config, &dir, descriptors)?),
         timing: Timing::default(),
         member_timing: membership::Timing::default(),
     };
-    // One shard runs beside the network, which saves a hand-over between threads for each frame.
-    let shards: &dyn Spawner = if config.shards == 1 {
-        &OneRuntime
-    } else {
-        &Threads
-    };
     let mut handle = None;
-    let driver = driver::start(
-        setup,
-        Spawners {
-            shards,
-            sync: &Threads,
-        },
-        |handler| {
-            let network = net::start(NetParts::on_sockets(
-                sockets,
-                tls,
-                net_settings(&config),
-                handler,
-            )?)?;
-            handle = Some(network.clone());
-            Ok(network)
-        },
-    )?;
+    let driver = driver::start(setup, spawners(config.shards), |handler| {
+        let network = net::start(NetParts::on_sockets(
+            sockets,
+            tls,
+            net_settings(&config),
+            handler,
+        )?)?;
+        handle = Some(network.clone());
+        Ok(network)
+    })?;
     // The driver has called the closure: without a network there is no driver.
     let network = handle.ok_or(DaemonError::Broken("the network"))?;
     let metrics = config
@@ -205,15 +189,28 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         dir,
         writable: true,
         free_mb: 0,
+        told: Vec::new(),
     };
-    node.driver.set_warnings(node.lasting_warnings());
-    node.look_at_space();
+    node.look_around();
     node.set_peers();
     Ok(node)
 }
 
+/// One shard runs beside the network, which saves a hand-over between threads for each frame.
+fn spawners(shards: u16) -> Spawners<'static> {
+    let shards: &dyn Spawner = if shards == 1 { &OneRuntime } else { &Threads };
+    Spawners {
+        shards,
+        sync: &Threads,
+    }
+}
+
 /// Opens the database; one that is damaged beyond opening is set aside, and the node starts without.
-fn open_storage(dir: &DataDir, settings: RocksSettings) -> Result<Rocks, DaemonError> {
+fn open_storage(config: &Config, dir: &DataDir, descriptors: u64) -> Result<Rocks, DaemonError> {
+    let settings = RocksSettings {
+        cache_bytes: mebibytes(config.cache_mb),
+        open_files_max: open_files(descriptors),
+    };
     let (path, aside) = (dir.database(), dir.damaged_database());
     let (rocks, damage) =
         Rocks::open_or_set_aside(&path, &aside, dir.identity().storage, settings)?;
@@ -299,14 +296,20 @@ impl Node {
         }
     }
 
-    fn look_at_space(&mut self) {
-        let space = match Space::look(self.dir.path(), self.config.disk_reserve_mb) {
-            Ok(space) => space,
-            Err(error) => {
-                tracing::warn!(%error, "the free space cannot be found out");
-                return;
-            }
-        };
+    /// Looks at what may have changed by itself, and tells the status report.
+    fn look_around(&mut self) {
+        match Space::look(self.dir.path(), self.config.disk_reserve_mb) {
+            Ok(space) => self.judge_space(space),
+            Err(error) => tracing::warn!(%error, "the free space cannot be found out"),
+        }
+        let warnings = self.warnings();
+        if warnings != self.told {
+            self.driver.set_warnings(warnings.clone());
+            self.told = warnings;
+        }
+    }
+
+    fn judge_space(&mut self, space: Space) {
         self.free_mb = space.free_mb;
         let writable = space.writable(self.writable);
         if writable == self.writable {
@@ -314,31 +317,39 @@ impl Node {
         }
         self.writable = writable;
         self.driver.set_writable(writable);
-        let mut warnings = self.lasting_warnings();
         if writable {
             tracing::info!(
                 free_mb = space.free_mb,
                 "there is free space again: writes are taken"
             );
         } else {
-            let text = format!(
-                "{} MiB are free where the data is, {} are kept in reserve: writes are refused",
-                space.free_mb, space.reserve_mb
+            tracing::error!(
+                free_mb = space.free_mb,
+                reserve_mb = space.reserve_mb,
+                "too little free space: writes are refused"
             );
-            tracing::error!("{text}");
-            warnings.push(text);
         }
-        self.driver.set_warnings(warnings);
     }
 
-    /// What stays true until a person has seen to it.
-    fn lasting_warnings(&self) -> Vec<String> {
+    /// What an operator should know as long as it is so.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
         let aside = self.dir.damaged_database();
         if aside.exists() {
-            vec![set_aside_warning(&aside)]
-        } else {
-            Vec::new()
+            warnings.push(set_aside_warning(&aside));
         }
+        if !self.writable {
+            warnings.push(format!(
+                "less than {} MiB are free where the data is: writes are refused",
+                self.config.disk_reserve_mb
+            ));
+        }
+        let broken = self.network.links().into_iter().filter(|link| !link.up);
+        warnings
+            .extend(broken.filter_map(|link| {
+                Some(format!("no link to {}: {}", link.node, link.last_error?))
+            }));
+        warnings
     }
 
     fn write_metrics(&self) {

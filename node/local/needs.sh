@@ -16,6 +16,8 @@ has_clang_headers() {
         compgen -G '/usr/local/lib*/clang/*/include/stddef.h' >/dev/null
 }
 
+readonly APT=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+
 # Prints what is missing, one word each.
 missing_needs() {
     command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || echo compiler
@@ -60,16 +62,14 @@ install_needs() {
     if ! command -v apt-get >/dev/null; then
         die "compiling RocksDB needs a C++ compiler and libclang with its headers; missing: ${missing//$'\n'/, }"
     fi
+    say "Compiling RocksDB needs what is not installed here: ${missing//$'\n'/, }."
+    # The names of packages are known only once the lists are there.
+    as_root "${APT[@]}" update >&2 || true
     # shellcheck disable=SC2086 # words, one each
     packages=$(packages_for $missing | xargs)
-    say "Compiling RocksDB needs packages that are not installed: $packages. Installing them with apt-get."
     as_root true || die "no right to install packages: run 'sudo apt-get install --no-install-recommends $packages', then this again"
+    say "Installing $packages with apt-get."
     # shellcheck disable=SC2086
-    apt_install $packages || die "apt-get could not install $packages: install them by hand, then run this again"
-}
-
-apt_install() {
-    local -a get=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
-    as_root "${get[@]}" update >&2 &&
-        as_root "${get[@]}" install -y --no-install-recommends "$@" >&2
+    as_root "${APT[@]}" install -y --no-install-recommends $packages >&2 ||
+        die "apt-get could not install $packages: install them by hand, then run this again"
 }

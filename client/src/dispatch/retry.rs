@@ -222,7 +222,10 @@ mod tests {
         let next = tries.after(Failure::Answered(told), LEFT, 0);
         assert_eq!(place(next), Some(Place::Other));
         assert!(tries.maybe_applied());
-        assert_eq!(place(tries.after(answered(ErrorCode::InDoubt), LEFT, 0)), None);
+        assert_eq!(
+            place(tries.after(answered(ErrorCode::InDoubt), LEFT, 0)),
+            None
+        );
     }
 
     #[test]

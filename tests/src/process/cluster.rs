@@ -1,6 +1,7 @@
 //! A running cluster, and what can be done to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,8 @@ use std::time::{Duration, Instant};
 use quorate_client::{Bucket, Client, NodeId, Profile, StatusReport};
 use quorate_ring::Class;
 use tempfile::TempDir;
+
+use crate::relay::{Label, Pair, Relay, Route};
 
 use super::provisioned::name;
 use super::{NodeProcess, Programs, Provisioned, Settings, Signal, Trouble, Watchdog, until};
@@ -39,6 +42,7 @@ pub struct Cluster {
     programs: Programs,
     client: Client,
     paused: BTreeSet<Index>,
+    relay: Option<Relay>,
     keep: bool,
     // Dropped after the processes that use it.
     dir: Option<TempDir>,
@@ -53,6 +57,11 @@ impl Cluster {
     pub async fn start(programs: &Programs, settings: &Settings) -> Result<Self, Trouble> {
         let dir = TempDir::with_prefix("quorate-").map_err(Trouble::io("a temporary directory"))?;
         let files = Provisioned::create(dir.path(), programs, settings)?;
+        let relay = if settings.relayed {
+            Some(route_through_relay(&files).await?)
+        } else {
+            None
+        };
         let watchdog = Arc::new(Watchdog::start(
             &dir.path().join("processes"),
             &programs.node,
@@ -78,6 +87,7 @@ impl Cluster {
             programs: programs.clone(),
             client,
             paused: BTreeSet::new(),
+            relay,
             keep: false,
             dir: Some(dir),
         };
@@ -261,6 +271,9 @@ impl Cluster {
             .all()
             .filter(|&node| !self.nodes[node].is_started())
             .collect();
+        if let Some(relay) = &self.relay {
+            relay.heal();
+        }
         for node in std::mem::take(&mut self.paused) {
             self.resume(node)?;
         }
@@ -340,10 +353,48 @@ impl Cluster {
         Ok(begin.elapsed())
     }
 
+    /// The relay between the nodes; the first node has the label 1.
+    ///
+    /// # Errors
+    /// The cluster was started without one.
+    pub fn relay(&self) -> Result<&Relay, Trouble> {
+        let none = || Trouble::Made("this cluster has no relay: see its settings".to_owned());
+        self.relay.as_ref().ok_or_else(none)
+    }
+
     /// Keeps the files when the cluster is dropped, for whoever looks into a failure.
     pub const fn keep_files(&mut self) {
         self.keep = true;
     }
+}
+
+/// Leads every link between two nodes through a relay, whichever side dials.
+async fn route_through_relay(files: &Provisioned) -> Result<Relay, Trouble> {
+    let label = |index: Index| Label(u32::try_from(index + 1).unwrap_or(u32::MAX));
+    let all = 0..files.ports.len();
+    let others = |from: Index| all.clone().filter(move |&to| to != from);
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let route = |from: Index, to: Index| Route {
+        pair: Pair::new(label(from), label(to)),
+        listen: local(0),
+        target: local(files.ports[to].peer),
+    };
+    let routes = all
+        .clone()
+        .flat_map(|from| others(from).map(move |to| route(from, to)));
+    let relay = Relay::start(routes.collect(), 1)
+        .await
+        .map_err(Trouble::io("the relay"))?;
+    for from in all.clone() {
+        let mut peers = BTreeMap::new();
+        for to in others(from) {
+            if let Some(address) = relay.addresses().get(&Pair::new(label(from), label(to))) {
+                peers.insert(files.id(to)?, address.to_string());
+            }
+        }
+        files.write_node(from, &peers)?;
+    }
+    Ok(relay)
 }
 
 async fn connect(files: &Provisioned, seeds: Vec<String>) -> Result<Client, Trouble> {

@@ -23,6 +23,8 @@ pub struct Settings {
     pub partitions: u32,
     /// Lines added to the top of every node's configuration.
     pub lines: String,
+    /// Whether links between nodes lead through a relay.
+    pub relayed: bool,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             nodes: 5,
             partitions: 64,
             lines: String::new(),
+            relayed: false,
         }
     }
 }

@@ -145,6 +145,17 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Bytes that do not compress (SplitMix64, Steele et al. 2014).
+fn noise(seed: usize, length: usize) -> Vec<u8> {
+    let mut state = seed as u64;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).to_be_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// The table files of a database.
 fn tables(data: &Path) -> std::io::Result<Vec<PathBuf>> {
     let files = fs::read_dir(data.join("db"))?
@@ -162,7 +173,7 @@ async fn damaged_data_is_never_passed_off_as_absence(
     const KEYS: usize = 500;
     let bucket = cluster.bucket();
     for number in 0..KEYS {
-        let value = format!("{number:5}").repeat(200);
+        let value = noise(number, 1_000);
         bucket
             .put(format!("damaged-{number}"), value)
             .w(3)

@@ -13,6 +13,7 @@ mod load;
 mod refusals;
 mod requests;
 mod returning;
+mod rolling;
 mod stage;
 mod starting;
 mod strangers;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     causality::trials(&stage, &mut trials);
     ending::trials(&stage, &mut trials);
     refusals::trials(&stage, &mut trials);
+    rolling::trials(&stage, &mut trials);
     strangers::trials(&stage, &mut trials);
     commands::trials(&stage, &mut trials);
     disks::trials(&stage, &mut trials);

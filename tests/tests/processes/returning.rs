@@ -202,10 +202,15 @@ async fn r13_hints_arrive_although_the_primary_flaps(
             .await?;
     }
     cluster.restart(p1).await?;
-    for _ in 0..20 {
-        cluster.pause(p1)?;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        cluster.resume(p1)?;
+    for round in 0..20 {
+        if round % 4 == 0 {
+            cluster.kill(p1).await?;
+            cluster.restart(p1).await?;
+        } else {
+            cluster.pause(p1)?;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            cluster.resume(p1)?;
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     until("all hints are delivered", DELIVERY_WAIT, async || {

@@ -36,8 +36,8 @@ struct Run {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Tell a running relay: cut I J, cut-oneway I J, delay I J MS [JITTER], loss|duplicate|corrupt|reorder I J
-    /// PERCENT, heal [I J], stats. Nodes are numbers, or * for all.
+    /// Tell a running relay: cut I J, cut-oneway I J, delay I J MS or delay I J MS JITTER,
+    /// loss|duplicate|corrupt|reorder I J PERCENT, heal or heal I J, stats. Nodes are numbers, or * for all.
     Ctl {
         /// File of the control socket.
         #[arg(long)]

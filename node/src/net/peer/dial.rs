@@ -9,7 +9,7 @@ use quorate_protocol::names::node_name;
 use tokio::net::lookup_host;
 use tokio::time::{sleep, timeout};
 
-use super::super::bounds::{DIAL_WAIT, KNOCK_WAIT};
+use super::super::bounds::{DIAL_WAIT, KNOCK_WAIT, PAUSE_MIN};
 use super::super::close::explain;
 use super::super::endpoint::client_config;
 use super::super::shared::Shared;
@@ -58,10 +58,12 @@ async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
 }
 
 /// An attempt that goes on while the peer comes up waits for its own packets to be repeated, later
-/// and later: when the peer knocks, a new attempt is faster. Unless the old one has only begun.
+/// and later: when the peer knocks, a new attempt is faster. Unless the old one has only begun, or
+/// is just getting through.
 async fn woken_meanwhile(peer: &Peer) {
     sleep(KNOCK_WAIT).await;
     peer.wake.notified().await;
+    sleep(PAUSE_MIN).await;
 }
 
 fn note(peer: &Peer, outcome: Result<(), NoLink>) {

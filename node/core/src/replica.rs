@@ -35,6 +35,8 @@ pub struct Replica {
     catch_up: CatchUp,
     collector: Collector,
     next_tick_us: u64,
+    /// When peers that have not answered yet are given up.
+    presumed_until_us: u64,
 }
 
 /// What a router call works with: the machines apart from what they share.
@@ -50,6 +52,7 @@ impl Replica {
         let catch_up = CatchUp::open(&mut shared);
         Self {
             next_tick_us: shared.now.mono_us,
+            presumed_until_us: shared.now.mono_us + shared.timing.presume_us,
             shared,
             gets: Gets::default(),
             puts: Puts::default(),
@@ -357,6 +360,10 @@ impl Replica {
 
     fn on_tick(&mut self, store: &dyn Store) {
         let now_us = self.shared.now.mono_us;
+        if now_us >= self.presumed_until_us {
+            let silent = self.shared.view.presumed();
+            silent.into_iter().for_each(|node| self.on_peer_down(node, store));
+        }
         let background = now_us >= self.next_tick_us;
         let cx = &mut Cx {
             s: &mut self.shared,

@@ -42,7 +42,7 @@ impl Replica {
         };
         PeerStatus {
             node,
-            reachable: shared.view.is_reachable(node),
+            reachable: shared.view.answers(node),
             silent_ms: 0,
             hints: shared.hints.for_target(node),
             hints_delivered: shared.hints.delivered(node),

@@ -25,6 +25,8 @@ pub struct Timing {
     /// How long a node that holds no vnode of the class, and was not reachable since this one
     /// started, is waited for because it might hold hints.
     pub hint_holder_us: u64,
+    /// How long a peer that has not answered since this node started is presumed to be there.
+    pub presume_us: u64,
     /// Hinted handoff sends at most so many bytes a second to one target.
     pub handoff_bytes_per_s: u64,
     /// Requests in flight on one replica beyond which new ones are refused as overloaded.
@@ -44,6 +46,7 @@ impl Default for Timing {
             missing_us: 500_000,
             resend_us: 3_000_000,
             hint_holder_us: 3_000_000,
+            presume_us: 1_500_000,
             handoff_bytes_per_s: 32 * 1024 * 1024,
             requests_max: 20_000,
         }

@@ -17,14 +17,19 @@ pub struct View {
     /// The map in force.
     pub map: Arc<ClusterMap>,
     reachable: BTreeSet<NodeId>,
+    /// Not heard of since the start, and not given up yet: taken for reachable, since a node that took
+    /// everybody for dead would write to fallbacks, and believe them, beside living primaries.
+    presumed: BTreeSet<NodeId>,
 }
 
 impl View {
-    /// A view in which nobody but this node answers yet.
+    /// A view in which nobody has answered yet, and everybody is presumed to.
     #[must_use]
     pub fn new(me: NodeId, map: Arc<ClusterMap>) -> Self {
+        let members = map.members.iter().map(|member| member.id);
         Self {
             me,
+            presumed: members.filter(|&node| node != me).collect(),
             map,
             reachable: BTreeSet::from([me]),
         }
@@ -32,16 +37,29 @@ impl View {
 
     /// Notes that a peer answers, or not. Returns whether that is news.
     pub fn set_reachable(&mut self, node: NodeId, reachable: bool) -> bool {
+        let presumed = self.presumed.remove(&node);
         if reachable {
             self.reachable.insert(node)
         } else {
-            node != self.me && self.reachable.remove(&node)
+            node != self.me && (self.reachable.remove(&node) || presumed)
         }
     }
 
-    /// Whether a node answers this one; this node itself always does.
+    /// Peers that have neither answered nor been given up since the start.
+    #[must_use]
+    pub fn presumed(&self) -> Vec<NodeId> {
+        self.presumed.iter().copied().collect()
+    }
+
+    /// Whether a node answers this one, or is presumed to; this node itself always does.
     #[must_use]
     pub fn is_reachable(&self, node: NodeId) -> bool {
+        self.reachable.contains(&node) || self.presumed.contains(&node)
+    }
+
+    /// Whether a node is known to answer this one.
+    #[must_use]
+    pub fn answers(&self, node: NodeId) -> bool {
         self.reachable.contains(&node)
     }
 

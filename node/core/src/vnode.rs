@@ -112,6 +112,11 @@ impl Vnode {
             applied: self.clock.to_wire(),
             durable: self.durable.to_wire(),
             current: self.is_current(),
+            actors: self
+                .actors
+                .iter()
+                .map(|(&actor, &(node, born))| (actor, node, born))
+                .collect(),
         }
     }
 

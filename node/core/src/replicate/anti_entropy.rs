@@ -220,6 +220,12 @@ impl Shared {
         let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
             return;
         };
+        // Only actors of the clock that was told: a table cannot be grown by names alone.
+        for &(actor, node, born) in &clock.actors {
+            if applied.last(actor) > 0 {
+                vnode.actors.entry(actor).or_insert((node, born));
+            }
+        }
         let told = PeerVnode {
             vnode: clock.vnode,
             storage: clock.storage,

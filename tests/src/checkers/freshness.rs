@@ -36,6 +36,7 @@ fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bo
     let (
         Kind::Write {
             w,
+            dw,
             sloppy: sloppy_write,
             ..
         },
@@ -49,7 +50,9 @@ fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bo
     else {
         return false;
     };
-    let ordered = write.is_ok() && write.completed_us < read.invoked_us;
+    // A single copy that was not synced may be gone with its node's power.
+    let kept = !evidence.power_lost || *w >= 2 || *dw >= 1;
+    let ordered = kept && write.is_ok() && write.completed_us < read.invoked_us;
     let Some(n) = evidence.copies.get(&read.key.bucket) else {
         return false;
     };

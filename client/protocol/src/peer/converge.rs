@@ -1,7 +1,7 @@
 //! How replicas become equal again: clocks, missing writes, hints, and catching up.
 
 use bytes::Bytes;
-use quorate_ring::{BucketId, Class};
+use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 use serde::{Deserialize, Serialize};
 
 use super::PeerObject;
@@ -34,6 +34,8 @@ pub struct VnodeClock {
     pub durable: Vec<ActorClock>,
     /// Whether it answers as a current replica.
     pub current: bool,
+    /// Where and under which ring version the actors known to it were born, ordered by actor.
+    pub actors: Vec<(ActorId, NodeId, RingVersion)>,
 }
 
 /// Clocks of vnodes whose class the receiver shares; only what changed since the last frame.

@@ -120,17 +120,27 @@ show_progress() {
 }
 
 down() {
+    stop_processes
+    stop_relay
     local i
     for ((i = 1; i <= NODES; i++)); do
-        signal "$(node_record "$i")" TERM || true
-        signal "$(node_record "$i")" CONT || true
+        write_config "$i"
     done
-    for ((i = 1; i <= NODES; i++)); do
-        progress "waiting for node $i of $NODES to end"
-        wait_gone "$(node_record "$i")" "$STOP_WAIT" || die "node $i did not end within $STOP_WAIT s: see '${0##*/} logs $i', or kill it"
+}
+
+# Ends every node on record, whatever the settings say.
+stop_processes() {
+    local record node
+    for record in "$STATE"/[0-9]*/process; do
+        signal "$record" TERM || true
+        signal "$record" CONT || true
+    done
+    for record in "$STATE"/[0-9]*/process; do
+        node=$(basename "$(dirname "$record")")
+        progress "waiting for node $node to end"
+        wait_gone "$record" "$STOP_WAIT" || die "node $node did not end within $STOP_WAIT s: see its log, or kill it"
     done
     progress_end
-    stop_relay
 }
 
 stop_node() {
@@ -174,10 +184,8 @@ clean() {
         QUORATE_CLUSTER_DIR=$STATE/demo "${BASH_SOURCE[0]}" clean
     fi
     lock_state
-    if has_cluster; then
-        load_cluster
-        down
-    fi
+    stop_processes
+    stop_relay
     rm -rf "${STATE:?}"
 }
 

@@ -49,10 +49,6 @@ stop_relay() {
         signal "$record" KILL || true
     fi
     rm -f "$STATE/relay/routed" "$record"
-    local i
-    for ((i = 1; i <= NODES; i++)); do
-        write_config "$i"
-    done
 }
 
 # cut_groups "1,2|3,4,5": no packet passes between nodes of different groups.

@@ -362,7 +362,9 @@ impl Replica {
         let now_us = self.shared.now.mono_us;
         if now_us >= self.presumed_until_us {
             let silent = self.shared.view.presumed();
-            silent.into_iter().for_each(|node| self.on_peer_down(node, store));
+            silent
+                .into_iter()
+                .for_each(|node| self.on_peer_down(node, store));
         }
         let background = now_us >= self.next_tick_us;
         let cx = &mut Cx {

@@ -225,10 +225,10 @@ impl Cx<'_> {
     ) -> Result<bool, StoreError> {
         let deletes_known = self.s.breaks(Plant::ContextDroppedEarly)
             || self
-            .s
-            .vnodes
-            .get(&place.class)
-            .is_some_and(|vnode| vnode.deletes_are_in(common, place.bucket, &place.key));
+                .s
+                .vnodes
+                .get(&place.class)
+                .is_some_and(|vnode| vnode.deletes_are_in(common, place.bucket, &place.key));
         let settled = deletes_known && object.context_needless_for(common);
         if settled && !object.context.is_empty() {
             let bare = Object {

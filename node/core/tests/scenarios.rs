@@ -13,6 +13,7 @@ mod walk;
 use quorate_core::{Family, Note};
 use quorate_protocol::ErrorCode;
 use quorate_protocol::client::Role;
+use quorate_protocol::limits::SIBLINGS_MAX;
 use quorate_protocol::options::Count;
 use quorate_ring::NodeId;
 use walk::{LWW, SIBLINGS, Walk, a_get, values};
@@ -465,4 +466,51 @@ fn read_repair_carries_a_delete_to_a_replica_that_missed_it() {
         read_r(&mut walk, nodes[2], 1).unwrap(),
         Vec::<String>::new()
     );
+}
+
+#[test]
+fn a_sibling_set_at_its_limit_refuses_writes_and_not_repair() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    for round in 0..SIBLINGS_MAX {
+        let put = walk.a_put(KEY, &format!("{round}"));
+        let written = walk.put(nodes[0], put).unwrap();
+        assert_eq!(
+            written.info.warnings.is_empty(),
+            written.siblings < 10,
+            "a warning comes before the refusal"
+        );
+    }
+    let put = walk.a_put(KEY, "one too many");
+    assert_eq!(
+        walk.put(nodes[0], put).unwrap_err().code,
+        ErrorCode::TooLarge
+    );
+    // A fallback knows nothing of the siblings, so it takes more of them, and hands them over.
+    nodes.iter().for_each(|&node| walk.kill(node));
+    let put = walk.a_put(KEY, "from afar");
+    walk.put(fallbacks(&walk)[0], put).unwrap();
+    nodes.iter().for_each(|&node| walk.start(node));
+    walk.pass(10_000);
+    let got = walk.get(nodes[2], a_get(KEY)).unwrap();
+    assert_eq!(got.siblings.len(), SIBLINGS_MAX + 1);
+    let mut put = walk.a_put(KEY, "merged");
+    put.context = Some(got.context);
+    walk.put(nodes[1], put).unwrap();
+    assert_eq!(read_r(&mut walk, nodes[0], 3).unwrap(), ["merged"]);
+}
+
+#[test]
+fn a_coordinator_whose_clock_runs_ahead_is_refused_by_name() {
+    let mut walk = Walk::new(5);
+    let nodes = primaries(&walk);
+    walk.set_clock_ahead(nodes[0], 5_000);
+    let put = walk.a_put(KEY, "v");
+    let error = walk.put(nodes[0], put).unwrap_err();
+    assert!(
+        matches!(error.code, ErrorCode::QuorumNotMet | ErrorCode::InDoubt),
+        "{error:?}"
+    );
+    let put = walk.a_put(KEY, "w");
+    walk.put(nodes[1], put).unwrap();
 }

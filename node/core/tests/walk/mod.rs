@@ -92,6 +92,8 @@ pub struct Walk {
     notes: BTreeMap<Note, u64>,
     /// Messages between these two are lost, although both think that the other is up.
     cut: Option<(NodeId, NodeId)>,
+    /// A node whose wall clock runs ahead, and by how many milliseconds.
+    ahead: Option<(NodeId, u64)>,
 }
 
 impl Walk {
@@ -118,6 +120,7 @@ impl Walk {
             replies: BTreeMap::new(),
             notes: BTreeMap::new(),
             cut: None,
+            ahead: None,
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -166,6 +169,10 @@ impl Walk {
         self.cut = Some((one, other));
     }
 
+    pub fn set_clock_ahead(&mut self, node: NodeId, ms: u64) {
+        self.ahead = Some((node, ms));
+    }
+
     pub fn heal(&mut self) {
         self.cut = None;
     }
@@ -210,7 +217,10 @@ impl Walk {
     }
 
     fn step(&mut self, id: NodeId) {
-        let now = self.now;
+        let mut now = self.now;
+        if let Some((_, ms)) = self.ahead.filter(|&(node, _)| node == id) {
+            now.wall_ms += ms;
+        }
         let node = self.nodes.get_mut(&id).unwrap();
         let Some(replica) = node.replica.as_mut() else {
             return node.inbox.clear();

@@ -1,5 +1,6 @@
 //! The daemon's command line.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -66,27 +67,33 @@ fn main() -> ExitCode {
         Some(Command::CheckConfig(args)) => check(&args),
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("quorate-node: {error}");
+        say(format_args!("quorate-node: {error}"));
         ExitCode::FAILURE
     })
 }
 
+/// Writes a line for people; a closed standard error is no reason to fail.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 fn init(args: &InitArgs) -> Result<ExitCode, DaemonError> {
     daemon::init(&args.dir, &args.map, args.node)?;
-    eprintln!(
+    say(format_args!(
         "{} is the data directory of node {}",
         args.dir.display(),
         args.node
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
 fn check(args: &CheckArgs) -> Result<ExitCode, DaemonError> {
     if args.example {
-        print!("{}", quorate_node::config::EXAMPLE);
+        // A reader that has seen enough may close its end.
+        let _ = std::io::stdout().write_all(quorate_node::config::EXAMPLE.as_bytes());
         return Ok(ExitCode::SUCCESS);
     }
     daemon::check_config(&args.config)?;
-    eprintln!("{}: nothing is wrong", args.config.display());
+    say(format_args!("{}: nothing is wrong", args.config.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -194,7 +194,7 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 header,
                 request: NodeRequest::PutBucket(request),
             } => {
-                let ticket = self.tickets.issue(client, header);
+                let ticket = self.tickets.issue(client, header, true);
                 self.agree(
                     now,
                     AgreementInput::Client {

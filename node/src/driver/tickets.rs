@@ -12,6 +12,8 @@ use crate::net::ClientKey;
 pub(super) struct Waiting {
     pub(super) client: ClientKey,
     pub(super) header: Header,
+    /// Whether other nodes may have stored something for it already.
+    pub(super) writes: bool,
 }
 
 /// The open requests of one shard.
@@ -23,10 +25,15 @@ pub(super) struct Tickets {
 
 impl Tickets {
     /// Names a new request.
-    pub(super) fn issue(&mut self, client: ClientKey, header: Header) -> Ticket {
+    pub(super) fn issue(&mut self, client: ClientKey, header: Header, writes: bool) -> Ticket {
         self.next += 1;
         let ticket = Ticket(self.next);
-        self.open.insert(ticket, Waiting { client, header });
+        let waiting = Waiting {
+            client,
+            header,
+            writes,
+        };
+        self.open.insert(ticket, waiting);
         ticket
     }
 
@@ -68,9 +75,9 @@ mod tests {
     #[test]
     fn a_client_that_went_away_is_owed_nothing() {
         let mut tickets = Tickets::default();
-        let first = tickets.issue(ClientKey(1), Header::default());
-        let other = tickets.issue(ClientKey(2), Header::default());
-        let second = tickets.issue(ClientKey(1), Header::default());
+        let first = tickets.issue(ClientKey(1), Header::default(), false);
+        let other = tickets.issue(ClientKey(2), Header::default(), false);
+        let second = tickets.issue(ClientKey(1), Header::default(), false);
         assert_eq!(tickets.forget(ClientKey(1)), [first, second]);
         assert!(tickets.close(first).is_none());
         assert!(

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use quorate_core::effects::{Effect, Input, Now, Step, When};
 use quorate_core::store::{BatchSeq, StoreError};
 use quorate_core::{OpenError, Replica, ReplicaConfig};
+use quorate_protocol::client::ClientRequest;
 use quorate_ring::NodeId;
 
 use crate::storage::Storage;
@@ -317,7 +318,8 @@ fn input(frame: Frame, tickets: &mut Tickets) -> Input {
             if header.trace != 0 {
                 tracing::debug!(trace = format_args!("{:016x}", header.trace), request = request.name(), %principal, "request");
             }
-            let ticket = tickets.issue(client, header);
+            let writes = matches!(request, ClientRequest::Put(_) | ClientRequest::Delete(_));
+            let ticket = tickets.issue(client, header, writes);
             Input::Client {
                 ticket,
                 principal,

@@ -31,7 +31,11 @@ impl<S: Storage, N: Network> Shard<S, N> {
         self.synced = 0;
         let ring = self.map.ring.version();
         for waiting in self.tickets.close_all() {
-            let reply = in_doubt();
+            let reply = if waiting.writes {
+                in_doubt()
+            } else {
+                storage_failed()
+            };
             let (network, counters) = (&self.context.network, &self.context.counters);
             outbox::reply_now(
                 network,
@@ -121,9 +125,9 @@ fn storage_failed() -> ClientReply {
         .into()
 }
 
-/// For a request that was under way: another node may have stored it already.
+/// For a write that was under way: another node may have stored it already.
 fn in_doubt() -> ClientReply {
-    let text = "this node's storage failed while the request was under way: other nodes may have stored it; \
+    let text = "this node's storage failed while the write was under way: other nodes may have stored it; \
                 retry with the same request id on another node";
     WireError::new(ErrorCode::InDoubt, text)
         .retry_after(10)

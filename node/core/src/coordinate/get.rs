@@ -9,7 +9,7 @@ use quorate_protocol::peer::{ReplicaGet, ReplicaState, Want};
 use quorate_ring::NodeId;
 
 use super::ReadAsk;
-use crate::causality::{Body, Object, ReplyView, differing};
+use crate::causality::{Object, ReplyView, differing};
 use crate::effects::{Note, Priority};
 use crate::quorum::read::{Answer, ReadTally, ReadVerdict};
 use crate::shared::{Asker, Cx};
@@ -330,57 +330,6 @@ impl GetOp {
         }
     }
 
-    fn take(&mut self, from: NodeId, state: ReplicaState) {
-        if let Some(error) = state.error {
-            self.fail(from, error);
-            return;
-        }
-        let object = match Object::from_peer(state.object) {
-            Ok(object) => object,
-            Err(error) => {
-                self.fail(from, WireError::new(ErrorCode::Protocol, error.to_string()));
-                return;
-            }
-        };
-        let found = !object.versions.is_empty();
-        let answer = match (state.role, state.catching_up, state.holds) {
-            (Role::Primary, true, _) => Answer::CatchingUp,
-            (Role::Primary, false, _) => Answer::Current { found },
-            (Role::Fallback, _, true) => Answer::Holds { found },
-            (Role::Fallback, _, false) => Answer::Empty,
-        };
-        let known = self.replies.remove(&from);
-        let asked = known
-            .as_ref()
-            .map(|reply| reply.asked.clone())
-            .unwrap_or_default();
-        let mut reply = Reply {
-            role: state.role,
-            object,
-            holds: state.holds,
-            seen: state.seen,
-            asked,
-            session_met: state.session_met,
-            waits_for: state.waits_for,
-        };
-        if let Some(known) = known {
-            keep_bodies(&mut reply.object, known.object);
-        }
-        self.tally.note(from, reply.role, answer);
-        self.replies.insert(from, reply);
-    }
-
-    fn fail(&mut self, node: NodeId, error: WireError) {
-        let role = if self.stand_ins.contains_key(&node) {
-            Role::Fallback
-        } else {
-            Role::Primary
-        };
-        self.tally.note(node, role, Answer::Failed);
-        self.replies.remove(&node);
-        self.errors.insert(node, error);
-    }
-
     /// Does what can be done with what came. Returns whether the operation is over.
     fn advance(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.answered {
@@ -490,21 +439,5 @@ impl GetOp {
             );
         }
         any
-    }
-}
-
-/// A later answer without values does not lose the values of an earlier one.
-fn keep_bodies(object: &mut Object, known: Object) {
-    for version in known.versions {
-        if version.body == Body::Absent {
-            continue;
-        }
-        if let Ok(at) = object
-            .versions
-            .binary_search_by_key(&version.dot, |other| other.dot)
-            && object.versions[at].body == Body::Absent
-        {
-            object.versions[at].body = version.body;
-        }
     }
 }

@@ -6,9 +6,11 @@ pub(crate) mod forward;
 pub(crate) mod get;
 pub(crate) mod get_answer;
 pub(crate) mod get_repair;
+pub(crate) mod get_reply;
 pub(crate) mod listing;
 pub(crate) mod put;
 pub(crate) mod put_find;
+pub(crate) mod put_ship;
 pub(crate) mod reports;
 
 use quorate_protocol::client::SessionNeed;

@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_protocol::client::{Role, Written};
+use quorate_protocol::client::Role;
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::ids::Dot;
 use quorate_protocol::limits::{OBJECT_BYTES_MAX, SIBLINGS_MAX};
 use quorate_protocol::map::BucketMode;
-use quorate_protocol::peer::{PeerObject, ReplicaAck, ReplicaPut};
+use quorate_protocol::peer::{PeerObject, ReplicaAck};
 use quorate_ring::NodeId;
 
 use super::{Ask, Work, WriteAsk, read_first};
 use crate::causality::{Body, Object, Version, VersionVector};
-use crate::effects::{Note, Priority};
-use crate::quorum::write::{Ack, WriteTally, WriteVerdict};
+use crate::effects::Note;
+use crate::quorum::write::{Ack, WriteTally};
 use crate::record::LogKind;
 use crate::record::keys::ChunkOwner;
-use crate::shared::{Asker, Cx, Local, Shared};
+use crate::shared::{Asker, Cx, Local};
 use crate::shelf::{Arrival, Place};
 use crate::store::{BatchSeq, StoreError};
 
@@ -371,177 +371,6 @@ impl PutOp {
             siblings: u32::try_from(object.versions.len()).unwrap_or(u32::MAX),
             seen: seen_by_writer(object, dot),
         }
-    }
-
-    /// Sends the write to everybody who should have it. This node's own copy is already written.
-    pub(crate) fn ship(&mut self, cx: &mut Cx<'_>, id: u64, shipment: Shipment, own_role: Role) {
-        let me = cx.s.view.me;
-        self.tally.asked(me);
-        self.tally.ack(
-            me,
-            Ack {
-                role: own_role,
-                durable: false,
-            },
-        );
-        self.latency_us.insert(me, 0);
-        self.own_batch = Some(if self.ask.quorum.dw > 0 {
-            cx.s.sync_soon()
-        } else {
-            cx.s.step_seq()
-        });
-        self.shipment = Some(shipment);
-        let stood_for: BTreeSet<NodeId> = self.stand_ins.values().copied().collect();
-        for primary in cx.s.members(self.place.class) {
-            if primary == me || stood_for.contains(&primary) {
-                continue;
-            }
-            if cx.s.view.is_reachable(primary) {
-                self.send_to(cx, id, primary, None);
-            } else {
-                self.add_stand_in(cx, id, primary);
-            }
-        }
-    }
-
-    fn send_to(&mut self, cx: &mut Cx<'_>, id: u64, to: NodeId, hint_for: Option<NodeId>) {
-        let Some(shipment) = &self.shipment else {
-            return;
-        };
-        self.tally.asked(to);
-        let message = ReplicaPut {
-            op: id,
-            class: self.place.class,
-            bucket: self.place.bucket,
-            key: self.place.key.clone(),
-            object: shipment.object.clone(),
-            settles: shipment.settles.clone(),
-            request: Some((self.ask.request, shipment.dot)),
-            durable: self.ask.quorum.dw > 0,
-            hint_for,
-            repair: false,
-        };
-        let left = cx.s.ms_until(self.deadline_us);
-        cx.s.send(to, message, left, Priority::Foreground);
-    }
-
-    /// Asks the next unused fallback to keep the write for a primary. Returns whether one was left.
-    fn add_stand_in(&mut self, cx: &mut Cx<'_>, id: u64, primary: NodeId) -> bool {
-        if !self.ask.quorum.sloppy || self.stand_ins.values().any(|&target| target == primary) {
-            return false;
-        }
-        let candidates = cx.s.view.fallbacks(self.place.class);
-        let free = |node: &NodeId| cx.s.view.is_reachable(*node) && !self.tally.was_asked(*node);
-        let Some(fallback) = candidates.into_iter().find(free) else {
-            return false;
-        };
-        self.stand_ins.insert(fallback, primary);
-        cx.s.note(Note::FallbackWrite);
-        self.send_to(cx, id, fallback, Some(primary));
-        true
-    }
-
-    /// A node will not store the write: somebody else is asked in its place.
-    fn lose(&mut self, cx: &mut Cx<'_>, id: u64, node: NodeId) {
-        self.tally.fail(node);
-        let primary = self.stand_ins.remove(&node).unwrap_or(node);
-        self.add_stand_in(cx, id, primary);
-    }
-
-    /// Silent primaries are given stand-ins, while their own answers are still welcome.
-    fn hedge(&mut self, cx: &mut Cx<'_>, id: u64) {
-        let silent: Vec<NodeId> = self
-            .tally
-            .silent()
-            .filter(|node| !self.stand_ins.contains_key(node))
-            .collect();
-        for node in silent {
-            self.add_stand_in(cx, id, node);
-        }
-    }
-
-    /// Answers if the outcome is known. Returns whether the operation is over.
-    fn judge(&mut self, cx: &mut Cx<'_>) -> bool {
-        if self.shipment.is_none() {
-            return true; // refused before anything was written
-        }
-        match self.tally.verdict() {
-            WriteVerdict::Pending => false,
-            WriteVerdict::Met => {
-                self.answer(cx);
-                true
-            }
-            WriteVerdict::OutOfReach => {
-                let error = self.quorum_not_met(cx.s);
-                cx.s.note(Note::QuorumNotMet);
-                cx.s.reply(self.asker, error);
-                true
-            }
-        }
-    }
-
-    fn answer(&mut self, cx: &mut Cx<'_>) {
-        let Some(shipment) = self.shipment.take() else {
-            return;
-        };
-        let written = Written {
-            dot: Some(shipment.dot),
-            context: shipment
-                .seen
-                .as_ref()
-                .map(|seen| cx.s.seal(&self.place, seen))
-                .unwrap_or_default(),
-            siblings: shipment.siblings,
-            info: self.info(cx.s, &shipment),
-        };
-        cx.s.reply(self.asker, written);
-    }
-
-    fn quorum_not_met(&self, shared: &Shared) -> WireError {
-        let (option, needed, got) = self.tally.shortfall().unwrap_or(("w", 0, 0));
-        let missing: Vec<NodeId> = self.without_ack(shared);
-        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-        WireError::new(
-            ErrorCode::QuorumNotMet,
-            format!(
-                "the write was stored on {} nodes, but {option}={needed} was asked and {got} came (missing: {}); it is not undone and may still spread: repeat it with the same request id, or ask for less",
-                self.tally.acks(),
-                names.join(", "),
-            ),
-        )
-        .counted(needed, got)
-        .naming(missing)
-    }
-
-    fn without_ack(&self, shared: &Shared) -> Vec<NodeId> {
-        let primaries = shared.view.primaries(self.place.class);
-        primaries
-            .iter()
-            .copied()
-            .filter(|&node| self.tally.ack_of(node).is_none())
-            .collect()
-    }
-
-    fn give_up(&mut self, cx: &mut Cx<'_>) {
-        cx.s.note(Note::DeadlineExceeded);
-        let acks = self.tally.acks();
-        let error = if acks == 0 {
-            WireError::new(
-                ErrorCode::DeadlineExceeded,
-                "the deadline passed before the write was stored anywhere: nothing was written",
-            )
-        } else {
-            let (option, needed, got) = self.tally.shortfall().unwrap_or(("w", 0, 0));
-            WireError::new(
-                ErrorCode::InDoubt,
-                format!(
-                    "the deadline passed with {got} of {option}={needed}; the write is on {acks} nodes and may spread or not: repeat it with the same request id to be sure"
-                ),
-            )
-            .counted(needed, got)
-            .naming(self.without_ack(cx.s))
-        };
-        cx.s.reply(self.asker, error);
     }
 }
 

@@ -10,5 +10,8 @@ fn every_planted_bug_is_caught() {
         .iter()
         .filter(|plant| catch(**plant).is_none())
         .collect();
-    assert!(missed.is_empty(), "not caught in {SEEDS_MAX} seeds: {missed:?}");
+    assert!(
+        missed.is_empty(),
+        "not caught in {SEEDS_MAX} seeds: {missed:?}"
+    );
 }

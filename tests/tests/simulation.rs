@@ -22,11 +22,23 @@ fn sound(seed: u64) -> Report {
 const KEPT: &[(u64, &str)] = &[
     (11, "a lost frame of clocks was never sent again"),
     (24, "a stale read that timed out showed an empty value"),
-    (46, "a context was dropped while a member lacked the delete it stood for"),
+    (
+        46,
+        "a context was dropped while a member lacked the delete it stood for",
+    ),
     (57, "a repeated answer of a replica was read as a delete"),
-    (79, "the context of a timed-out read claimed values that it did not show"),
-    (92, "a context was dropped while a member lacked the delete it stood for"),
-    (404, "a fallback coordinated a write that asked for a strict quorum"),
+    (
+        79,
+        "the context of a timed-out read claimed values that it did not show",
+    ),
+    (
+        92,
+        "a context was dropped while a member lacked the delete it stood for",
+    ),
+    (
+        404,
+        "a fallback coordinated a write that asked for a strict quorum",
+    ),
 ];
 
 #[test]

@@ -56,7 +56,12 @@ impl AckTruth {
     }
 
     fn holds(&mut self, dot: Dot, node: usize, batch: u64) {
-        let held = self.held.entry(dot).or_default().entry(node).or_insert(batch);
+        let held = self
+            .held
+            .entry(dot)
+            .or_default()
+            .entry(node)
+            .or_insert(batch);
         if *held == LOST {
             *held = batch;
         }

@@ -148,7 +148,10 @@ mod tests {
         story.put(3, None);
         story.put(4, Some(&[2, 3]));
         story.judge(|_, causal| {
-            assert_eq!(causal.replaced_by(ids(&[4])[0]), ids(&[1, 2, 3]).into_iter().collect());
+            assert_eq!(
+                causal.replaced_by(ids(&[4])[0]),
+                ids(&[1, 2, 3]).into_iter().collect()
+            );
             assert!(causal.replaced_by(ids(&[3])[0]).is_empty());
         });
     }

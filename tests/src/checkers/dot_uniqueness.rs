@@ -83,8 +83,9 @@ impl DotUniqueness {
     fn stands_for(&mut self, dot: Dot, request: RequestId) {
         let first = *self.requests.entry(dot).or_insert(request);
         if first != request {
-            self.broken
-                .push(format!("{dot} stands for the requests {first} and {request}"));
+            self.broken.push(format!(
+                "{dot} stands for the requests {first} and {request}"
+            ));
         }
     }
 

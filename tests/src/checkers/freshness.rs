@@ -25,8 +25,14 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
             let what = operations
                 .iter()
                 .filter(|write| must_meet(evidence, write, read))
-                .find_map(|write| missed(causal, write, read).or_else(|| stale(causal, write, read)))?;
-            Some(Violation::of("P4", read.key, format!("{what}: {}", read.line())))
+                .find_map(|write| {
+                    missed(causal, write, read).or_else(|| stale(causal, write, read))
+                })?;
+            Some(Violation::of(
+                "P4",
+                read.key,
+                format!("{what}: {}", read.line()),
+            ))
         })
         .collect()
 }
@@ -36,7 +42,6 @@ fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bo
     let (
         Kind::Write {
             w,
-            dw,
             sloppy: sloppy_write,
             ..
         },
@@ -50,9 +55,7 @@ fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bo
     else {
         return false;
     };
-    // A single copy that was not synced may be gone with its node's power.
-    let kept = !evidence.power_lost || *w >= 2 || *dw >= 1;
-    let ordered = kept && write.is_ok() && write.completed_us < read.invoked_us;
+    let ordered = evidence.is_kept(write) && write.completed_us < read.invoked_us;
     let Some(n) = evidence.copies.get(&read.key.bucket) else {
         return false;
     };

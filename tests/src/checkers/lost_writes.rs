@@ -6,7 +6,7 @@
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::sim::history::{Kind, Operation, WriteId};
+use crate::sim::history::{Operation, WriteId};
 
 /// What is lost.
 #[must_use]
@@ -36,18 +36,8 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
 
 /// The write, if it must have survived. A delete leaves nothing to be found.
 fn promised(operation: &Operation, evidence: &Evidence<'_>) -> Option<WriteId> {
-    let Kind::Write {
-        id,
-        delete: false,
-        w,
-        dw,
-        ..
-    } = operation.kind
-    else {
-        return None;
-    };
-    let promised = operation.is_ok() && (!evidence.power_lost || w >= 2 || dw >= 1);
-    promised.then_some(id)
+    let write = operation.write().filter(|_| !operation.deletes())?;
+    evidence.is_kept(operation).then_some(write)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_ring::BucketId;
 
 use crate::sim::config::Profile;
-use crate::sim::history::{History, Key, Shown};
+use crate::sim::history::{History, Key, Kind, Operation, Shown};
 use causal::Causal;
 
 /// An invariant that did not hold.
@@ -98,6 +98,16 @@ impl Evidence<'_> {
     #[must_use]
     pub fn final_of(&self, key: Key) -> BTreeSet<Shown> {
         self.finals.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// Whether a write that ended ok must still be known somewhere. Where power went off, a single copy
+    /// that was not synced may be gone; the fault schedule never takes two holders of one write.
+    #[must_use]
+    pub fn is_kept(&self, operation: &Operation) -> bool {
+        let Kind::Write { w, dw, .. } = operation.kind else {
+            return false;
+        };
+        operation.is_ok() && (!self.power_lost || w >= 2 || dw >= 1)
     }
 
     /// Whether causality alone decides what a bucket's answers are.

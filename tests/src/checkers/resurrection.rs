@@ -12,7 +12,7 @@ use super::{Evidence, Violation};
 pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for operation in &evidence.history.operations {
-        let Some(write) = operation.write().filter(|_| operation.is_ok()) else {
+        let Some(write) = operation.write().filter(|_| evidence.is_kept(operation)) else {
             continue;
         };
         let replaced = causal.replaced_by(write);

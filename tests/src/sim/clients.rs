@@ -356,7 +356,8 @@ impl Client {
             }
         }
         let seen = shown.iter().map(|shown| shown.write).collect();
-        self.contexts.insert(current.key, (got.context.clone(), seen));
+        self.contexts
+            .insert(current.key, (got.context.clone(), seen));
         self.remember(got.info.class, &got.info.session);
         let operation = &mut cx.history.operations[current.index];
         operation.shown = shown;
@@ -409,8 +410,7 @@ impl Client {
         if is_worth_repeating(code) && current.attempts < tries && goes_on {
             current.waiting_to_retry = true;
             let pause_us = self.dice.between(10_000, 300_000);
-            cx.wants
-                .push(ClientWant::After(pause_us, ClientEvent::Go));
+            cx.wants.push(ClientWant::After(pause_us, ClientEvent::Go));
             return;
         }
         let Some(current) = self.current.take() else {
@@ -429,8 +429,7 @@ impl Client {
     fn pause(&mut self, cx: &mut Shared<'_>) {
         let think_us = if cx.healed { 10_000 } else { cx.think_us };
         let pause_us = self.dice.exponential(think_us) + 1;
-        cx.wants
-            .push(ClientWant::After(pause_us, ClientEvent::Go));
+        cx.wants.push(ClientWant::After(pause_us, ClientEvent::Go));
     }
 }
 

@@ -116,7 +116,9 @@ impl Totals {
         match std::panic::catch_unwind(|| run(seed, trace, &|_| {})) {
             Ok(report) => self.take(&report),
             Err(_) => {
-                println!("seed {seed}: the core panicked, see above; again: quorate-sim --seed {seed} --trace");
+                println!(
+                    "seed {seed}: the core panicked, see above; again: quorate-sim --seed {seed} --trace"
+                );
                 self.fail(3);
             }
         }
@@ -162,7 +164,10 @@ impl Totals {
             self.events as f64 / seconds,
         );
         let (slowest_us, seed) = self.slowest;
-        println!("slowest convergence {:.1} s, seed {seed}", slowest_us as f64 / 1e6);
+        println!(
+            "slowest convergence {:.1} s, seed {seed}",
+            slowest_us as f64 / 1e6
+        );
         for (note, count) in &self.notes {
             println!("{:>12}  {note:?}", count);
         }

@@ -180,6 +180,7 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
         Profile::OneDown => FaultPlan {
             every_us: dice.between(500_000, 6_000_000),
             kill: true,
+            power: dice.chance(500),
             ..FaultPlan::default()
         },
         Profile::Storm => FaultPlan {
@@ -211,8 +212,10 @@ fn draw_map(dice: &mut Dice, nodes: u64) -> ClusterMap {
         .collect();
     let partitions = 1 << dice.between(2, 4);
     let most = if nodes >= 5 { 5 } else { 3 };
-    let partitions = PartitionCount::new(partitions).unwrap_or_else(|error| unreachable!("{error}"));
-    let ring = Ring::first(partitions, most, &placed).unwrap_or_else(|error| unreachable!("{error}"));
+    let partitions =
+        PartitionCount::new(partitions).unwrap_or_else(|error| unreachable!("{error}"));
+    let ring =
+        Ring::first(partitions, most, &placed).unwrap_or_else(|error| unreachable!("{error}"));
     let mut buckets = vec![
         bucket(1, "a-siblings", 3, BucketMode::Siblings),
         bucket(2, "b-lww", 3, BucketMode::Lww),

@@ -39,7 +39,9 @@ fn unsettled_node(world: &World<'_>, node: &Node) -> Option<String> {
     }
     let hints = node.disk.records(Family::Hints).count();
     if hints > 0 {
-        return Some(format!("{id} has {hints} hints on its disk and counts none"));
+        return Some(format!(
+            "{id} has {hints} hints on its disk and counts none"
+        ));
     }
     for vnode in &status.vnodes {
         let class = vnode.class;
@@ -128,8 +130,13 @@ fn equal_versions(
             }
         }
     }
-    if let Some(stray) = objects.keys().find(|node| !world.primaries(key).contains(node)) {
-        return Err(format!("node {stray} holds an object of {key} and is no primary of it"));
+    if let Some(stray) = objects
+        .keys()
+        .find(|node| !world.primaries(key).contains(node))
+    {
+        return Err(format!(
+            "node {stray} holds an object of {key} and is no primary of it"
+        ));
     }
     Ok(first.map(|(_, versions)| versions).unwrap_or_default())
 }

@@ -153,7 +153,9 @@ mod tests {
     }
 
     fn keys(disk: &Disk) -> Vec<u8> {
-        disk.records(Family::Objects).map(|(key, _)| key[0]).collect()
+        disk.records(Family::Objects)
+            .map(|(key, _)| key[0])
+            .collect()
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! node      drives the real replica and membership by the core's contract
 //! disk      live and durable image of every family
 //! network   delay, loss, duplication, cuts
+//! event     what can happen, and in which order
+//! mishaps   faults as they happen, and their end
 //! faults    which fault comes next, and what it must spare
 //! command   the command line of `quorate-sim`
 //! clients   closed-loop clients; workload says what they do
@@ -23,8 +25,10 @@ pub mod config;
 pub mod converge;
 pub mod dice;
 pub mod disk;
+mod event;
 pub mod faults;
 pub mod history;
+mod mishaps;
 pub mod network;
 pub mod node;
 #[cfg(feature = "planted")]

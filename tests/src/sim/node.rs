@@ -131,7 +131,9 @@ impl Node {
     /// Its replica's report.
     #[must_use]
     pub fn status(&self) -> Option<ReplicaStatus> {
-        self.process.as_ref().map(|process| process.replica.status())
+        self.process
+            .as_ref()
+            .map(|process| process.replica.status())
     }
 
     /// Whether it knows a peer to answer.
@@ -349,7 +351,11 @@ impl Node {
             return;
         };
         process.syncing = false;
-        while process.parked.front().is_some_and(|(needs, _)| *needs <= upto) {
+        while process
+            .parked
+            .front()
+            .is_some_and(|(needs, _)| *needs <= upto)
+        {
             if let Some((_, effect)) = process.parked.pop_front() {
                 process.perform(effect, wants);
             }

@@ -8,7 +8,7 @@ use quorate_core::Plant;
 use super::run::{Verdict, run};
 
 /// Within so many seeds a planted bug must be noticed.
-pub const SEEDS_MAX: u64 = 300;
+pub const SEEDS_MAX: u64 = 1500;
 
 /// Who noticed, and how soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,10 @@ pub fn table(name: &str) -> ExitCode {
     let chosen = |plant: &&Plant| name == "all" || format!("{plant:?}") == name;
     let plants: Vec<Plant> = Plant::ALL.iter().filter(chosen).copied().collect();
     if plants.is_empty() {
-        println!("no planted bug is called {name}; there are {:?}", Plant::ALL);
+        println!(
+            "no planted bug is called {name}; there are {:?}",
+            Plant::ALL
+        );
         return ExitCode::FAILURE;
     }
     let mut missed = 0;
@@ -69,7 +72,10 @@ pub fn table(name: &str) -> ExitCode {
             ),
             None => {
                 missed += 1;
-                println!("{:<28} not caught in {SEEDS_MAX} seeds", format!("{plant:?}"));
+                println!(
+                    "{:<28} not caught in {SEEDS_MAX} seeds",
+                    format!("{plant:?}")
+                );
             }
         }
     }

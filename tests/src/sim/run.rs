@@ -131,10 +131,7 @@ fn judge(world: &mut World<'_>) -> Verdict {
     }
 }
 
-fn evidence<'a>(
-    world: &'a World<'_>,
-    finals: BTreeMap<Key, BTreeSet<Shown>>,
-) -> Evidence<'a> {
+fn evidence<'a>(world: &'a World<'_>, finals: BTreeMap<Key, BTreeSet<Shown>>) -> Evidence<'a> {
     let buckets = &world.config.map.buckets;
     Evidence {
         history: &world.history,

@@ -14,7 +14,8 @@ use quorate_ring::NodeId;
 use super::clients::{Client, ClientEvent, ClientWant, Shared};
 use super::config::Config;
 use super::dice::Dice;
-use super::faults::{Fault, Faults};
+use super::event::{Event, Scheduled};
+use super::faults::Faults;
 use super::history::{History, Key, Kind};
 use super::network::Network;
 use super::node::{Inlet, Node, Want};
@@ -28,91 +29,6 @@ use crate::checkers::dot_uniqueness::DotUniqueness;
 const WAKE_UP_US: u64 = 50;
 /// The way between a client and a node takes so long at most, microseconds.
 const CLIENT_DELAY_US: u64 = 1_000;
-
-/// Something that will happen.
-#[derive(Clone, Debug)]
-enum Event {
-    Deliver {
-        to: usize,
-        life: u64,
-        from: NodeId,
-        opcode: u16,
-        body: Vec<u8>,
-        deadline_ms: u32,
-    },
-    Run(usize, u64),
-    Wake(usize, u64),
-    SyncAt(usize, u64),
-    SyncDone(usize, u64, u64),
-    Request {
-        node: usize,
-        ticket: Ticket,
-        request: ClientRequest,
-        deadline_ms: u32,
-    },
-    Client(usize, ClientEvent),
-    Fault,
-    Restart(usize),
-    Resume(usize, u64),
-    Mend(u64),
-}
-
-impl Event {
-    /// A number for the trace: what kind of event it is.
-    const fn number(&self) -> u64 {
-        match self {
-            Self::Deliver { opcode, .. } => 0x10000 + *opcode as u64,
-            Self::Run(..) => 1,
-            Self::Wake(..) => 2,
-            Self::SyncAt(..) => 3,
-            Self::SyncDone(..) => 4,
-            Self::Request { .. } => 5,
-            Self::Client(..) => 6,
-            Self::Fault => 7,
-            Self::Restart(_) => 8,
-            Self::Resume(..) => 9,
-            Self::Mend(_) => 10,
-        }
-    }
-
-    fn node(&self) -> usize {
-        match self {
-            Self::Deliver { to, .. } => *to,
-            Self::Run(node, _)
-            | Self::Wake(node, _)
-            | Self::SyncAt(node, _)
-            | Self::SyncDone(node, ..)
-            | Self::Request { node, .. }
-            | Self::Restart(node)
-            | Self::Resume(node, _) => *node,
-            Self::Client(client, _) => *client,
-            Self::Fault | Self::Mend(_) => 0,
-        }
-    }
-}
-
-struct Scheduled {
-    at_us: u64,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_us, self.number).cmp(&(other.at_us, other.number))
-    }
-}
 
 /// A request that a client waits for.
 struct Waiting {
@@ -145,19 +61,19 @@ pub struct World<'a> {
     pub power_lost: bool,
     events: BinaryHeap<Reverse<Scheduled>>,
     next_number: u64,
-    network: Network,
-    faults: Faults,
-    dice: Dice,
-    clients: Vec<Client>,
+    pub(super) network: Network,
+    pub(super) faults: Faults,
+    pub(super) dice: Dice,
+    pub(super) clients: Vec<Client>,
     /// Reads of the end and what was answered.
     pub probes: BTreeMap<Ticket, (Key, Option<ClientReply>)>,
     waiting: BTreeMap<Ticket, Waiting>,
     last_write: u64,
     last_ticket: u64,
-    healed: bool,
-    ack_truth: AckTruth,
+    pub(super) healed: bool,
+    pub(super) ack_truth: AckTruth,
     dots: DotUniqueness,
-    prepare: Prepare<'a>,
+    pub(super) prepare: Prepare<'a>,
 }
 
 impl<'a> World<'a> {
@@ -175,7 +91,13 @@ impl<'a> World<'a> {
             .map(|(index, &id)| Node::new(index, id, Arc::clone(&map), token_key))
             .collect();
         let clients = (0..config.clients)
-            .map(|id| Client::new(id, config.operations, Dice::new(seed, &format!("client {id}"))))
+            .map(|id| {
+                Client::new(
+                    id,
+                    config.operations,
+                    Dice::new(seed, &format!("client {id}")),
+                )
+            })
             .collect();
         let mut world = Self {
             network: Network::new(config.network, Dice::new(seed, "network")),
@@ -220,7 +142,7 @@ impl<'a> World<'a> {
         self.schedule_fault();
     }
 
-    fn schedule(&mut self, after_us: u64, event: Event) {
+    pub(super) fn schedule(&mut self, after_us: u64, event: Event) {
         self.next_number += 1;
         self.events.push(Reverse(Scheduled {
             at_us: self.at_us + after_us,
@@ -229,7 +151,7 @@ impl<'a> World<'a> {
         }));
     }
 
-    fn schedule_fault(&mut self) {
+    pub(super) fn schedule_fault(&mut self) {
         if let Some(after_us) = self.faults.pause()
             && self.at_us + after_us < self.config.fault_us
         {
@@ -256,26 +178,6 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn clients_done(&self) -> bool {
         self.clients.iter().all(Client::is_done)
-    }
-
-    /// Ends all faults: links work, clocks agree, every process runs. Clients take a few operations more.
-    pub fn heal(&mut self) {
-        self.healed = true;
-        self.network.heal();
-        self.faults.heal();
-        self.trace.say(self.at_us, || "everything is healed".to_owned());
-        for node in 0..self.nodes.len() {
-            self.nodes[node].skew_ms = 0;
-            if self.nodes[node].paused_until_us > 0 {
-                self.resume(node);
-            }
-            if !self.nodes[node].is_running() {
-                self.start(node);
-            }
-        }
-        for client in &mut self.clients {
-            client.wind_down(5);
-        }
     }
 
     /// Reads every key once with r = all, each through some node. The answers are in [`Self::probes`]
@@ -308,12 +210,8 @@ impl<'a> World<'a> {
     }
 
     fn happen(&mut self, event: Event) {
-        let body: &[u8] = match &event {
-            Event::Deliver { body, .. } => body,
-            _ => &[],
-        };
         self.trace
-            .event(self.at_us, event.node(), event.number(), body);
+            .event(self.at_us, event.node(), event.number(), event.bytes());
         if let Some(later_us) = self.postponed(&event) {
             return self.schedule(later_us, event);
         }
@@ -327,7 +225,7 @@ impl<'a> World<'a> {
                 opcode,
                 body,
                 deadline_ms,
-            } => return self.deliver(to, life, from, (opcode, &body), deadline_ms),
+            } => self.deliver(to, life, from, (opcode, &body), deadline_ms),
             Event::Run(node, life) if self.nodes[node].life == life => {
                 let most = self.config.inputs_per_step;
                 self.nodes[node].run(at_us, most, &mut wants);
@@ -424,7 +322,7 @@ impl<'a> World<'a> {
         self.absorb(to, wants);
     }
 
-    fn absorb(&mut self, node: usize, wants: Vec<Want>) {
+    pub(super) fn absorb(&mut self, node: usize, wants: Vec<Want>) {
         let life = self.nodes[node].life;
         for want in wants {
             match want {
@@ -550,7 +448,7 @@ impl<'a> World<'a> {
         ids.iter().filter_map(|&id| place(id)).collect()
     }
 
-    fn tell(&mut self, ticket: Ticket, event: ClientEvent) {
+    pub(super) fn tell(&mut self, ticket: Ticket, event: ClientEvent) {
         let Some(client) = self.waiting.remove(&ticket).map(|waiting| waiting.client) else {
             return;
         };
@@ -596,75 +494,5 @@ impl<'a> World<'a> {
                 }
             }
         }
-    }
-
-    fn fault(&mut self) {
-        if self.healed {
-            return;
-        }
-        if let Some(fault) = self.faults.draw(&self.nodes) {
-            self.trace.say(self.at_us, || format!("fault: {fault:?}"));
-            self.provoke(fault);
-        }
-        self.schedule_fault();
-    }
-
-    fn provoke(&mut self, fault: Fault) {
-        match fault {
-            Fault::Kill { node, down_us } => {
-                self.stop(node);
-                self.schedule(down_us, Event::Restart(node));
-            }
-            Fault::Power {
-                node,
-                kept,
-                down_us,
-            } => {
-                self.stop(node);
-                let before = self.nodes[node].disk.synced();
-                let lost = self.nodes[node].disk.power_cut(kept);
-                self.ack_truth.lost(node, before + kept as u64);
-                self.power_lost |= lost > 0;
-                self.schedule(down_us, Event::Restart(node));
-            }
-            Fault::Pause { node, for_us } => {
-                self.nodes[node].paused_until_us = self.at_us + for_us;
-                let life = self.nodes[node].life;
-                self.schedule(for_us, Event::Resume(node, life));
-            }
-            Fault::Cut { links, for_us, .. } => {
-                let cut = self.network.cut(links);
-                self.schedule(for_us, Event::Mend(cut));
-            }
-            Fault::Clock { node, skew_ms } => self.nodes[node].skew_ms = skew_ms,
-        }
-    }
-
-    fn stop(&mut self, node: usize) {
-        let lost = self.nodes[node].stop();
-        for ticket in lost {
-            // Some clients learn of it at once, others wait until they lose patience.
-            if self.dice.chance(500) {
-                self.tell(ticket, ClientEvent::Lost(ticket));
-            }
-        }
-    }
-
-    fn resume(&mut self, node: usize) {
-        self.nodes[node].paused_until_us = 0;
-    }
-
-    fn start(&mut self, node: usize) {
-        self.trace
-            .say(self.at_us, || format!("{} starts", self.nodes[node].id));
-        let mut wants = Vec::new();
-        let prepare = self.prepare;
-        let started =
-            self.nodes[node].start(self.at_us, &mut self.dice, prepare, &mut wants);
-        if let Err(why) = started {
-            let text = format!("{} could not be opened: {why}", self.nodes[node].id);
-            self.violations.push(Violation::general("opening", text));
-        }
-        self.absorb(node, wants);
     }
 }

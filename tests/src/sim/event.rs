@@ -1,0 +1,110 @@
+//! What can happen in a world, and in which order.
+
+use quorate_core::Ticket;
+use quorate_protocol::client::ClientRequest;
+use quorate_ring::NodeId;
+
+use super::clients::ClientEvent;
+
+/// Something that will happen.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Deliver {
+        to: usize,
+        life: u64,
+        from: NodeId,
+        opcode: u16,
+        body: Vec<u8>,
+        deadline_ms: u32,
+    },
+    Run(usize, u64),
+    Wake(usize, u64),
+    SyncAt(usize, u64),
+    SyncDone(usize, u64, u64),
+    Request {
+        node: usize,
+        ticket: Ticket,
+        request: ClientRequest,
+        deadline_ms: u32,
+    },
+    Client(usize, ClientEvent),
+    Fault,
+    Restart(usize),
+    Resume(usize, u64),
+    Mend(u64),
+}
+
+impl Event {
+    /// A number for the trace: what kind of event it is.
+    pub(super) const fn number(&self) -> u64 {
+        match self {
+            Self::Deliver { opcode, .. } => 0x10000 + *opcode as u64,
+            Self::Run(..) => 1,
+            Self::Wake(..) => 2,
+            Self::SyncAt(..) => 3,
+            Self::SyncDone(..) => 4,
+            Self::Request { .. } => 5,
+            Self::Client(..) => 6,
+            Self::Fault => 7,
+            Self::Restart(_) => 8,
+            Self::Resume(..) => 9,
+            Self::Mend(_) => 10,
+        }
+    }
+
+    pub(super) fn node(&self) -> usize {
+        match self {
+            Self::Deliver { to, .. } => *to,
+            Self::Run(node, _)
+            | Self::Wake(node, _)
+            | Self::SyncAt(node, _)
+            | Self::SyncDone(node, ..)
+            | Self::Request { node, .. }
+            | Self::Restart(node)
+            | Self::Resume(node, _) => *node,
+            Self::Client(client, _) => *client,
+            Self::Fault | Self::Mend(_) => 0,
+        }
+    }
+
+    /// Its bytes for the trace.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Deliver { body, .. } => body,
+            Self::Run(..)
+            | Self::Wake(..)
+            | Self::SyncAt(..)
+            | Self::SyncDone(..)
+            | Self::Request { .. }
+            | Self::Client(..)
+            | Self::Fault
+            | Self::Restart(_)
+            | Self::Resume(..)
+            | Self::Mend(_) => &[],
+        }
+    }
+}
+
+/// An event and when it happens. Of those at one time, the one scheduled first comes first.
+pub(super) struct Scheduled {
+    pub(super) at_us: u64,
+    pub(super) number: u64,
+    pub(super) event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at_us, self.number).cmp(&(other.at_us, other.number))
+    }
+}

@@ -24,8 +24,6 @@ pub enum Plant {
     ContextDroppedEarly,
     /// Log entries are dropped once this node alone has them durably.
     LogDroppedEarly,
-    /// A fallback goes on with its actor after it has dropped a hint.
-    FallbackActorKept,
     /// A fallback coordinates writes that ask for a strict quorum.
     StrictFallback,
 }
@@ -54,7 +52,6 @@ mod switch {
             Self::ActorReused,
             Self::ContextDroppedEarly,
             Self::LogDroppedEarly,
-            Self::FallbackActorKept,
             Self::StrictFallback,
         ];
     }

@@ -87,6 +87,9 @@ impl AntiEntropy {
     }
 
     fn ask_for_missing(&mut self, cx: &mut Cx<'_>) {
+        if !cx.s.writable {
+            return; // what came could not be stored
+        }
         let classes: Vec<Class> = cx.s.vnodes.keys().copied().collect();
         for class in classes {
             if self.questions.len() >= QUESTIONS_MAX {
@@ -148,9 +151,10 @@ impl AntiEntropy {
         if expected {
             self.questions.remove(&class);
         }
-        cx.take_dots(answer);
+        let progress = cx.take_dots(answer);
         cx.s.settle_all();
-        if expected && self.questions.len() < QUESTIONS_MAX {
+        // Without progress the next tick is soon enough: asking at once could go on for ever.
+        if expected && progress && self.questions.len() < QUESTIONS_MAX {
             self.ask_class(cx, class);
         }
     }
@@ -330,11 +334,13 @@ impl Cx<'_> {
         })
     }
 
-    fn take_dots(&mut self, answer: DotsAnswer) {
+    /// Merges what came. Returns whether anything of it was new.
+    fn take_dots(&mut self, answer: DotsAnswer) -> bool {
         let class = answer.class;
         if !self.s.vnodes.contains_key(&class) || !self.s.writable {
-            return;
+            return false;
         }
+        let mut progress = !answer.gone.is_empty();
         for object in answer.objects {
             let Ok((place, arrival)) = arrival(class, object) else {
                 continue;
@@ -344,6 +350,7 @@ impl Cx<'_> {
                 .is_ok_and(|applied| applied.new_dots > 0)
             {
                 self.s.note(Note::AntiEntropyFetched);
+                progress = true;
             }
         }
         if let Some(vnode) = self.s.vnodes.get_mut(&class) {
@@ -353,5 +360,6 @@ impl Cx<'_> {
                 .filter(|&dot| !vnode.clock.contains(dot));
             vnode.gone.extend(missing.take(BATCH_ITEMS_MAX));
         }
+        progress
     }
 }

@@ -157,29 +157,7 @@ async fn a_load_ended_by_ctrl_c_is_resumed_and_verified(
         "--resume",
         &state,
     ];
-    let child = Tool::new(cluster, &load).start()?;
-    until(
-        "the load is under way",
-        Duration::from_secs(30),
-        async || {
-            let lines = fs::read_to_string(&journal).map_or(0, |text| text.lines().count());
-            Ok(if lines > 50 {
-                Ok(())
-            } else {
-                Err(format!("{lines} lines"))
-            })
-        },
-    )
-    .await?;
-    kill_process(Pid::from_child(&child), Signal::INT)?;
-    let ended = child.wait_with_output()?;
-    assert_eq!(
-        ended.status.code(),
-        Some(2),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
-    let before = fs::read_to_string(&journal)?.lines().count() - 1;
+    let before = interrupted(cluster, &load, &journal).await?;
     assert!(
         (50..FILES).contains(&before),
         "{before} files were stored before Ctrl-C"
@@ -215,6 +193,38 @@ async fn a_load_ended_by_ctrl_c_is_resumed_and_verified(
         "interrupted after {before} of {FILES} files, resumed, verified at r=1, 2, 3 through each node"
     );
     Ok(())
+}
+
+/// Begins a load and ends it by Ctrl-C; returns how many files it had stored by then.
+async fn interrupted(
+    cluster: &Cluster,
+    load: &[&str],
+    journal: &Path,
+) -> Result<usize, Box<dyn std::error::Error>> {
+    let lines = || fs::read_to_string(journal).map_or(0, |text| text.lines().count());
+    let child = Tool::new(cluster, load).start()?;
+    until(
+        "the load is under way",
+        Duration::from_secs(30),
+        async || {
+            Ok(if lines() > 50 {
+                Ok(())
+            } else {
+                Err(format!("{} lines", lines()))
+            })
+        },
+    )
+    .await?;
+    kill_process(Pid::from_child(&child), Signal::INT)?;
+    let ended = child.wait_with_output()?;
+    assert_eq!(
+        ended.status.code(),
+        Some(2),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    // The first line is the journal's title.
+    Ok(lines() - 1)
 }
 
 fn write_files(dir: &Path, count: usize) -> std::io::Result<()> {

@@ -113,10 +113,8 @@ mod tests {
 
     #[test]
     fn in_a_storm_only_strict_quorums_must_meet() {
-        let mut story = Story {
-            profile: Profile::Storm,
-            ..Story::default()
-        };
+        let mut story = Story::default();
+        story.profile = Profile::Storm;
         story.put(1, None);
         story.read(&[]);
         assert!(!catches(&story.judge(judge)));

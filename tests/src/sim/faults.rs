@@ -239,7 +239,7 @@ impl Faults {
 
 /// Everybody reaches a majority, and no two the same one: each node loses the one opposite.
 fn ring_of_majorities(nodes: usize) -> BTreeSet<Link> {
-    let reach = nodes.div_ceil(2) / 2;
+    let reach = (nodes / 2).div_ceil(2);
     let far = |a: usize, b: usize| {
         let apart = a.abs_diff(b);
         apart.min(nodes - apart) > reach

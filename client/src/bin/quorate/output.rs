@@ -1,6 +1,6 @@
 //! Standard output: tables for people, one JSON value for programs, never a panic on a closed pipe.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
@@ -24,6 +24,15 @@ impl Out {
     /// Whether `--json` was given.
     pub(crate) const fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// A value as it is; on a terminal a line's end follows, so that the prompt does not stick to it.
+    pub(crate) fn value(&mut self, bytes: &[u8]) -> Done {
+        self.raw(bytes)?;
+        if io::stdout().is_terminal() && !bytes.ends_with(b"\n") {
+            return self.raw(b"\n");
+        }
+        Ok(())
     }
 
     /// Writes bytes as they are.

@@ -1,6 +1,6 @@
 //! What a reply tells beside its result: counts, roles, and under `explain` each replica's part.
 
-use quorate_protocol::client::{ReplicaReport, ReplyInfo, Role};
+use quorate_protocol::client::{ReplicaReport, ReplyInfo};
 use quorate_protocol::ids::Dot;
 use quorate_protocol::limits::{OBJECT_BYTES_WARN, SIBLINGS_WARN};
 use quorate_ring::{Class, NodeId};
@@ -170,11 +170,7 @@ impl GetOp {
             | ReadVerdict::Waiting
             | ReadVerdict::OutOfReach => "",
         };
-        let held = self
-            .replies
-            .values()
-            .filter(|reply| reply.role == Role::Fallback && reply.holds)
-            .count();
+        let stand_ins = self.tally.counted().saturating_sub(self.tally.primaries());
         let shown = match merged.versions.len() {
             0 => "nothing is there: every version seen is superseded".to_owned(),
             1 => "one version supersedes all others seen".to_owned(),
@@ -183,7 +179,7 @@ impl GetOp {
             }
         };
         format!(
-            "{counted} ({held} of fallbacks){fallbacks}; {shown}; rounds of questions about differences: {}",
+            "{counted} ({stand_ins} of fallbacks){fallbacks}; {shown}; rounds of questions about differences: {}",
             self.rounds
         )
     }

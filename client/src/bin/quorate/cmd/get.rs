@@ -94,7 +94,7 @@ impl Get {
             (_, Some(_)) => (1..).zip(&read.siblings).try_for_each(|(number, value)| {
                 out.line(format_args!("sibling-{number}  {}", describe(value)))
             }),
-            ([one], None) => out.raw(&one.data),
+            ([one], None) => out.value(&one.data),
             (several, None) => (1..).zip(several).try_for_each(|(number, value)| {
                 out.line(format_args!(
                     "--- sibling {number} of {}: {}",

@@ -187,6 +187,7 @@ impl GetOp {
     /// Late replies are not awaited any longer: those that came are repaired.
     fn stop_lingering(&mut self, cx: &Cx<'_>) {
         let silent: Vec<NodeId> = self.tally.outstanding().collect();
+        self.awaited.clear();
         for node in silent {
             let role = self
                 .replies
@@ -403,10 +404,10 @@ impl GetOp {
     }
 
     /// Asks the replicas that lack a version which others hold whether they have seen it. Returns
-    /// whether somebody was asked.
+    /// whether answers are awaited that matter.
     pub(crate) fn ask_where_they_differ(&mut self, cx: &mut Cx<'_>) -> bool {
         let open = differing(&self.views());
-        if open.is_empty() || !self.may_ask_again() {
+        if open.is_empty() {
             return false;
         }
         let mut questions = Vec::new();
@@ -425,7 +426,16 @@ impl GetOp {
                 questions.push((node, reply.role, reply.asked.iter().copied().collect()));
             }
         }
-        let any = !questions.is_empty();
+        if questions.is_empty() {
+            // What has been asked and not answered decides: a version counts as unseen by nobody yet.
+            return self
+                .awaited
+                .keys()
+                .any(|node| self.replies.contains_key(node));
+        }
+        if !self.may_ask_again() {
+            return false;
+        }
         for (node, role, seen) in questions {
             self.question(
                 cx,
@@ -438,6 +448,6 @@ impl GetOp {
                 seen,
             );
         }
-        any
+        true
     }
 }

@@ -17,7 +17,7 @@ use crate::quorum::read::{Answer, ReadVerdict};
 use crate::shared::{Asker, Cx, Local};
 
 impl GetOp {
-    /// Asks for the values of the result that no answer brought. Returns whether somebody was asked.
+    /// Asks for the values of the result that no answer brought. Returns whether answers are awaited.
     pub(crate) fn fetch_bodies(&mut self, cx: &mut Cx<'_>) -> bool {
         let merged = merge_replies(&self.views());
         let mut wanted: BTreeMap<NodeId, Vec<Dot>> = BTreeMap::new();
@@ -34,8 +34,12 @@ impl GetOp {
                 wanted.entry(node).or_default().push(version.dot);
             }
         }
-        let any = !wanted.is_empty() && self.may_ask_again();
-        if any {
+        let any = !wanted.is_empty();
+        wanted.retain(|node, _| !self.awaited.contains_key(node));
+        if !wanted.is_empty() {
+            if !self.may_ask_again() {
+                return false;
+            }
             for (node, dots) in wanted {
                 let Some(reply) = self.replies.get(&node) else {
                     continue;

@@ -57,6 +57,7 @@ impl GetOp {
             Role::Primary
         };
         self.tally.note(node, role, Answer::Failed);
+        self.awaited.remove(&node);
         self.replies.remove(&node);
         self.errors.insert(node, error);
     }

@@ -39,6 +39,15 @@ const KEPT: &[(u64, &str)] = &[
         404,
         "a fallback coordinated a write that asked for a strict quorum",
     ),
+    (
+        458,
+        "a node just started took living primaries for dead and wrote beside them",
+    ),
+    (4668, "a retried delete without a context deleted nothing"),
+    (
+        9886,
+        "a read was answered while a question that decides it was open",
+    ),
 ];
 
 #[test]

@@ -8,10 +8,6 @@ use crate::shared::Shared;
 pub enum Plant {
     /// A hint is dropped when it is sent, not when its target has stored it.
     HintDroppedUnacknowledged,
-    /// A replica that is catching up answers as a current one.
-    BehindCounts,
-    /// A fallback that holds nothing of a key claims that there is nothing.
-    FallbackAbsenceCounts,
     /// Dots are entered into clock and log, and the object that came with them is not stored.
     ClockWithoutObject,
     /// Only the dots of versions that an object holds are entered, not all that it settles.
@@ -44,8 +40,6 @@ mod switch {
         /// All of them.
         pub const ALL: &'static [Self] = &[
             Self::HintDroppedUnacknowledged,
-            Self::BehindCounts,
-            Self::FallbackAbsenceCounts,
             Self::ClockWithoutObject,
             Self::SettlesIgnored,
             Self::DurableTooEarly,

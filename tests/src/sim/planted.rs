@@ -8,7 +8,7 @@ use quorate_core::Plant;
 use super::run::{Verdict, run};
 
 /// Within so many seeds a planted bug must be noticed.
-pub const SEEDS_MAX: u64 = 1500;
+pub const SEEDS_MAX: u64 = 500;
 
 /// Who noticed, and how soon.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -71,7 +71,7 @@ impl Cx<'_> {
         Ok(ReplicaState {
             holds: !object.is_empty(),
             object: object.to_peer(),
-            catching_up: !vnode.is_current() && !self.s.breaks(Plant::BehindCounts),
+            catching_up: !vnode.is_current(),
             seen: get.seen.iter().filter(speaks).copied().collect(),
             session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
             waits_for: vnode.waits.keys().copied().collect(),
@@ -81,10 +81,7 @@ impl Cx<'_> {
 
     fn read_hints(&self, place: &Place, get: &ReplicaGet) -> Result<ReplicaState, StoreError> {
         let Some(mut hint) = self.load_hints(place, true)? else {
-            return Ok(ReplicaState {
-                holds: self.s.breaks(Plant::FallbackAbsenceCounts),
-                ..blank_state(get.op, Role::Fallback)
-            });
+            return Ok(blank_state(get.op, Role::Fallback));
         };
         strip_bodies(&mut hint.object, &get.want);
         let known = |need: &SessionNeed| {

@@ -119,7 +119,12 @@ impl Tries {
                 self.maybe_applied |= self.write;
                 let place = if same { Place::Same } else { Place::Other };
                 let message = format!("the connection was lost before the answer came: {why}");
-                self.again(place, Duration::ZERO, left, Error::unavailable(message))
+                match self.again(place, Duration::ZERO, left, Error::unavailable(message)) {
+                    // The budget is for nodes that are up and short of breath. One that went away
+                    // is not burdened by what others are asked in its place.
+                    Next::Again { place, .. } => Next::free(place),
+                    end @ Next::End(_) => end,
+                }
             }
             Failure::TimedOut => {
                 self.maybe_applied |= self.write;

@@ -8,6 +8,8 @@ use crate::error::{Error, Kind};
 
 /// Most tries of one request that reach a node.
 const TRIES_MAX: u32 = 6;
+/// Most connections that one request may lose: each node's idle one after a restart of all, twice.
+const LOST_MAX: u32 = 12;
 /// Most times one request refreshes the cluster map.
 const REFRESHES_MAX: u32 = 2;
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -72,6 +74,7 @@ impl Next {
 pub(crate) struct Tries {
     write: bool,
     sent: u32,
+    lost: u32,
     refreshes: u32,
     maybe_applied: bool,
     lost_here: bool,
@@ -82,6 +85,7 @@ impl Tries {
         Self {
             write,
             sent: 0,
+            lost: 0,
             refreshes: 0,
             maybe_applied: false,
             lost_here: false,
@@ -119,12 +123,13 @@ impl Tries {
                 self.maybe_applied |= self.write;
                 let place = if same { Place::Same } else { Place::Other };
                 let message = format!("the connection was lost before the answer came: {why}");
-                match self.again(place, Duration::ZERO, left, Error::unavailable(message)) {
-                    // The budget is for nodes that are up and short of breath. One that went away
-                    // is not burdened by what others are asked in its place.
-                    Next::Again { place, .. } => Next::free(place),
-                    end @ Next::End(_) => end,
+                self.lost += 1;
+                if self.lost >= LOST_MAX || left.is_zero() {
+                    return Next::End(Error::unavailable(message));
                 }
+                // Tries and budget are for nodes that are up and short of breath. One that went
+                // away is not burdened by what others are asked in its place.
+                Next::free(place)
             }
             Failure::TimedOut => {
                 self.maybe_applied |= self.write;
@@ -183,7 +188,7 @@ impl Tries {
 
     /// Another try that the budget pays for, unless there were enough or no time is left.
     fn again(&self, place: Place, pause: Duration, left: Duration, error: Error) -> Next {
-        if self.sent >= TRIES_MAX || pause >= left {
+        if self.sent - self.lost >= TRIES_MAX || pause >= left {
             return Next::End(error);
         }
         let paid = Some(error);

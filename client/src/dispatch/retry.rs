@@ -239,6 +239,18 @@ mod tests {
     }
 
     #[test]
+    fn lost_connections_have_a_bound_of_their_own_and_cost_no_tries() {
+        let mut tries = Tries::new(false);
+        for _ in 1..LOST_MAX {
+            let next = tries.after(lost(), LEFT, 0);
+            assert_eq!(next, Next::free(Place::Other));
+        }
+        let refused = tries.after(answered(ErrorCode::Overloaded), LEFT, 0);
+        assert_eq!(place(refused), Some(Place::Other));
+        assert_eq!(place(tries.after(lost(), LEFT, 0)), None);
+    }
+
+    #[test]
     fn a_lost_write_goes_to_its_coordinator_once_more_and_then_elsewhere() {
         let mut tries = Tries::new(true);
         assert!(!tries.is_retry());

@@ -8,6 +8,7 @@ use quorate_protocol::options::QuorumDefaults;
 use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring, Weight, Zone};
 
 use super::dice::Dice;
+use super::overrides::{Case, Overrides};
 
 /// What kind of weather a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,12 +88,26 @@ pub struct Config {
     pub strict: u32,
     /// Inputs that a node takes in one step, at most.
     pub inputs_per_step: u64,
+    /// Faults that are drawn and left out, by their numbers.
+    pub without_faults: BTreeSet<u64>,
 }
 
 impl Config {
     /// The configuration of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
+        Self::of(&Case::from(seed))
+    }
+
+    /// The configuration of a seed, with other parts than it decides.
+    #[must_use]
+    pub fn of(case: &Case) -> Self {
+        let mut config = Self::drawn(case.seed, &case.overrides);
+        case.overrides.apply(&mut config);
+        config
+    }
+
+    fn drawn(seed: u64, overrides: &Overrides) -> Self {
         let mut dice = Dice::new(seed, "config");
         let profile = match dice.below(10) {
             0 => Profile::Calm,
@@ -100,6 +115,7 @@ impl Config {
             _ => Profile::Storm,
         };
         let nodes = dice.between(3, 7);
+        let nodes = overrides.nodes.map_or(nodes, u64::from);
         let map = draw_map(&mut dice, nodes);
         let clients = dice.between(2, 8);
         let operations = dice.between(300, 700) / clients;
@@ -117,6 +133,7 @@ impl Config {
             faults: draw_faults(&mut dice, profile),
             strict: if dice.chance(300) { 700 } else { 200 },
             inputs_per_step: dice.between(1, 8),
+            without_faults: BTreeSet::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::config::{FaultPlan, Profile};
+use super::config::{Config, FaultPlan, Profile};
 use super::dice::Dice;
 use super::network::{Link, between};
 use super::node::Node;
@@ -57,7 +57,16 @@ pub enum Fault {
 pub struct Faults {
     plan: FaultPlan,
     profile: Profile,
+    seed: u64,
+    /// The number of the last fault drawn.
+    number: u64,
+    without: BTreeSet<u64>,
+    /// What the fault being drawn is like: a stream for each, so that leaving one out changes no other.
     dice: Dice,
+    /// When faults come.
+    pauses: Dice,
+    /// How long an fsync takes.
+    syncs: Dice,
     /// For each node, the batch that must be synced before its power may go off.
     owed: Vec<u64>,
 }
@@ -74,28 +83,40 @@ enum Sort {
 }
 
 impl Faults {
-    /// Faults as planned for so many nodes.
+    /// Faults as configured.
     #[must_use]
-    pub fn new(plan: FaultPlan, profile: Profile, nodes: usize, dice: Dice) -> Self {
+    pub fn new(config: &Config) -> Self {
+        let dice = |label| Dice::new(config.seed, label);
         Self {
-            plan,
-            profile,
-            dice,
-            owed: vec![0; nodes],
+            plan: config.faults,
+            profile: config.profile,
+            seed: config.seed,
+            number: 0,
+            without: config.without_faults.clone(),
+            dice: dice("faults"),
+            pauses: dice("pauses between faults"),
+            syncs: dice("syncs"),
+            owed: vec![0; config.map.members.len()],
         }
+    }
+
+    /// The number of the fault drawn last, from 1.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Time until the next fault, microseconds; `None`: there is none.
     pub fn pause(&mut self) -> Option<u64> {
-        (self.plan.every_us > 0).then(|| self.dice.exponential(self.plan.every_us) + 1)
+        (self.plan.every_us > 0).then(|| self.pauses.exponential(self.plan.every_us) + 1)
     }
 
     /// How long the next fsync takes, microseconds.
     pub fn sync_us(&mut self) -> u64 {
-        if self.plan.slow_sync && self.dice.chance(30) {
-            self.dice.between(300_000, 3_000_000)
+        if self.plan.slow_sync && self.syncs.chance(30) {
+            self.syncs.between(300_000, 3_000_000)
         } else {
-            self.dice.between(300, 5_000)
+            self.syncs.between(300, 5_000)
         }
     }
 
@@ -104,8 +125,13 @@ impl Faults {
         self.plan = FaultPlan::default();
     }
 
-    /// A fault that may begin now, if the one drawn may.
+    /// The next fault, if it may begin now and is not left out.
     pub fn draw(&mut self, nodes: &[Node]) -> Option<Fault> {
+        self.number += 1;
+        if self.without.contains(&self.number) {
+            return None;
+        }
+        self.dice = Dice::new(self.seed, &format!("fault {}", self.number));
         let sorts = self.sorts();
         let sort = *self.dice.pick(&sorts)?;
         let node = self.dice.index(nodes.len());

@@ -33,7 +33,10 @@ impl World<'_> {
             return;
         }
         if let Some(fault) = self.faults.draw(&self.nodes) {
-            self.trace.say(self.at_us, || format!("fault: {fault:?}"));
+            let number = self.faults.number();
+            self.trace
+                .say(self.at_us, || format!("fault {number}: {fault:?}"));
+            self.trace.fault(self.at_us, number, &fault);
             self.provoke(fault);
         }
         self.schedule_fault();

@@ -10,6 +10,7 @@
 //! event     what can happen, and in which order
 //! mishaps   faults as they happen, and their end
 //! faults    which fault comes next, and what it must spare
+//! overrides what a minimised run changes of what its seed decides
 //! command   the command line of `quorate-sim`
 //! clients   closed-loop clients; workload says what they do
 //! history   what clients did and saw: the oracle of most checkers
@@ -31,6 +32,7 @@ pub mod history;
 mod mishaps;
 pub mod network;
 pub mod node;
+pub mod overrides;
 #[cfg(feature = "planted")]
 pub mod planted;
 pub mod run;

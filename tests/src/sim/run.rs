@@ -9,7 +9,8 @@ use quorate_protocol::map::BucketMode;
 use super::config::Config;
 use super::converge;
 use super::history::{Key, Shown, WriteId, write_of};
-use super::trace::Trace;
+use super::overrides::Case;
+use super::trace::{Begun, Trace};
 use super::world::{Prepare, World};
 use crate::checkers::{self, Evidence, Violation};
 
@@ -59,15 +60,23 @@ pub struct Report {
     pub timeline: Vec<String>,
     /// What the seed decided.
     pub config: String,
+    /// The faults that began, in order.
+    pub begun: Vec<Begun>,
 }
 
 /// Runs a seed.
 #[must_use]
 pub fn run(seed: u64, print: bool, prepare: Prepare<'_>) -> Report {
-    let config = Config::draw(seed);
+    run_case(&Case::from(seed), Trace::new(print), prepare)
+}
+
+/// Runs a seed with other parts than it decides.
+#[must_use]
+pub fn run_case(case: &Case, trace: Trace, prepare: Prepare<'_>) -> Report {
+    let config = Config::of(case);
     let summary = config.summary();
     let fault_us = config.fault_us;
-    let mut world = World::new(config, Trace::new(print), prepare);
+    let mut world = World::new(config, trace, prepare);
     world.run_until(fault_us);
     world.heal();
     let (settled_after_us, verdict) = match settle(&mut world) {
@@ -231,5 +240,6 @@ fn report(world: &World<'_>, config: String, settled_after_us: u64, verdict: Ver
             .map(|key| world.history.timeline(key))
             .unwrap_or_default(),
         config,
+        begun: world.trace.faults().to_vec(),
     }
 }

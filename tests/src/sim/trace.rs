@@ -2,12 +2,26 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::faults::Fault;
+
+/// A fault that began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Its number, in the order in which faults are drawn.
+    pub number: u64,
+    /// When, microseconds.
+    pub at_us: u64,
+    /// What it was.
+    pub fault: Fault,
+}
+
 /// The trace of one run. Two runs with the same hash took the same course.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
     hash: u64,
     events: u64,
     print: bool,
+    faults: Vec<Begun>,
 }
 
 impl Trace {
@@ -31,6 +45,21 @@ impl Trace {
             self.hash = xxh3_64_with_seed(bytes, self.hash);
         }
         self.events += 1;
+    }
+
+    /// Takes in a fault that begins.
+    pub fn fault(&mut self, at_us: u64, number: u64, fault: &Fault) {
+        self.faults.push(Begun {
+            number,
+            at_us,
+            fault: fault.clone(),
+        });
+    }
+
+    /// All faults so far.
+    #[must_use]
+    pub fn faults(&self) -> &[Begun] {
+        &self.faults
     }
 
     /// A line for people, made only if somebody reads it.

@@ -101,12 +101,7 @@ impl<'a> World<'a> {
             .collect();
         let mut world = Self {
             network: Network::new(config.network, Dice::new(seed, "network")),
-            faults: Faults::new(
-                config.faults,
-                config.profile,
-                nodes.len(),
-                Dice::new(seed, "faults"),
-            ),
+            faults: Faults::new(&config),
             at_us: 0,
             nodes,
             history: History::default(),

@@ -60,6 +60,10 @@ random_id! {
     /// One storage that a durable clock speaks for; a wiped or damaged vnode draws a new one.
     StorageId, u64, 16
 }
+random_id! {
+    /// One life of one replica, from its opening to its end.
+    LifeId, u64, 16
+}
 
 /// A cluster, drawn at its creation. Travels as 16 bytes, since MessagePack has no wider number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

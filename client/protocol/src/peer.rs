@@ -2,6 +2,7 @@
 //!
 //! Every data message names its replication class; the frame header carries the ring version.
 
+mod alive;
 mod cluster;
 mod converge;
 
@@ -14,6 +15,7 @@ use crate::error::WireError;
 use crate::ids::{ActorId, Dot, RequestId};
 use crate::messages::messages;
 
+pub use self::alive::{Alive, AliveMark, Testimony};
 pub use self::cluster::{
     BucketCommit, BucketCommitted, BucketPropose, BucketVote, Buckets, Heartbeat, HeartbeatAck,
 };
@@ -58,6 +60,8 @@ messages! {
         0x0223 => CatchUpAsk(CatchUpAsk),
         /// The answer, taken after the question came.
         0x0224 => CatchUpAnswer(CatchUpAnswer),
+        /// How far the sender has come in seeing who is alive.
+        0x0225 => Alive(Alive),
         /// A heartbeat.
         0x0240 => Heartbeat(Heartbeat),
         /// Its echo.
@@ -313,6 +317,7 @@ impl PeerMessage {
             | Self::Clocks(_)
             | Self::CatchUpAsk(_)
             | Self::CatchUpAnswer(_)
+            | Self::Alive(_)
             | Self::Heartbeat(_)
             | Self::HeartbeatAck(_)
             | Self::BucketPropose(_)

@@ -43,6 +43,7 @@
 //!     partition are answered to the replica whose number stands in the top 16 bits of their `op`.
 
 pub mod agreement;
+mod alive;
 pub mod causality;
 mod coordinate;
 pub mod effects;

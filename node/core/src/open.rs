@@ -3,16 +3,17 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use quorate_protocol::ids::{RequestId, StorageId, VnodeId};
+use quorate_protocol::ids::{LifeId, RequestId, StorageId, VnodeId};
 use quorate_protocol::map::ClusterMap;
 use quorate_ring::{Class, NodeId, PartitionId};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::alive::AliveLog;
 use crate::causality::Clock;
 use crate::effects::{Note, Now};
 use crate::hints::HintShelf;
-use crate::record::{LogKind, VnodeRecord, decode_log, decode_vnode, keys};
+use crate::record::{LogKind, VnodeRecord, decode_alive, decode_log, decode_vnode, keys};
 use crate::replica::Replica;
 use crate::replicate::collect::Collector;
 use crate::shared::Shared;
@@ -90,6 +91,7 @@ impl Replica {
             shared.replay_log(store, class)?;
         }
         let requests = shared.load_requests(store, &classes)?;
+        shared.load_alive(store)?;
         Ok(Self::assemble(
             shared,
             Collector::open(requests, now.mono_us),
@@ -134,6 +136,39 @@ impl Shared {
             }
         }
         Ok(incomplete)
+    }
+
+    /// Reads who was alive when. What cannot be read makes this replica wait for everybody.
+    fn load_alive(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let key = keys::alive_key(self.shard);
+        let stored = match store.get(Family::Vnodes, &key) {
+            Ok(record) => record.and_then(|record| decode_alive(&key, &record).ok()),
+            Err(StoreError::Damaged { .. }) => None,
+            Err(error @ StoreError::Failed(_)) => return Err(error),
+        };
+        let life = LifeId::new(self.draw());
+        let shards = (self.shard, self.shards);
+        self.alive = AliveLog::open(shards, life, stored, self.view.peers());
+        if self.shard == 0 {
+            self.forget_alive_of_others(store)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what replicas kept that this node no longer runs: should it run them again, that
+    /// would be out of date.
+    fn forget_alive_of_others(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let (from, to) = keys::alive_range_from(self.shards);
+        let mut others = Vec::new();
+        let scanned = store.scan(Family::Vnodes, &from, &to, &mut |key, _| {
+            others.push(key.to_vec());
+            ControlFlow::Continue(())
+        });
+        is_damaged(scanned)?;
+        others
+            .into_iter()
+            .for_each(|key| self.delete(Family::Vnodes, key));
+        Ok(())
     }
 
     fn load_requests(

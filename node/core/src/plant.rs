@@ -22,6 +22,12 @@ pub enum Plant {
     LogDroppedEarly,
     /// A fallback coordinates writes that ask for a strict quorum.
     StrictFallback,
+    /// A replica that comes back takes anybody's testimony for complete.
+    TrustsAnIncompleteWitness,
+    /// A replica tells only who answers it now, not whom it saw meanwhile.
+    ForgetsWhoWasAlive,
+    /// A replica becomes current while other nodes keep hints for it.
+    CurrentWithoutHints,
 }
 
 impl Shared {

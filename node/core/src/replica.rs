@@ -8,6 +8,7 @@ use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::{Forward, PeerMessage};
 use quorate_ring::{Class, NodeId};
 
+use crate::alive::{Held, Waiting};
 use crate::coordinate::forward::{Coordinator, Forwards};
 use crate::coordinate::get::Gets;
 use crate::coordinate::listing::Listings;
@@ -34,6 +35,8 @@ pub struct Replica {
     anti_entropy: AntiEntropy,
     catch_up: CatchUp,
     collector: Collector,
+    /// Messages that may not be listened to yet.
+    held: Held,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -62,6 +65,7 @@ impl Replica {
             anti_entropy: AntiEntropy::default(),
             catch_up,
             collector,
+            held: Held::default(),
         }
     }
 
@@ -89,7 +93,7 @@ impl Replica {
                 from,
                 message,
                 deadline_ms,
-            } => self.on_message(from, message, deadline_ms, store),
+            } => self.on_peer(from, message, deadline_ms, store),
             Input::PeerUp(node) => self.on_peer_up(node, store),
             Input::PeerDown(node) => self.on_peer_down(node, store),
             Input::Map(map) => self.on_map(map),
@@ -249,6 +253,30 @@ impl Replica {
         }
     }
 
+    /// A peer's message. What comes from a peer that was away waits until it is durable here that it
+    /// is back.
+    fn on_peer(&mut self, from: NodeId, message: PeerMessage, deadline_ms: u32, store: &dyn Store) {
+        let (now_us, seq) = (self.shared.now.mono_us, self.shared.step_seq());
+        if !self.shared.alive.heard(from, now_us, seq) {
+            return self.on_message(from, message, deadline_ms, store);
+        }
+        self.shared.sync_soon();
+        let deadline_us = (deadline_ms > 0).then(|| now_us + u64::from(deadline_ms) * 1000);
+        self.held.keep(Waiting {
+            from,
+            message,
+            deadline_us,
+        });
+    }
+
+    /// It is durable who is back: what they said is heard, in the order in which it came.
+    fn release_held(&mut self, store: &dyn Store) {
+        for waiting in self.held.release() {
+            let deadline_ms = waiting.deadline_us.map_or(0, |at| self.shared.ms_until(at));
+            self.on_peer(waiting.from, waiting.message, deadline_ms, store);
+        }
+    }
+
     fn on_message(
         &mut self,
         from: NodeId,
@@ -276,6 +304,7 @@ impl Replica {
             PeerMessage::DotsAnswer(answer) => self.anti_entropy.on_answer(cx, from, answer),
             PeerMessage::CatchUpAsk(ask) => cx.s.answer_catch_up(from, ask),
             PeerMessage::CatchUpAnswer(answer) => self.catch_up.on_answer(cx, from, answer),
+            PeerMessage::Alive(alive) => cx.s.alive.learn(from, alive),
             PeerMessage::Hints(hints) => cx.take_hints(from, hints),
             PeerMessage::HintsAck(ack) => self.handoff.on_ack(cx, from, &ack),
             // The node's business, not a replica's.
@@ -314,6 +343,10 @@ impl Replica {
 
     fn on_peer_up(&mut self, node: NodeId, store: &dyn Store) {
         self.shared.view.set_reachable(node, true);
+        let seq = self.shared.step_seq();
+        if self.shared.alive.up(node, seq) {
+            self.shared.sync_soon();
+        }
         self.anti_entropy.on_peer_change(node);
         self.handoff.on_peer_change(node);
         let cx = &mut Cx {
@@ -325,6 +358,7 @@ impl Replica {
     }
 
     fn on_peer_down(&mut self, node: NodeId, store: &dyn Store) {
+        self.shared.alive.down(node);
         if !self.shared.view.set_reachable(node, false) {
             return;
         }
@@ -342,6 +376,7 @@ impl Replica {
 
     fn on_map(&mut self, map: Arc<ClusterMap>) {
         self.shared.view.map = map;
+        self.shared.alive.set_peers(self.shared.view.peers());
         let fresh: Vec<Class> = self.shared.add_missing_vnodes();
         fresh
             .into_iter()
@@ -356,6 +391,9 @@ impl Replica {
             store,
         };
         self.puts.on_synced(cx, seq);
+        if self.shared.alive.proven(seq) {
+            self.release_held(store);
+        }
     }
 
     fn on_tick(&mut self, store: &dyn Store) {

@@ -6,17 +6,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_protocol::client::ClientReply;
-use quorate_protocol::ids::{ActorId, Dot, RequestId};
+use quorate_protocol::ids::{ActorId, Dot, LifeId, RequestId};
 use quorate_protocol::limits::CLOCK_AHEAD_MS_MAX;
 use quorate_protocol::peer::{Forwarded, PeerMessage};
 use quorate_ring::{Class, NodeId, PartitionId};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
+use crate::alive::AliveLog;
 use crate::coordinate::Ask;
 use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
 use crate::hints::HintShelf;
 use crate::plant::Plant;
+use crate::record::{encode_alive, keys};
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -60,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) view: View,
     pub(crate) vnodes: BTreeMap<Class, Vnode>,
     pub(crate) hints: HintShelf,
+    pub(crate) alive: AliveLog,
     /// Actors of this node as a fallback, one for each class, drawn anew after a hint was dropped.
     pub(crate) fallback_actors: BTreeMap<Class, (ActorId, u64)>,
     pub(crate) writable: bool,
@@ -89,7 +92,9 @@ impl Shared {
     ) -> Self {
         // Operations start at a random number, so that answers to an earlier life match nothing.
         let next_op = (u64::from(shard) << 48) | u64::from(rng.next_u32());
+        let life = LifeId::new(rng.next_u64());
         Self {
+            alive: AliveLog::open((shard, shards), life, None, view.peers()),
             now,
             shard,
             shards,
@@ -253,6 +258,11 @@ impl Shared {
 
     /// Ends the step.
     pub(crate) fn finish(&mut self) -> Step {
+        if let Some(record) = self.alive.take_changed() {
+            let key = keys::alive_key(self.shard);
+            let record = encode_alive(&key, record);
+            self.put(Family::Vnodes, key, record);
+        }
         self.overlay.clear();
         let mut step = std::mem::take(&mut self.step);
         if !step.batch.writes.is_empty() {

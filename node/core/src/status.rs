@@ -27,7 +27,12 @@ impl Replica {
                 .peers()
                 .map(|node| self.peer_status(node))
                 .collect(),
-            vnodes: self.shared.vnodes.values().map(vnode_status).collect(),
+            vnodes: self
+                .shared
+                .vnodes
+                .values()
+                .map(|vnode| self.vnode_status(vnode))
+                .collect(),
             requests: self.requests_in_flight() as u64,
         }
     }
@@ -55,16 +60,16 @@ impl Replica {
                 .sum(),
         }
     }
-}
 
-fn vnode_status(vnode: &Vnode) -> VnodeStatus {
-    VnodeStatus {
-        class: vnode.class,
-        vnode: vnode.id,
-        current: vnode.is_current(),
-        waits_for: vnode.waits.keys().copied().collect(),
-        lag: vnode.lag(),
-        log_entries: vnode.log_entries,
-        damaged: vnode.damaged,
+    fn vnode_status(&self, vnode: &Vnode) -> VnodeStatus {
+        VnodeStatus {
+            class: vnode.class,
+            vnode: vnode.id,
+            current: vnode.is_current(),
+            waits_for: self.shared.awaited(vnode),
+            lag: vnode.lag(),
+            log_entries: vnode.log_entries,
+            damaged: vnode.damaged,
+        }
     }
 }

@@ -22,9 +22,6 @@ pub struct Timing {
     pub missing_us: u64,
     /// An unanswered question or hint batch is repeated after this time.
     pub resend_us: u64,
-    /// How long a node that holds no vnode of the class, and was not reachable since this one
-    /// started, is waited for because it might hold hints.
-    pub hint_holder_us: u64,
     /// How long a peer that has not answered since this node started is presumed to be there.
     pub presume_us: u64,
     /// Hinted handoff sends at most so many bytes a second to one target.
@@ -45,7 +42,6 @@ impl Default for Timing {
             clocks_again_us: 10_000_000,
             missing_us: 500_000,
             resend_us: 3_000_000,
-            hint_holder_us: 3_000_000,
             presume_us: 1_500_000,
             handoff_bytes_per_s: 32 * 1024 * 1024,
             requests_max: 20_000,

@@ -184,8 +184,9 @@ impl Vnode {
         );
     }
 
-    /// Drops the waits that are over. Returns whether the vnode has just become current.
-    pub(crate) fn settle_waits(&mut self) -> bool {
+    /// Drops the waits that are over, and those for excused nodes if no other is left. Returns whether
+    /// the vnode has just become current.
+    pub(crate) fn settle_waits(&mut self, excused: &BTreeSet<NodeId>) -> bool {
         if self.waits.is_empty() {
             return false;
         }
@@ -194,6 +195,9 @@ impl Vnode {
             let covered = wait.cover.as_ref().is_some_and(|cover| clock.covers(cover));
             !(wait.no_hints && (covered || !wait.is_peer))
         });
+        if self.waits.keys().all(|node| excused.contains(node)) {
+            self.waits.clear();
+        }
         self.is_current()
     }
 }

@@ -13,10 +13,11 @@ use std::path::Path;
 use bytes::Bytes;
 use quorate_core::causality::{Body, Clock, Content, Object, Version};
 use quorate_core::record::{
-    self, HintRecord, LogKind, LogRecord, RequestRecord, VnodeRecord, keys,
+    self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RequestRecord, VnodeRecord, keys,
 };
 use quorate_core::token::{self, TokenKey};
-use quorate_protocol::peer::ActorClock;
+use quorate_protocol::ids::LifeId;
+use quorate_protocol::peer::{ActorClock, AliveMark};
 use quorate_protocol::{ActorId, ClusterId, Dot, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionId, RingVersion};
 
@@ -218,6 +219,43 @@ fn a_vnode_has_the_bytes_of_format_1() {
         &vnode(),
         record::decode_vnode,
     );
+}
+
+#[test]
+fn who_was_alive_has_the_bytes_of_format_1() {
+    let mark = |shard| AliveMark {
+        shard,
+        life: LifeId::new(0x5051_5253_5455_5657),
+        position: 300,
+    };
+    let peer = AlivePeer {
+        up: true,
+        excusable: false,
+        last: 200,
+        marks: vec![mark(0), mark(130)],
+    };
+    let away = AlivePeer {
+        excusable: true,
+        ..AlivePeer::default()
+    };
+    let record = AliveRecord {
+        shards: 1,
+        life: LifeId::new(0x4041_4243_4445_4647),
+        position: 301,
+        gap: Some(290),
+        lives: vec![(LifeId::new(0x3031_3233_3435_3637), 289)],
+        peers: BTreeMap::from([(TARGET, peer), (NodeId::new(7), away)]),
+    };
+    let settled = AliveRecord {
+        gap: None,
+        lives: Vec::new(),
+        ..record.clone()
+    };
+    let storage_key = keys::alive_key(0x0102);
+    for (name, record) in [("1-alive", record), ("1-alive-settled", settled)] {
+        let bytes = record::encode_alive(&storage_key, &record);
+        check(name, &storage_key, &bytes, &record, record::decode_alive);
+    }
 }
 
 #[test]

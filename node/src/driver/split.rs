@@ -31,7 +31,10 @@ pub(super) fn route(message: &mut PeerMessage, shards: u16) -> Route {
         PeerMessage::ReplicaAck(answer) => by_operation(answer.op, shards),
         PeerMessage::FoundRequest(answer) => by_operation(answer.op, shards),
         PeerMessage::ReplicaKeyPage(answer) => by_operation(answer.op, shards),
-        PeerMessage::Clocks(_) | PeerMessage::CatchUpAsk(_) | PeerMessage::CatchUpAnswer(_)
+        PeerMessage::Clocks(_)
+        | PeerMessage::CatchUpAsk(_)
+        | PeerMessage::CatchUpAnswer(_)
+        | PeerMessage::Alive(_)
             if shards == 1 =>
         {
             Route::Shard(0)
@@ -44,27 +47,39 @@ pub(super) fn route(message: &mut PeerMessage, shards: u16) -> Route {
                     .collect(),
             )
         }
-        PeerMessage::CatchUpAsk(CatchUpAsk { number, classes }) => {
-            let (number, parts) = (
-                *number,
-                split(std::mem::take(classes), shards, |class| *class),
-            );
-            Route::Parts(
-                parts
-                    .map(|(shard, classes)| (shard, CatchUpAsk { number, classes }.into()))
-                    .collect(),
-            )
+        PeerMessage::CatchUpAsk(ask) => {
+            let parts = split(std::mem::take(&mut ask.classes), shards, |class| *class);
+            let part = |(shard, classes)| {
+                (
+                    shard,
+                    CatchUpAsk {
+                        classes,
+                        ..ask.clone()
+                    }
+                    .into(),
+                )
+            };
+            Route::Parts(parts.map(part).collect())
         }
-        PeerMessage::CatchUpAnswer(CatchUpAnswer { number, entries }) => {
-            let (number, parts) = (
-                *number,
-                split(std::mem::take(entries), shards, |entry| entry.class),
-            );
-            Route::Parts(
-                parts
-                    .map(|(shard, entries)| (shard, CatchUpAnswer { number, entries }.into()))
-                    .collect(),
-            )
+        PeerMessage::CatchUpAnswer(answer) => {
+            let parts = split(std::mem::take(&mut answer.entries), shards, |entry| {
+                entry.class
+            });
+            let part = |(shard, entries)| {
+                (
+                    shard,
+                    CatchUpAnswer {
+                        entries,
+                        ..answer.clone()
+                    }
+                    .into(),
+                )
+            };
+            Route::Parts(parts.map(part).collect())
+        }
+        // Every replica keeps its own marks.
+        PeerMessage::Alive(alive) => {
+            Route::Parts((0..shards).map(|shard| (shard, (*alive).into())).collect())
         }
         PeerMessage::ReplicaGet(_)
         | PeerMessage::ReplicaPut(_)
@@ -109,7 +124,8 @@ fn split<T>(
 #[cfg(test)]
 mod tests {
     use quorate_protocol::client::Role;
-    use quorate_protocol::peer::{Buckets, ReplicaAck};
+    use quorate_protocol::ids::LifeId;
+    use quorate_protocol::peer::{Alive, AliveMark, Buckets, ReplicaAck};
 
     use super::*;
 
@@ -123,27 +139,23 @@ mod tests {
     #[test]
     fn a_question_about_many_classes_is_taken_apart_by_their_owners() {
         let classes = vec![class(0), class(1), class(3), class(4), class(6)];
-        let mut message = CatchUpAsk { number: 7, classes }.into();
+        let marks = vec![AliveMark {
+            shard: 0,
+            life: LifeId::new(1),
+            position: 2,
+        }];
+        let ask = |classes| CatchUpAsk {
+            number: 7,
+            classes,
+            marks: marks.clone(),
+        };
+        let mut message = ask(classes).into();
         let Route::Parts(parts) = route(&mut message, 3) else {
             unreachable!("it names classes of two shards")
         };
         let expected: Vec<(u16, PeerMessage)> = vec![
-            (
-                0,
-                CatchUpAsk {
-                    number: 7,
-                    classes: vec![class(0), class(3), class(6)],
-                }
-                .into(),
-            ),
-            (
-                1,
-                CatchUpAsk {
-                    number: 7,
-                    classes: vec![class(1), class(4)],
-                }
-                .into(),
-            ),
+            (0, ask(vec![class(0), class(3), class(6)]).into()),
+            (1, ask(vec![class(1), class(4)]).into()),
         ];
         assert_eq!(parts, expected);
     }
@@ -164,6 +176,22 @@ mod tests {
             route(&mut ack(u64::MAX).into(), 4),
             Route::Shard(3)
         ));
+    }
+
+    #[test]
+    fn a_mark_goes_to_every_shard() {
+        let mark = AliveMark {
+            shard: 1,
+            life: LifeId::new(3),
+            position: 4,
+        };
+        let mut message = Alive { shards: 2, mark }.into();
+        let Route::Parts(parts) = route(&mut message, 3) else {
+            unreachable!("every replica keeps marks of its own")
+        };
+        let shards: Vec<u16> = parts.iter().map(|(shard, _)| *shard).collect();
+        assert_eq!(shards, [0, 1, 2]);
+        assert!(parts.iter().all(|(_, part)| *part == message));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 use serde::{Deserialize, Serialize};
 
-use super::PeerObject;
+use super::{AliveMark, PeerObject, Testimony};
 use crate::error::WireError;
 use crate::ids::{ActorId, Dot, RequestId, StorageId, VnodeId};
 
@@ -53,6 +53,8 @@ pub struct CatchUpAsk {
     pub number: u64,
     /// The classes, ordered.
     pub classes: Vec<Class>,
+    /// Where the answering node's replicas were when the asker last knew all it had to.
+    pub marks: Vec<AliveMark>,
 }
 
 /// What the answering node has of one class for the asker.
@@ -73,6 +75,8 @@ pub struct CatchUpAnswer {
     pub number: u64,
     /// One entry for each class.
     pub entries: Vec<CatchUpEntry>,
+    /// Whom the answering replica has seen alive while the asker was away.
+    pub testimony: Testimony,
 }
 
 /// Please send these writes.

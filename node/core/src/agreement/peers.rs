@@ -39,6 +39,7 @@ impl Agreement {
             | PeerMessage::HintsAck(_)
             | PeerMessage::CatchUpAsk(_)
             | PeerMessage::CatchUpAnswer(_)
+            | PeerMessage::Alive(_)
             | PeerMessage::Heartbeat(_)
             | PeerMessage::HeartbeatAck(_) => {}
         }

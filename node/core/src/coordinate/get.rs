@@ -341,7 +341,10 @@ impl GetOp {
             ReadVerdict::Met | ReadVerdict::FallbacksOnly => self.try_answer(cx, false),
             ReadVerdict::Waiting if self.ask.quorum.stale_ok => self.try_answer(cx, true),
             ReadVerdict::Waiting => {
-                self.wait(cx);
+                // A primary may have fallen silent only now.
+                if !self.add_stand_ins(cx) {
+                    self.wait(cx);
+                }
                 false
             }
             ReadVerdict::OutOfReach => {

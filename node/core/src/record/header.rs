@@ -26,6 +26,8 @@ pub enum RecordKind {
     Request = 5,
     /// A piece of a large value.
     Piece = 6,
+    /// Who was alive when.
+    Alive = 7,
     /// Reserved: an object that merges by its data type.
     DataType = 16,
     /// Reserved: a strongly consistent register.

@@ -7,6 +7,7 @@
 //! hint           target node u64, class, bucket u64, key
 //! log entry      class, actor u64, counter u64
 //! vnode          class
+//! who was alive  0xff, "alive", shard u16 (among the vnodes)
 //! request        class, request id (16 bytes)
 //! piece          owner, class, bucket u64, actor u64, counter u64, piece u32
 //!   owner        0 (the vnode), or 1 and the target node u64 (a hint)
@@ -20,6 +21,8 @@ use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 /// From, and up to but without.
 pub type KeyRange = (Vec<u8>, Vec<u8>);
 
+/// No class begins so, nor is any as long.
+const ALIVE: &[u8] = b"\xffalive";
 const OWNER_VNODE: u8 = 0;
 const OWNER_HINT: u8 = 1;
 
@@ -158,6 +161,18 @@ pub fn vnodes_range() -> KeyRange {
 pub fn parse_vnode_key(storage_key: &[u8]) -> Option<Class> {
     let (class, rest) = split_class(storage_key)?;
     rest.is_empty().then_some(class)
+}
+
+/// Where a replica keeps who was alive when.
+#[must_use]
+pub fn alive_key(shard: u16) -> Vec<u8> {
+    join(&[ALIVE, &shard.to_be_bytes()])
+}
+
+/// The records of who was alive when, of this shard and all later ones.
+#[must_use]
+pub fn alive_range_from(shard: u16) -> KeyRange {
+    (alive_key(shard), below(ALIVE.to_vec()).1)
 }
 
 /// Where a piece of a large value lies.

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! byte 0      format    the number of this format: 1
-//! byte 1      kind      1 object, 2 hint, 3 log entry, 4 vnode, 5 request, 6 piece of a value;
+//! byte 1      kind      1 object, 2 hint, 3 log entry, 4 vnode, 5 request, 6 piece of a value,
+//!                       7 who was alive;
 //!                       reserved: 16 mergeable data type, 17 strongly consistent register
 //! byte 2      codec     how the body is compressed: 0 not at all
 //! byte 3      flags     of the kind, see there
@@ -30,6 +31,7 @@
 //! number here ([`FORMAT`]); readers of the older ones stay. `tests/golden_records.rs` holds every
 //! number's bytes: existing fixtures are never edited, a new number adds new ones.
 
+mod alive;
 mod body;
 mod error;
 mod header;
@@ -42,6 +44,7 @@ mod request;
 mod versions;
 mod vnode;
 
+pub use alive::{AlivePeer, AliveRecord, decode_alive, encode_alive};
 pub(crate) use body::{Reader, Writer};
 pub use error::RecordError;
 pub use header::{FORMAT, RecordKind};

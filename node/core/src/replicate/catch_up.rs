@@ -1,21 +1,27 @@
 //! Catching up: after a start or a cut, a vnode claims no absence until every node that could know
 //! more has said so, and it has everything that they have.
 //!
-//! The simple form: it waits for every other member of its class, and for every other node of the
-//! cluster that can be reached (it may keep hints). A member of the class that is down is waited
-//! for; another node that has not been reachable since the start is not, after a grace time.
+//! After a start it waits for every node that may have been alive at any moment of its absence:
+//! members of its class for their clocks and hints, all others for hints. Which ones that can be,
+//! and whom nobody needs to wait for, is found out by [`crate::alive`]. After a cut it
+//! waits for the nodes that are met again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use quorate_protocol::peer::{CatchUpAnswer, CatchUpAsk, CatchUpEntry};
+use quorate_protocol::peer::{AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Testimony};
 use quorate_ring::{Class, NodeId};
 
 use crate::causality::Clock;
 use crate::effects::{Note, Priority};
+use crate::plant::Plant;
 use crate::shared::{Cx, Shared};
+use crate::vnode::{Vnode, Wait};
 
 /// How often the same question is repeated while it is open, microseconds.
 const ASK_AGAIN_US: u64 = 150_000;
+
+/// How often a peer that has nothing more for this replica is asked whether it bears witness by now.
+const WITNESS_AGAIN_US: u64 = 1_000_000;
 
 /// Classes in one question: an answer has a clock for each and must fit a frame.
 const CLASSES_PER_FRAME: usize = 256;
@@ -27,9 +33,9 @@ pub(crate) struct CatchUp {
     /// time.
     valid_from: BTreeMap<NodeId, u64>,
     asked_us: BTreeMap<NodeId, u64>,
-    /// Nodes never reachable since the start that might keep hints, until the grace time is over.
-    unseen: BTreeSet<NodeId>,
-    opened_us: u64,
+    /// Which of its places this replica last told its peers, and when.
+    told: Option<AliveMark>,
+    told_us: u64,
 }
 
 impl CatchUp {
@@ -39,16 +45,12 @@ impl CatchUp {
         classes
             .iter()
             .for_each(|&class| shared.begin_to_wait(class));
-        Self {
-            unseen: shared.view.peers().collect(),
-            opened_us: shared.now.mono_us,
-            ..Self::default()
-        }
+        Self::default()
     }
 
     /// A peer answers (again): what it holds must be asked for once more.
     pub(crate) fn on_peer_up(&mut self, cx: &mut Cx<'_>, node: NodeId) {
-        self.unseen.remove(&node);
+        cx.s.alive.set_settled(false);
         self.valid_from.remove(&node);
         for class in cx.s.vnodes.keys().copied().collect::<Vec<_>>() {
             let is_peer = cx.s.is_member(node, class);
@@ -61,54 +63,66 @@ impl CatchUp {
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
-        self.end_grace(cx);
         let peers: Vec<NodeId> =
             cx.s.view
                 .peers()
                 .filter(|&node| cx.s.view.is_reachable(node))
                 .collect();
         for node in peers {
-            let asked_us = self.asked_us.get(&node).copied().unwrap_or(0);
-            if asked_us + ASK_AGAIN_US <= cx.s.now.mono_us {
-                self.ask(cx, node);
-            }
+            self.ask_again(cx, node);
         }
         cx.s.settle_all();
+        cx.s.alive.rest(cx.s.now.mono_us);
+        self.tell(cx);
     }
 
-    /// Nodes that nobody could reach since the start are no longer waited for, unless they are
-    /// members of the class.
-    fn end_grace(&mut self, cx: &mut Cx<'_>) {
-        if self.unseen.is_empty() || cx.s.now.mono_us < self.opened_us + cx.s.timing.hint_holder_us
-        {
+    /// Tells peers that answer how far this replica has seen them come and go.
+    fn tell(&mut self, cx: &mut Cx<'_>) {
+        let (now_us, alive) = (cx.s.now.mono_us, cx.s.alive.now());
+        let again = self.told_us + cx.s.timing.clocks_again_us <= now_us;
+        if self.told == Some(alive.mark) && !again {
             return;
         }
-        let unseen = std::mem::take(&mut self.unseen);
-        for vnode in cx.s.vnodes.values_mut() {
-            vnode
-                .waits
-                .retain(|node, wait| wait.is_peer || !unseen.contains(node));
+        (self.told, self.told_us) = (Some(alive.mark), now_us);
+        for node in cx.s.view.peers().collect::<Vec<_>>() {
+            if cx.s.view.answers(node) {
+                cx.s.send(node, alive, 0, Priority::Background);
+            }
+        }
+    }
+
+    /// Repeats a question that is open. Whoever has told all it has may still become a witness.
+    fn ask_again(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        let asked_us = self.asked_us.get(&node).copied().unwrap_or(0);
+        let now_us = cx.s.now.mono_us;
+        if asked_us + ASK_AGAIN_US <= now_us {
+            self.ask(cx, node);
+        }
+        if asked_us + WITNESS_AGAIN_US <= now_us && cx.s.alive.lacks_witness() {
+            let any = cx.s.vnodes.keys().next().copied();
+            self.question(cx, node, any.as_slice());
         }
     }
 
     fn ask(&mut self, cx: &mut Cx<'_>, node: NodeId) {
-        let open =
-            |wait: &crate::vnode::Wait| !wait.no_hints || (wait.is_peer && wait.cover.is_none());
+        let open = |wait: &Wait| !wait.no_hints || (wait.is_peer && wait.cover.is_none());
         let waiting =
             cx.s.vnodes
                 .values()
                 .filter(|vnode| vnode.waits.get(&node).is_some_and(open));
         let classes: Vec<Class> = waiting.map(|vnode| vnode.class).collect();
-        if classes.is_empty() {
-            return;
-        }
-        self.asked_us.insert(node, cx.s.now.mono_us);
+        self.question(cx, node, &classes);
+    }
+
+    fn question(&mut self, cx: &mut Cx<'_>, node: NodeId, classes: &[Class]) {
         for part in classes.chunks(CLASSES_PER_FRAME) {
+            self.asked_us.insert(node, cx.s.now.mono_us);
             let number = cx.s.new_op();
             self.valid_from.entry(node).or_insert(number);
             let ask = CatchUpAsk {
                 number,
                 classes: part.to_vec(),
+                marks: cx.s.alive.marks(node),
             };
             cx.s.send(node, ask, 0, Priority::Foreground);
         }
@@ -122,6 +136,13 @@ impl CatchUp {
         {
             return;
         }
+        let trusts = cx.s.breaks(Plant::TrustsAnIncompleteWitness);
+        let testimony = Testimony {
+            exact: answer.testimony.exact || trusts,
+            complete: answer.testimony.complete || trusts,
+            ..answer.testimony
+        };
+        cx.s.alive.take(from, testimony);
         for entry in answer.entries {
             cx.s.take_entry(from, entry);
         }
@@ -145,13 +166,14 @@ impl Shared {
     }
 
     fn take_entry(&mut self, from: NodeId, entry: CatchUpEntry) {
+        let careless = self.breaks(Plant::CurrentWithoutHints);
         let Some(vnode) = self.vnodes.get_mut(&entry.class) else {
             return;
         };
         let Some(wait) = vnode.waits.get_mut(&from) else {
             return;
         };
-        wait.no_hints = entry.hints == 0;
+        wait.no_hints = entry.hints == 0 || careless;
         if let Some(clock) = &entry.clock
             && let Ok(applied) = Clock::from_wire(&clock.applied)
             && wait.cover.is_none()
@@ -165,14 +187,27 @@ impl Shared {
 
     /// Vnodes that have got all they waited for become current.
     pub(crate) fn settle_all(&mut self) {
-        let mut current = 0;
+        let excused = self.alive.excused();
+        let (mut current, mut settled) = (0, true);
         for vnode in self.vnodes.values_mut() {
-            if vnode.settle_waits() {
+            if vnode.settle_waits(&excused) {
                 vnode.revision += 1;
                 current += 1;
             }
+            settled &= vnode.waits.is_empty();
         }
+        self.alive.set_settled(settled);
         (0..current).for_each(|_| self.note(Note::CaughtUp));
+    }
+
+    /// Whom a vnode waits for: without those that are only waited for as long as others are, too.
+    pub(crate) fn awaited(&self, vnode: &Vnode) -> Vec<NodeId> {
+        if vnode.waits.is_empty() {
+            return Vec::new();
+        }
+        let excused = self.alive.excused();
+        let waits = vnode.waits.keys().copied();
+        waits.filter(|node| !excused.contains(node)).collect()
     }
 
     /// What this node has of some classes for the asker.
@@ -184,11 +219,17 @@ impl Shared {
                 .vnodes
                 .get(&class)
                 .filter(|_| self.is_member(from, class))
-                .map(crate::vnode::Vnode::to_wire),
+                .map(Vnode::to_wire),
         });
+        let entries = entries.collect();
+        let mut testimony = self.alive.testify(&ask.marks);
+        if self.breaks(Plant::ForgetsWhoWasAlive) {
+            testimony.seen.retain(|&node| self.view.answers(node));
+        }
         let answer = CatchUpAnswer {
             number: ask.number,
-            entries: entries.collect(),
+            entries,
+            testimony,
         };
         self.send(from, answer, 0, Priority::Foreground);
     }

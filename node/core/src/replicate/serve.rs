@@ -74,7 +74,7 @@ impl Cx<'_> {
             catching_up: !vnode.is_current(),
             seen: get.seen.iter().filter(speaks).copied().collect(),
             session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
-            waits_for: vnode.waits.keys().copied().collect(),
+            waits_for: self.s.awaited(vnode),
             ..blank_state(get.op, Role::Primary)
         })
     }

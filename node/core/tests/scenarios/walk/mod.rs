@@ -1,7 +1,7 @@
 //! A handful of replicas in one thread, with a perfect network: for walking a scenario line by
 //! line. Faults beyond "this node is down" are the simulator's business.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -94,11 +94,17 @@ pub struct Walk {
     cut: Option<(NodeId, NodeId)>,
     /// A node whose wall clock runs ahead, and by how many milliseconds.
     ahead: Option<(NodeId, u64)>,
+    prepare: fn(&mut Replica),
 }
 
 impl Walk {
     /// `count` nodes, 8 partitions, n = 3 (or as many as there are), one bucket of each mode.
     pub fn new(count: u64) -> Self {
+        Self::prepared(count, |_| {})
+    }
+
+    /// The same with every replica prepared by `prepare` once it is open.
+    pub fn prepared(count: u64, prepare: fn(&mut Replica)) -> Self {
         let map = Arc::new(map(count));
         let ids: Vec<NodeId> = map.members.iter().map(|member| member.id).collect();
         let node = || Node {
@@ -121,6 +127,7 @@ impl Walk {
             notes: BTreeMap::new(),
             cut: None,
             ahead: None,
+            prepare,
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -149,7 +156,9 @@ impl Walk {
         let (now, map) = (self.now, Arc::clone(&self.map));
         let up: Vec<NodeId> = self.up().collect();
         let node = self.nodes.get_mut(&id).unwrap();
-        node.replica = Some(Replica::open(config, map, now, &node.disk).unwrap());
+        let mut replica = Replica::open(config, map, now, &node.disk).unwrap();
+        (self.prepare)(&mut replica);
+        node.replica = Some(replica);
         for other in up {
             self.give(other, Input::PeerUp(id));
             self.give(id, Input::PeerUp(other));
@@ -199,8 +208,13 @@ impl Walk {
             for id in self.up().collect::<Vec<_>>() {
                 self.give(id, Input::Tick);
             }
-            while self.turn() {}
+            self.deliver();
         }
+    }
+
+    /// Delivers everything that is under way, and what follows from it, in no time.
+    pub fn deliver(&mut self) {
+        while self.turn() {}
     }
 
     fn turn(&mut self) -> bool {
@@ -292,6 +306,13 @@ impl Walk {
             .all(|vnode| vnode.current && vnode.lag == 0)
     }
 
+    /// Whom some vnode of a node still waits for.
+    pub fn waits_for(&self, id: NodeId) -> BTreeSet<NodeId> {
+        let status = self.nodes[&id].replica.as_ref().unwrap().status();
+        let waits = status.vnodes.into_iter().flat_map(|vnode| vnode.waits_for);
+        waits.collect()
+    }
+
     pub fn hints_for(&self, at: NodeId, target: NodeId) -> u64 {
         let status = self.nodes[&at].replica.as_ref().unwrap().status();
         status
@@ -324,7 +345,7 @@ impl Walk {
 
     pub fn ask(&mut self, at: NodeId, request: impl Into<ClientRequest>) -> ClientReply {
         let ticket = self.begin(at, request);
-        while self.turn() {}
+        self.deliver();
         for _ in 0..300 {
             if let Some(reply) = self.reply(ticket) {
                 return reply;

@@ -1,0 +1,28 @@
+//! Rules of catching up, broken on purpose: each is missed by the walk that is there for it.
+
+use quorate_core::{Plant, Replica};
+
+use crate::catching_up::{
+    read_after_two_came_and_went, read_after_two_were_alone, read_before_the_hints_came,
+};
+
+#[test]
+fn trusting_an_incomplete_witness_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::TrustsAnIncompleteWitness);
+    let (_, answer) = read_after_two_were_alone(planted);
+    assert_eq!(answer.unwrap(), ["old"], "the rule makes no difference");
+}
+
+#[test]
+fn forgetting_who_was_alive_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::ForgetsWhoWasAlive);
+    let (_, answer) = read_after_two_came_and_went(planted);
+    assert_eq!(answer.unwrap(), ["old"], "the rule makes no difference");
+}
+
+#[test]
+fn becoming_current_without_the_hints_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::CurrentWithoutHints);
+    let answer = read_before_the_hints_came(planted);
+    assert_eq!(answer.unwrap(), ["old"], "the rule makes no difference");
+}

@@ -184,9 +184,14 @@ impl Vnode {
         );
     }
 
-    /// Drops the waits that are over, and those for excused nodes if no other is left. Returns whether
-    /// the vnode has just become current.
-    pub(crate) fn settle_waits(&mut self, excused: &BTreeSet<NodeId>) -> bool {
+    /// Drops the waits that are over, and the last ones if nobody is left but excused nodes and at most
+    /// one other that is out of reach and no member of the class: what two nodes acknowledged, it
+    /// cannot hold alone. Returns whether the vnode has just become current.
+    pub(crate) fn settle_waits(
+        &mut self,
+        excused: &BTreeSet<NodeId>,
+        in_reach: impl Fn(NodeId) -> bool,
+    ) -> bool {
         if self.waits.is_empty() {
             return false;
         }
@@ -195,7 +200,14 @@ impl Vnode {
             let covered = wait.cover.as_ref().is_some_and(|cover| clock.covers(cover));
             !(wait.no_hints && (covered || !wait.is_peer))
         });
-        if self.waits.keys().all(|node| excused.contains(node)) {
+        let mut left = self.waits.iter();
+        let mut next = || left.find(|(node, _)| !excused.contains(node));
+        let enough = match (next(), next()) {
+            (None, _) => true,
+            (Some((&node, wait)), None) => !wait.is_peer && !in_reach(node),
+            (Some(_), Some(_)) => false,
+        };
+        if enough {
             self.waits.clear();
         }
         self.is_current()

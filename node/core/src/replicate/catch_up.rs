@@ -5,6 +5,10 @@
 //! members of its class for their clocks and hints, all others for hints. Which ones that can be,
 //! and whom nobody needs to wait for, is found out by [`crate::alive`]. After a cut it
 //! waits for the nodes that are met again.
+//!
+//! If of all these one single node is missing, is out of reach, and is no member of the class, it
+//! is let off: a write that two nodes acknowledged is also on another one, which has been heard. So
+//! one dead fallback blocks nobody; a member is always waited for, and so are two fallbacks.
 
 use std::collections::BTreeMap;
 
@@ -190,7 +194,7 @@ impl Shared {
         let excused = self.alive.excused();
         let (mut current, mut settled) = (0, true);
         for vnode in self.vnodes.values_mut() {
-            if vnode.settle_waits(&excused) {
+            if vnode.settle_waits(&excused, |node| self.view.is_reachable(node)) {
                 vnode.revision += 1;
                 current += 1;
             }

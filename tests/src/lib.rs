@@ -2,6 +2,7 @@
 //! process under virtual time, and the checkers that judge what clients and disks saw.
 
 pub mod checkers;
+pub mod fuzz;
 #[cfg(feature = "processes")]
 pub mod process;
 pub mod relay;

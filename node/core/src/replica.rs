@@ -432,6 +432,7 @@ impl Replica {
     fn forget(&mut self, asker: Asker) {
         self.gets.forget_asker(asker);
         self.puts.forget_asker(asker);
+        self.listings.forget_asker(asker);
         self.forwards.forget_asker(asker);
     }
 }

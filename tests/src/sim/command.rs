@@ -40,6 +40,8 @@ struct Args {
     #[cfg(feature = "planted")]
     #[arg(long, value_name = "NAME|all")]
     plant: Option<String>,
+    #[command(flatten)]
+    fuzz: crate::fuzz::command::Options,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +81,9 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "planted")]
     if let Some(name) = &args.plant {
         return super::planted::table(name);
+    }
+    if args.fuzz.fuzz.is_some() {
+        return crate::fuzz::command::main(&args.fuzz, args.seed.unwrap_or(1));
     }
     let started = Instant::now();
     let until = args

@@ -172,6 +172,13 @@ impl Listings {
         }
     }
 
+    pub(crate) fn forget_asker(&mut self, asker: Asker) {
+        self.ops
+            .values_mut()
+            .filter(|listing| listing.asker == asker)
+            .for_each(|listing| listing.asker = Asker::Nobody);
+    }
+
     fn judge(&mut self, cx: &mut Cx<'_>, id: u64) {
         let Some(listing) = self.ops.get(&id) else {
             return;

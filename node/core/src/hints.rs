@@ -220,16 +220,29 @@ impl Shared {
         self.note(Note::HintDelivered);
     }
 
-    /// The next dot of this node as a fallback coordinator of a class.
-    pub(crate) fn mint_fallback_dot(&mut self, class: Class) -> Dot {
+    /// The next dot of this node as a fallback coordinator of a class, for a write into `object`, which
+    /// settles these dots so far. An actor of which dots are known that it has not given out is
+    /// somebody else's as well, and is given up.
+    pub(crate) fn mint_fallback_dot(
+        &mut self,
+        class: Class,
+        object: &Object,
+        settles: &[Dot],
+    ) -> Dot {
         let fresh = ActorId::new(self.draw());
-        let (actor, counter) = self.fallback_actors.entry(class).or_insert((fresh, 0));
-        *counter += 1;
-        Dot::new(*actor, *counter)
+        let given = self.fallback_actors.entry(class).or_insert((fresh, 0));
+        let next = Dot::new(given.0, given.1 + 1);
+        if object.context.covers(next) || object.has(next) || settles.contains(&next) {
+            *given = (fresh, 0);
+        }
+        given.1 += 1;
+        Dot::new(given.0, given.1)
     }
 
-    /// The next dot of a vnode of this node.
-    pub(crate) fn mint_dot(&mut self, class: Class) -> Option<Dot> {
+    /// The next dot of a vnode of this node, for a write into `object`. An actor of which dots are
+    /// known that it has not given out is somebody else's as well, and is given up: a dot must
+    /// never stand for two writes, nor be superseded before it is written.
+    pub(crate) fn mint_dot(&mut self, class: Class, object: &Object) -> Option<Dot> {
         let fresh = ActorId::new(self.draw());
         let (me, ring) = (self.view.me, self.view.map.ring.version());
         let reused = self.breaks(Plant::ActorReused);
@@ -238,9 +251,14 @@ impl Shared {
             let actor = ActorId::new(me.get() << 32 | u64::from(class.partition.get()));
             vnode.actor = Some((actor, vnode.clock.last(actor)));
         }
-        let (actor, counter) = vnode.actor.get_or_insert((fresh, 0));
-        *counter += 1;
-        let dot = Dot::new(*actor, *counter);
+        let given = vnode.actor.get_or_insert((fresh, 0));
+        let next = Dot::new(given.0, given.1 + 1);
+        let known = vnode.clock.contains(next) || object.context.covers(next) || object.has(next);
+        if known && !reused {
+            *given = (fresh, 0);
+        }
+        given.1 += 1;
+        let dot = Dot::new(given.0, given.1);
         vnode.actors.entry(dot.actor).or_insert((me, ring));
         Some(dot)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quorate_protocol::client::{ClientRequest, Keys};
 use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::limits::DEADLINE_MS_MAX;
 use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::{Forward, PeerMessage};
 use quorate_ring::{Class, NodeId};
@@ -325,7 +326,9 @@ impl Replica {
             partition: forward.partition,
         };
         let principal: Principal = Arc::from(forward.principal.as_str());
-        let deadline_us = self.shared.now.mono_us + u64::from(deadline_ms.max(1)) * 1000;
+        // A peer's word for how long its client waits is bounded as a client's is.
+        let deadline_ms = deadline_ms.clamp(1, DEADLINE_MS_MAX);
+        let deadline_us = self.shared.now.mono_us + u64::from(deadline_ms) * 1000;
         let from = Request {
             asker,
             principal: &principal,

@@ -54,10 +54,10 @@ impl Replica {
             hints_in_flight: self.handoff.in_flight(node),
             lag: known()
                 .map(|(vnode, peer)| vnode.clock.count_missing_from(&peer.applied))
-                .sum(),
+                .fold(0, u64::saturating_add),
             lead: known()
                 .map(|(vnode, peer)| peer.applied.count_missing_from(&vnode.clock))
-                .sum(),
+                .fold(0, u64::saturating_add),
         }
     }
 

@@ -88,16 +88,26 @@ pub struct Draw<'d, 's> {
     pub source: &'d mut Source<'s>,
     /// What it may use.
     pub pool: &'d Pool,
+    /// Bytes and list elements that it may still make.
+    left: usize,
 }
+
+/// Bytes and list elements of one value at most: lists of lists of long byte strings would be huge.
+const SIZE_MAX: usize = 64 * 1024;
 
 impl<'d, 's> Draw<'d, 's> {
     /// A maker of values.
     pub fn new(source: &'d mut Source<'s>, pool: &'d Pool) -> Self {
-        Self { source, pool }
+        Self {
+            source,
+            pool,
+            left: SIZE_MAX,
+        }
     }
 
     /// A value of any type that has at least one; `None` where chance broke a rule of the type.
     pub fn value<T: DeserializeOwned>(&mut self) -> Option<T> {
+        self.left = SIZE_MAX;
         T::deserialize(&mut *self).ok()
     }
 
@@ -123,11 +133,19 @@ impl<'d, 's> Draw<'d, 's> {
     }
 
     fn length(&mut self) -> usize {
-        if self.source.one_in(12) {
+        let length = if self.source.one_in(12) {
             self.source.pick(LENGTHS)
         } else {
             self.source.index(10)
-        }
+        };
+        self.spend(length)
+    }
+
+    /// As much of this as may still be made.
+    fn spend(&mut self, wanted: usize) -> usize {
+        let spent = wanted.min(self.left);
+        self.left -= spent;
+        spent
     }
 
     fn text(&mut self) -> String {
@@ -246,6 +264,7 @@ impl<'de> Deserializer<'de> for &mut Draw<'_, '_> {
             2 => (self.source.below(400), true),
             _ => (self.source.below(4), false),
         };
+        let left = self.spend(usize::try_from(left).unwrap_or(0)) as u64;
         let again = repeated.then(|| self.source.clone());
         visitor.visit_seq(Elements {
             draw: self,

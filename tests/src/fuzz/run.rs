@@ -212,9 +212,15 @@ impl<'a> Feeder<'a> {
                 }
             }
             if let Some(what) = self.memory_over() {
-                let what = format!("{what}, somewhere from number {from} to {upto}");
-                self.found(from, what);
-                break;
+                let (number, which) = match self.hungriest(from, upto) {
+                    Some(number) => (number, String::new()),
+                    None => (
+                        from,
+                        format!(", by all numbers from {from} to {upto} together"),
+                    ),
+                };
+                self.found(number, format!("{what}{which}"));
+                self.stop.store(true, Ordering::Relaxed);
             }
         }
         line
@@ -258,6 +264,19 @@ impl<'a> Feeder<'a> {
                 grown.resident >> 20,
                 grown.reserved >> 20
             )
+        })
+    }
+
+    /// The one of these inputs that takes half of the bound by itself, if one does.
+    fn hungriest(&self, from: u64, upto: u64) -> Option<u64> {
+        (from..upto).find(|&number| {
+            let input = input(self.plan.seed, self.target, number);
+            let before = Peak::restart().then(Peak::now).flatten();
+            drop(feed(self.target, &input));
+            let grown = Peak::now()
+                .zip(before)
+                .map(|(now, before)| now.above(before));
+            grown.is_some_and(|grown| grown.resident.max(grown.reserved) > MEMORY_MAX / 2)
         })
     }
 

@@ -29,7 +29,7 @@ pub fn merge(
     remote: &Object,
     settles: &[Dot],
 ) -> Merged {
-    join(local, seen_here, remote, &|dot| settles.contains(&dot))
+    join(local, seen_here, remote, &member_of(settles))
 }
 
 /// Merges two hints of one key. A hint has no clock; the dots that each settles stand in for one.
@@ -41,9 +41,19 @@ pub fn merge_hints(
     remote: &Object,
     remote_settles: &[Dot],
 ) -> Merged {
-    join(local, &|dot| local_settles.contains(&dot), remote, &|dot| {
-        remote_settles.contains(&dot)
-    })
+    join(
+        local,
+        &member_of(local_settles),
+        remote,
+        &member_of(remote_settles),
+    )
+}
+
+/// Whether a dot is among these: of a hint there may be as many as there were writes.
+fn member_of(dots: &[Dot]) -> impl Fn(Dot) -> bool {
+    let mut ordered = dots.to_vec();
+    ordered.sort_unstable();
+    move |dot| ordered.binary_search(&dot).is_ok()
 }
 
 /// The rule of both, with what each side has seen beyond what its object says.

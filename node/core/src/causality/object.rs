@@ -239,6 +239,17 @@ impl Version {
     }
 }
 
+/// Checks dots that a peer names beside an object.
+///
+/// # Errors
+/// A counter of 0, which names no write and could not be read back once stored.
+pub fn check_dots<'a>(dots: impl IntoIterator<Item = &'a Dot>) -> Result<(), CausalityError> {
+    match dots.into_iter().find(|dot| dot.counter == 0) {
+        Some(dot) => Err(CausalityError::ZeroCounter(dot.actor)),
+        None => Ok(()),
+    }
+}
+
 fn check_body(dot: Dot, stated: u64, body: &PeerBody) -> Result<(), CausalityError> {
     let found = body.value.len() as u64;
     if found != stated {

@@ -103,6 +103,27 @@ impl Shared {
         })
     }
 
+    /// Checks where a peer says that a key lies: a key under another class's name would be found by
+    /// nobody, and counted for ever.
+    pub(crate) fn check_peers_place(&self, place: &Place) -> Result<(), WireError> {
+        check_key(&place.key)?;
+        let partition = self.view.map.ring.partition_of(place.bucket, &place.key);
+        // A bucket that is not known here yet has the n that the peer says.
+        let bucket = self.view.bucket(place.bucket);
+        let n = bucket.map_or(place.class.n, |bucket| bucket.props.n);
+        if (n, partition) == (place.class.n, place.class.partition) {
+            Ok(())
+        } else {
+            Err(WireError::new(
+                ErrorCode::Protocol,
+                format!(
+                    "a key of partition {partition} with {n} copies was sent as one of {}: the sender is wrong about the ring or the bucket",
+                    place.class
+                ),
+            ))
+        }
+    }
+
     pub(crate) fn check_get(&self, get: Get) -> Result<(Place, ReadAsk), WireError> {
         let place = self.place(get.bucket, &get.key)?;
         let bucket = self.find_bucket(get.bucket)?;

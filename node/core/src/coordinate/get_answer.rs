@@ -223,12 +223,19 @@ impl GetOp {
     }
 }
 
-fn names(nodes: impl Iterator<Item = NodeId>) -> String {
-    let names: Vec<String> = nodes.map(|node| node.to_string()).collect();
-    if names.is_empty() {
-        "nobody".to_owned()
-    } else {
-        names.join(", ")
+/// Nodes that an error names one by one; of more only the number is told.
+const NAMES_MAX: usize = 16;
+
+fn names(mut nodes: impl Iterator<Item = NodeId>) -> String {
+    let names: Vec<String> = nodes
+        .by_ref()
+        .take(NAMES_MAX)
+        .map(|node| node.to_string())
+        .collect();
+    match (names.is_empty(), nodes.count()) {
+        (true, _) => "nobody".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, more) => format!("{} and {more} more", names.join(", ")),
     }
 }
 

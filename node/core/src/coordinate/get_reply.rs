@@ -38,10 +38,15 @@ impl GetOp {
             role: state.role,
             object,
             holds: state.holds,
-            seen: state.seen,
-            asked,
+            // A replica is believed about the dots that it was asked for, and no others.
+            seen: state
+                .seen
+                .into_iter()
+                .filter(|dot| asked.contains(dot))
+                .collect(),
             session_met: state.session_met,
             waits_for: state.waits_for,
+            asked,
         };
         if let Some(known) = known {
             keep_bodies(&mut reply.object, known.object);

@@ -108,6 +108,11 @@ impl Puts {
     }
 
     pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, ack: ReplicaAck) {
+        // Whoever was not asked has nothing to acknowledge.
+        let asked = |op: &PutOp| op.tally.was_asked(from);
+        if !self.ops.get(&ack.op).is_some_and(asked) {
+            return;
+        }
         let Some(mut op) = self.ops.remove(&ack.op) else {
             return;
         };
@@ -270,7 +275,7 @@ impl PutOp {
         cx.watch(class, loaded)
             .map_err(|error| storage_failed(&error))?;
         self.check_room(&object)?;
-        let Some(dot) = cx.s.mint_dot(class) else {
+        let Some(dot) = cx.s.mint_dot(class, &object) else {
             return Err(not_here(&self.place));
         };
         let settles = self.write_into(cx, &mut object, dot);
@@ -298,7 +303,7 @@ impl PutOp {
         let Some(&target) = cx.s.view.primaries(self.place.class).first() else {
             return Err(not_here(&self.place));
         };
-        let dot = cx.s.mint_fallback_dot(self.place.class);
+        let dot = cx.s.mint_fallback_dot(self.place.class, &object, &before);
         let mut settles = self.write_into(cx, &mut object, dot);
         settles.append(&mut before);
         settles.sort_unstable();

@@ -11,7 +11,7 @@ use quorate_protocol::peer::{FindRequest, FoundRequest};
 use quorate_ring::NodeId;
 
 use super::put::{PutOp, Puts, Shipment, seen_by_writer};
-use crate::causality::Object;
+use crate::causality::{Object, check_dots};
 use crate::effects::{Note, Priority};
 use crate::record::decode_request;
 use crate::record::keys::{self, ChunkOwner};
@@ -192,7 +192,9 @@ impl Puts {
             return;
         }
         let adopted = match (found.dot, Object::from_peer(found.object)) {
-            (Some(dot), Ok(object)) => Some((dot, object)),
+            (Some(dot), Ok(object)) if check_dots(found.settles.iter().chain([&dot])).is_ok() => {
+                Some((dot, object))
+            }
             (Some(_) | None, _) => None,
         };
         match adopted {

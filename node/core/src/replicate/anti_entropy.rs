@@ -9,7 +9,7 @@ use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
 use quorate_protocol::peer::{Clocks, DotsAnswer, DotsAsk, SettledObject, VnodeClock};
 use quorate_ring::{BucketId, Class, NodeId};
 
-use crate::causality::Clock;
+use crate::causality::{CLOCK_ACTORS_MAX, Clock};
 use crate::effects::{Note, Priority};
 use crate::record::decode_log;
 use crate::record::keys::{self, ChunkOwner};
@@ -21,6 +21,9 @@ use crate::vnode::PeerVnode;
 
 /// Questions under way at a time, over all classes: the budget that keeps repair in the background.
 const QUESTIONS_MAX: usize = 16;
+
+/// Dots of one vnode that are known to be gone, at most: beyond, they are asked for in vain.
+const GONE_MAX: usize = 64 * 1024;
 
 /// Clocks in one frame: with hundreds of actors each they still fit its bounds.
 const CLOCKS_PER_FRAME: usize = 256;
@@ -144,6 +147,9 @@ impl AntiEntropy {
 
     pub(crate) fn on_answer(&mut self, cx: &mut Cx<'_>, from: NodeId, answer: DotsAnswer) {
         let class = answer.class;
+        if !cx.s.is_member(from, class) {
+            return; // only members are asked, late answers are as good as any
+        }
         let expected = self
             .questions
             .get(&class)
@@ -226,7 +232,7 @@ impl Shared {
         };
         // Only actors of the clock that was told: a table cannot be grown by names alone.
         for &(actor, node, born) in &clock.actors {
-            if applied.last(actor) > 0 {
+            if applied.last(actor) > 0 && vnode.actors.len() < CLOCK_ACTORS_MAX {
                 vnode.actors.entry(actor).or_insert((node, born));
             }
         }
@@ -345,6 +351,9 @@ impl Cx<'_> {
             let Ok((place, arrival)) = arrival(class, object) else {
                 continue;
             };
+            if self.s.check_peers_place(&place).is_err() {
+                continue;
+            }
             if self
                 .apply(&place, arrival)
                 .is_ok_and(|applied| applied.new_dots > 0)
@@ -358,7 +367,8 @@ impl Cx<'_> {
                 .gone
                 .into_iter()
                 .filter(|&dot| !vnode.clock.contains(dot));
-            vnode.gone.extend(missing.take(BATCH_ITEMS_MAX));
+            let room = GONE_MAX.saturating_sub(vnode.gone.len());
+            vnode.gone.extend(missing.take(BATCH_ITEMS_MAX.min(room)));
         }
         progress
     }

@@ -216,6 +216,10 @@ impl Shared {
 
     /// What this node has of some classes for the asker.
     pub(crate) fn answer_catch_up(&mut self, from: NodeId, ask: CatchUpAsk) {
+        // Each class once: a clock is long, and naming a class is not.
+        if !ask.classes.is_sorted_by(|one, next| one < next) {
+            return;
+        }
         let entries = ask.classes.into_iter().map(|class| CatchUpEntry {
             class,
             hints: self.hints.for_class(from, class),

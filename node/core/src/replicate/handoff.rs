@@ -15,6 +15,7 @@ use crate::effects::Priority;
 use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner, KeyRange};
 use crate::record::{HintRecord, decode_hint};
+use crate::replicate::serve::check_arrival;
 use crate::shared::Cx;
 use crate::shelf::{Arrival, Place};
 use crate::store::Family;
@@ -255,6 +256,7 @@ impl Cx<'_> {
             ));
         }
         let (place, arrival) = arrival(class, hint)?;
+        self.s.check_peers_place(&place)?;
         self.apply(&place, arrival)
             .map(|_| ())
             .map_err(|error| WireError::new(ErrorCode::StorageFailed, error.to_string()))
@@ -270,14 +272,13 @@ pub(crate) fn arrival(class: Class, sent: SettledObject) -> Result<(Place, Arriv
         bucket: sent.bucket,
         key: sent.key,
     };
-    Ok((
-        place,
-        Arrival {
-            object,
-            settles: sent.settles,
-            requests: sent.requests,
-        },
-    ))
+    let arrival = Arrival {
+        object,
+        settles: sent.settles,
+        requests: sent.requests,
+    };
+    check_arrival(&arrival)?;
+    Ok((place, arrival))
 }
 
 fn read_hint(key: &[u8], record: &[u8]) -> Option<(Place, HintRecord)> {

@@ -13,7 +13,7 @@ use quorate_protocol::peer::{
 };
 use quorate_ring::{Class, NodeId};
 
-use crate::causality::{Body, Object};
+use crate::causality::{Body, Object, SIBLINGS_HARD_MAX, check_dots};
 use crate::effects::Priority;
 use crate::plant::Plant;
 use crate::record::decode_object;
@@ -26,8 +26,14 @@ fn storage_error(error: &StoreError) -> WireError {
     WireError::new(ErrorCode::StorageFailed, error.to_string())
 }
 
-fn bad_object(error: &impl ToString) -> WireError {
+pub(super) fn bad_object(error: &impl ToString) -> WireError {
     WireError::new(ErrorCode::Protocol, error.to_string())
+}
+
+/// Checks the dots that a peer names beside an object.
+pub(super) fn check_arrival(arrival: &Arrival) -> Result<(), WireError> {
+    let of_requests = arrival.requests.iter().map(|(_, dot)| dot);
+    check_dots(arrival.settles.iter().chain(of_requests)).map_err(|error| bad_object(&error))
 }
 
 impl Cx<'_> {
@@ -37,6 +43,17 @@ impl Cx<'_> {
             bucket: get.bucket,
             key: get.key.clone(),
         };
+        let most = get.want.dots.len().max(get.seen.len());
+        if most > SIBLINGS_HARD_MAX {
+            let error = Some(bad_object(&format!(
+                "a read that asks for {most} dots; at most {SIBLINGS_HARD_MAX} can be"
+            )));
+            let refused = ReplicaState {
+                error,
+                ..blank_state(get.op, Role::Primary)
+            };
+            return self.s.send(from, refused, 0, Priority::Foreground);
+        }
         let answer = if self.s.vnodes.contains_key(&get.class) {
             let read = self.read_vnode(&place, &get);
             self.watch(get.class, read)
@@ -156,7 +173,19 @@ impl Cx<'_> {
             settles: put.settles,
             requests: put.request.into_iter().collect(),
         };
+        check_arrival(&arrival)?;
+        self.s.check_peers_place(&place)?;
         let stored = match put.hint_for {
+            Some(target) if target == self.s.view.me || !self.s.is_member(target, place.class) => {
+                return Err(WireError::new(
+                    ErrorCode::StaleRing,
+                    format!(
+                        "{target} is not another node that holds {} under ring {}: nothing is kept for it here",
+                        place.class,
+                        self.s.view.map.ring.version()
+                    ),
+                ));
+            }
             Some(target) => self.keep_hint(target, &place, arrival),
             None if self.s.vnodes.contains_key(&place.class) => {
                 self.apply(&place, arrival).map(|_| ())

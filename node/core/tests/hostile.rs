@@ -1,0 +1,465 @@
+//! One replica, and peers that lie to it: they are authenticated, and believed in what is theirs to say.
+//! Each case was found by feeding malformed sequences of messages.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_core::store::Visit;
+use quorate_core::{
+    Effect, Family, Input, Now, Replica, ReplicaConfig, Store, StoreError, Ticket, Timing, Write,
+};
+use quorate_protocol::client::{ClientReply, ClientRequest, Content, Get, Keys, Put};
+use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::options::{Count, WriteOptions};
+use quorate_protocol::peer::{
+    ActorClock, CatchUpAsk, Clocks, DotsAnswer, Forward, PeerMessage, PeerObject, ReplicaAck,
+    ReplicaPut, SettledObject, VnodeClock,
+};
+use quorate_protocol::{ActorId, ClusterId, Dot, ErrorCode, RequestId, StorageId, VnodeId, client};
+use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring};
+
+const ME: NodeId = NodeId::new(1);
+const STRANGER: NodeId = NodeId::new(99);
+const BUCKET: BucketId = BucketId::new(1);
+
+#[derive(Default)]
+struct Disk(BTreeMap<(Family, Vec<u8>), Bytes>);
+
+impl Store for Disk {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.0.get(&(family, key.to_vec())).cloned())
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        for ((_, key), value) in self.0.range((family, from.to_vec())..(family, to.to_vec())) {
+            if visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Lone {
+    map: Arc<ClusterMap>,
+    replica: Replica,
+    disk: Disk,
+    now: Now,
+    sent: Vec<(NodeId, PeerMessage)>,
+    replies: Vec<ClientReply>,
+}
+
+impl Lone {
+    fn new() -> Self {
+        let map = Arc::new(map());
+        let config = ReplicaConfig {
+            node: ME,
+            shard: 0,
+            shards: 1,
+            token_key: [7; 32],
+            seed: [1; 32],
+            timing: Timing::default(),
+        };
+        let (disk, now) = (
+            Disk::default(),
+            Now {
+                mono_us: 1_000_000,
+                wall_ms: 1 << 40,
+            },
+        );
+        let replica = Replica::open(config, Arc::clone(&map), now, &disk).unwrap();
+        let mut lone = Self {
+            map,
+            replica,
+            disk,
+            now,
+            sent: Vec::new(),
+            replies: Vec::new(),
+        };
+        (2..=5).for_each(|id| lone.feed(Input::PeerUp(NodeId::new(id))));
+        lone.sent.clear();
+        lone
+    }
+
+    fn feed(&mut self, input: Input) {
+        self.replica.handle(self.now, input, &self.disk);
+        let step = self.replica.finish();
+        for write in step.batch.writes {
+            match write {
+                Write::Put { family, key, value } => drop(self.disk.0.insert((family, key), value)),
+                Write::Delete { family, key } => drop(self.disk.0.remove(&(family, key))),
+            }
+        }
+        for effect in step.effects {
+            match effect {
+                Effect::Send { to, message, .. } => self.sent.push((to, message)),
+                Effect::Reply { reply, .. } => self.replies.push(reply),
+                Effect::Note(_) => {}
+            }
+        }
+    }
+
+    fn say(&mut self, from: NodeId, message: impl Into<PeerMessage>, deadline_ms: u32) {
+        self.sent.clear();
+        self.feed(Input::Peer {
+            from,
+            message: message.into(),
+            deadline_ms,
+        });
+    }
+
+    fn ask(&mut self, request: impl Into<ClientRequest>) {
+        self.replies.clear();
+        self.feed(Input::Client {
+            ticket: Ticket(1),
+            principal: Arc::from("tester"),
+            request: request.into(),
+            deadline_ms: 2000,
+        });
+    }
+
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms.div_ceil(500) {
+            self.now.mono_us += 500_000;
+            self.now.wall_ms += 500;
+            self.feed(Input::Tick);
+        }
+    }
+
+    /// A key of which this node is a primary, or not, and its class.
+    fn key(&self, mine: bool) -> (Bytes, Class) {
+        (0_u32..)
+            .map(|number| Bytes::from(number.to_string()))
+            .map(|key| (key.clone(), self.class_of(&key)))
+            .find(|(_, class)| self.map.ring.primaries(*class).contains(&ME) == mine)
+            .unwrap()
+    }
+
+    fn class_of(&self, key: &[u8]) -> Class {
+        Class {
+            n: 3,
+            partition: self.map.ring.partition_of(BUCKET, key),
+        }
+    }
+
+    fn peer(&self, class: Class) -> NodeId {
+        let peers = self.map.ring.primaries(class);
+        *peers.iter().find(|&&node| node != ME).unwrap()
+    }
+
+    fn acknowledged(&self) -> Option<&ReplicaAck> {
+        self.sent.iter().find_map(|(_, message)| match message {
+            PeerMessage::ReplicaAck(ack) => Some(ack),
+            _ => None,
+        })
+    }
+
+    fn refusal(&self) -> Option<ErrorCode> {
+        self.acknowledged()?.error.as_ref().map(|error| error.code)
+    }
+
+    fn records(&self, family: Family) -> usize {
+        self.disk.0.keys().filter(|(of, _)| *of == family).count()
+    }
+}
+
+fn map() -> ClusterMap {
+    let member = |id: u64| Member {
+        id: NodeId::new(id),
+        name: format!("n{id}"),
+        peer_addresses: vec![format!("127.0.0.1:{id}")],
+        client_addresses: Vec::new(),
+        zone: Default::default(),
+        weight: Default::default(),
+    };
+    let placed: Vec<Placed> = (1..=5)
+        .map(|id| Placed {
+            id: NodeId::new(id),
+            zone: Default::default(),
+            weight: Default::default(),
+        })
+        .collect();
+    ClusterMap {
+        cluster: ClusterId::new(1, 2),
+        name: "hostile".to_owned(),
+        format_level: FORMAT_LEVEL,
+        members: (1..=5).map(member).collect(),
+        ring: Ring::first(PartitionCount::new(8).unwrap(), 3, &placed).unwrap(),
+        buckets: vec![Bucket {
+            id: BUCKET,
+            name: "b".to_owned(),
+            revision: 1,
+            props: BucketProps {
+                n: 3,
+                mode: BucketMode::Siblings,
+                defaults: Default::default(),
+            },
+        }],
+    }
+}
+
+fn replica_put(key: &Bytes, class: Class, settles: Vec<Dot>) -> ReplicaPut {
+    ReplicaPut {
+        op: 1,
+        class,
+        bucket: BUCKET,
+        key: key.clone(),
+        object: PeerObject::default(),
+        settles,
+        request: None,
+        durable: false,
+        hint_for: None,
+        repair: false,
+    }
+}
+
+fn a_put(key: &Bytes, w: Count) -> Put {
+    Put {
+        bucket: BUCKET,
+        key: key.clone(),
+        content: Content {
+            value: Bytes::from_static(b"v"),
+            ..Content::default()
+        },
+        context: None,
+        options: WriteOptions {
+            w: Some(w),
+            ..WriteOptions::default()
+        },
+        request: RequestId::new(1, 1),
+        retry: false,
+    }
+}
+
+const fn dot(actor: u64, counter: u64) -> Dot {
+    Dot::new(ActorId::new(actor), counter)
+}
+
+#[test]
+fn a_dot_that_names_no_write_is_refused_wherever_it_comes_from() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(false);
+    let target = lone.map.ring.primaries(class)[0];
+    let mut put = replica_put(&key, class, vec![dot(7, 0)]);
+    put.hint_for = Some(target);
+    lone.say(NodeId::new(2), put.clone(), 0);
+    assert_eq!(lone.refusal(), Some(ErrorCode::Protocol));
+    put.settles = vec![dot(7, 1)];
+    put.request = Some((RequestId::new(1, 1), dot(7, 0)));
+    lone.say(NodeId::new(2), put.clone(), 0);
+    assert_eq!(lone.refusal(), Some(ErrorCode::Protocol));
+    assert_eq!(lone.records(Family::Hints), 0);
+    put.request = None;
+    lone.say(NodeId::new(2), put, 0);
+    assert_eq!((lone.refusal(), lone.records(Family::Hints)), (None, 1));
+}
+
+#[test]
+fn nothing_is_kept_for_who_has_no_replica_of_the_key() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(false);
+    for target in [STRANGER, ME] {
+        let mut put = replica_put(&key, class, vec![dot(7, 1)]);
+        put.hint_for = Some(target);
+        lone.say(NodeId::new(2), put, 0);
+        assert_eq!(lone.refusal(), Some(ErrorCode::StaleRing), "{target}");
+    }
+    assert_eq!(lone.records(Family::Hints), 0);
+}
+
+#[test]
+fn a_key_is_not_stored_under_another_class() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(true);
+    let (_, other) = (0..8)
+        .map(|partition| {
+            (
+                (),
+                Class {
+                    n: 3,
+                    partition: PartitionId::new(partition),
+                },
+            )
+        })
+        .find(|(_, other)| *other != class && lone.map.ring.primaries(*other).contains(&ME))
+        .unwrap();
+    let put = replica_put(&key, other, vec![dot(7, 1)]);
+    lone.say(NodeId::new(2), put, 0);
+    assert_eq!(lone.refusal(), Some(ErrorCode::Protocol));
+    let put = replica_put(&Bytes::from(vec![b'k'; 5000]), class, vec![dot(7, 1)]);
+    lone.say(NodeId::new(2), put, 0);
+    assert!(lone.refusal().is_some(), "a key over its limit");
+    assert_eq!(lone.records(Family::Log), 0);
+}
+
+#[test]
+fn only_nodes_that_were_asked_can_acknowledge() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(true);
+    lone.ask(a_put(&key, Count::All));
+    let op = lone.sent.iter().find_map(|(_, message)| match message {
+        PeerMessage::ReplicaPut(put) => Some(put.op),
+        _ => None,
+    });
+    let ack = |durable| ReplicaAck {
+        op: op.unwrap(),
+        role: client::Role::Primary,
+        durable,
+        error: None,
+    };
+    let outside = (2..=5).map(NodeId::new);
+    let outside: Vec<NodeId> = outside
+        .filter(|node| !lone.map.ring.primaries(class).contains(node))
+        .collect();
+    for node in outside.into_iter().chain([STRANGER]) {
+        lone.say(node, ack(true), 0);
+    }
+    assert!(lone.replies.is_empty(), "{:?}", lone.replies);
+    for node in lone.map.ring.primaries(class).to_vec() {
+        lone.say(node, ack(false), 0);
+    }
+    assert!(matches!(lone.replies[..], [ClientReply::Written(_)]));
+}
+
+#[test]
+fn an_actor_whose_dots_somebody_else_made_up_is_given_up() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(true);
+    let written = |lone: &mut Lone| {
+        lone.ask(a_put(&key, Count::Exactly(1)));
+        match &lone.replies[..] {
+            [ClientReply::Written(written)] => written.dot.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = written(&mut lone);
+    assert_eq!(written(&mut lone), Dot::new(first.actor, 2));
+    let mut forged = replica_put(&key, class, vec![Dot::new(first.actor, 3)]);
+    lone.say(lone.peer(class), forged.clone(), 0);
+    let second = written(&mut lone);
+    assert_ne!(second.actor, first.actor, "its dot 3 is known already");
+    forged.object.context = vec![(second.actor, u64::MAX)];
+    lone.say(lone.peer(class), forged, 0);
+    assert_ne!(
+        written(&mut lone).actor,
+        second.actor,
+        "all its dots are superseded"
+    );
+}
+
+#[test]
+fn a_forwarded_request_lives_no_longer_than_a_clients_may() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(true);
+    let get = ClientRequest::from(Get {
+        bucket: BUCKET,
+        key,
+        options: Default::default(),
+        session: None,
+    });
+    let mut body = Vec::new();
+    get.encode_body(&mut body);
+    let forward = Forward {
+        op: 5,
+        partition: class.partition,
+        principal: "somebody".to_owned(),
+        hops: 1,
+        opcode: get.opcode(),
+        body: body.into(),
+    };
+    lone.say(NodeId::new(2), forward, u32::MAX);
+    assert_eq!(lone.replica.requests_in_flight(), 1);
+    lone.pass(60_000);
+    assert_eq!(lone.replica.requests_in_flight(), 0);
+}
+
+#[test]
+fn a_listing_is_not_answered_to_a_client_that_went_away() {
+    let mut lone = Lone::new();
+    lone.ask(Keys {
+        bucket: BUCKET,
+        partition: PartitionId::new(0),
+        after: None,
+        limit: 10,
+    });
+    lone.feed(Input::ClientGone(Ticket(1)));
+    lone.pass(5000);
+    assert!(lone.replies.is_empty(), "{:?}", lone.replies);
+}
+
+#[test]
+fn a_class_is_told_once_however_often_it_is_named() {
+    let mut lone = Lone::new();
+    let (_, class) = lone.key(true);
+    let peer = lone.peer(class);
+    let ask = |classes| CatchUpAsk { number: 1, classes };
+    lone.say(peer, ask(vec![class; 1000]), 0);
+    assert!(lone.sent.is_empty());
+    lone.say(peer, ask(vec![class]), 0);
+    assert_eq!(lone.sent.len(), 1);
+}
+
+#[test]
+fn missing_writes_are_taken_from_members_only() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(true);
+    let answer = DotsAnswer {
+        class,
+        number: 1,
+        objects: vec![SettledObject {
+            bucket: BUCKET,
+            key,
+            object: PeerObject::default(),
+            settles: vec![dot(7, 1)],
+            requests: Vec::new(),
+        }],
+        gone: Vec::new(),
+    };
+    lone.say(STRANGER, answer.clone(), 0);
+    assert_eq!(lone.records(Family::Log), 0);
+    lone.say(lone.peer(class), answer, 0);
+    assert_eq!(lone.records(Family::Log), 1);
+}
+
+#[test]
+fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
+    let mut lone = Lone::new();
+    let all = |actor| ActorClock {
+        actor: ActorId::new(actor),
+        base: u64::MAX,
+        runs: Vec::new(),
+    };
+    let classes = (0..8).map(|partition| Class {
+        n: 3,
+        partition: PartitionId::new(partition),
+    });
+    let shared: Vec<Class> = classes
+        .filter(|class| lone.map.ring.primaries(*class).contains(&ME))
+        .collect();
+    for class in shared {
+        let clock = VnodeClock {
+            class,
+            vnode: VnodeId::new(1),
+            storage: StorageId::new(1),
+            applied: vec![all(1), all(2)],
+            durable: vec![all(1)],
+            current: true,
+            actors: Vec::new(),
+        };
+        for peer in 2..=5 {
+            let clocks = vec![clock.clone()];
+            lone.say(NodeId::new(peer), Clocks { clocks }, 0);
+        }
+    }
+    let peers = lone.replica.status().peers;
+    assert!(peers.iter().any(|peer| peer.lag == u64::MAX));
+}

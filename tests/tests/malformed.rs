@@ -46,40 +46,6 @@ fn one_seed_gives_one_input() {
     assert_ne!(input(7, target, 3), input(8, target, 3));
 }
 
-/// A panic, a broken promise and slowness are told apart from nothing: the runner itself is tested
-/// on targets that misbehave.
-#[test]
-fn a_target_that_misbehaves_is_found_out() {
-    fn panics(input: &[u8]) -> Result<Tally, String> {
-        assert!(input.len() < 20, "too long for me");
-        Ok(Tally::default())
-    }
-    fn swallows(input: &[u8]) -> Result<Tally, String> {
-        let eaten = vec![1_u8; if input.len() > 20 { 200 << 20 } else { 1 }];
-        if eaten.iter().all(|byte| *byte == 1) {
-            Ok(Tally::default())
-        } else {
-            Err(String::new())
-        }
-    }
-    let honest = target("frame").unwrap();
-    for (check, word) in [
-        (
-            panics as fn(&[u8]) -> Result<Tally, String>,
-            "too long for me",
-        ),
-        (swallows, "memory grew"),
-    ] {
-        let bad = Box::leak(Box::new(quorate_tests::fuzz::Target { check, ..*honest }));
-        let report = run(&Plan {
-            targets: vec![bad],
-            ..plan(2000, 1)
-        });
-        let found = report.findings.first().map(|finding| finding.what.as_str());
-        assert!(found.is_some_and(|what| what.contains(word)), "{found:?}");
-    }
-}
-
 #[test]
 fn an_input_is_printed_as_digits_that_are_read_back() {
     assert_eq!(unhex("00ff7f"), Some(vec![0, 255, 127]));

@@ -112,7 +112,7 @@ fn print(plan: &Plan, report: &Report, took: Duration) {
     );
     if let (Some(peak), Some(grown)) = (report.peak, report.grown) {
         println!(
-            "peak memory {:.1} MiB resident, {:.1} MiB of it since the first inputs (bound {} MiB)",
+            "peak memory {:.1} MiB resident, {:.1} MiB of it for inputs (bound {} MiB)",
             mib(peak.resident),
             mib(grown.resident),
             MEMORY_MAX >> 20

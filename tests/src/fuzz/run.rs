@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::memory::{Peak, thread_ran_ns};
@@ -13,14 +13,12 @@ use super::{Tally, Target, make};
 /// Most processor time that one input may take. In a debug build on a slow machine the longest
 /// scripts take a tenth of it.
 pub const TIME_MAX: Duration = Duration::from_secs(2);
-/// How far inputs may drive up the memory of this process beyond what the first ones needed, bytes.
+/// How far the inputs of one target may drive up the memory of this process, bytes.
 pub const MEMORY_MAX: u64 = 64 * 1024 * 1024;
 /// Kinds of findings after which a target is left alone.
 const FINDINGS_MAX: usize = 8;
 /// Calls between two looks at memory.
 const LOOK_EVERY: u64 = 512;
-/// Calls of each target before its memory is measured: the process's own structures come to be.
-const WARM_UP: u64 = 600;
 
 /// What to feed.
 #[derive(Clone, Debug)]
@@ -70,7 +68,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Peaks at the end.
     pub peak: Option<Peak>,
-    /// Peaks at the end above those after the first inputs.
+    /// Peaks at the end above those before the first input.
     pub grown: Option<Peak>,
 }
 
@@ -102,12 +100,10 @@ pub fn run(plan: &Plan) -> Report {
     }));
     let mut report = Report::default();
     let share = plan.inputs / (plan.targets.len().max(1) as u64);
-    let mut floor = None;
+    warm_up(plan.jobs.max(1));
+    let floor = Peak::now();
     for target in &plan.targets {
         let calls = (share / target.weight).max(1);
-        warm_up(plan, target);
-        let start = floor.unwrap_or_else(Peak::now);
-        floor = Some(start);
         let feeder = Feeder::new(plan, target, calls);
         let line = feeder.run();
         report.lines.push(line);
@@ -117,24 +113,23 @@ pub fn run(plan: &Plan) -> Report {
     report.peak = Peak::now();
     report.grown = report
         .peak
-        .zip(floor.flatten())
+        .zip(floor)
         .map(|(peak, floor)| peak.above(floor));
     report
 }
 
-fn warm_up(plan: &Plan, target: &'static Target) {
-    let calls = WARM_UP / target.weight + 1;
-    drop(
-        Feeder::new(
-            &Plan {
-                seed: plan.seed ^ 1,
-                ..plan.clone()
-            },
-            target,
-            calls,
-        )
-        .run(),
-    );
+/// As many threads at once as will run, each with a heap of its own: the allocator reserves address space
+/// for each, which no input is to blame for.
+fn warm_up(jobs: usize) {
+    let all_there = Barrier::new(jobs);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                std::hint::black_box(vec![0_u8; 4096]);
+                all_there.wait();
+            });
+        }
+    });
 }
 
 /// The input of one number: nothing but seed, target and number decide it.
@@ -335,4 +330,45 @@ fn shrink(target: &Target, mut input: Vec<u8>, what: &str) -> Vec<u8> {
         part /= 2;
     }
     input
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::must;
+    use super::*;
+
+    /// Runs a target that is honest but for its check.
+    fn found(check: fn(&[u8]) -> Result<Tally, String>) -> Vec<Finding> {
+        let honest = super::super::TARGETS[0];
+        let target = Box::leak(Box::new(Target { check, ..honest }));
+        let plan = Plan {
+            targets: vec![target],
+            inputs: 3000,
+            seed: 1,
+            jobs: 2,
+        };
+        run(&plan).findings
+    }
+
+    /// One test, since panics and memory belong to the whole process.
+    #[test]
+    fn targets_that_misbehave_are_found_out_and_their_inputs_made_small() {
+        let panics = found(|input| {
+            assert!(input.len() < 20, "too long for me");
+            Ok(Tally::ACCEPTED)
+        });
+        assert_eq!(panics.len(), 1, "{panics:?}");
+        assert!(panics[0].what.contains("too long for me"));
+        assert_eq!(panics[0].input.len(), 20);
+
+        let lies = found(|input| must(input.is_empty(), "it holds not").map(|()| Tally::REFUSED));
+        assert_eq!((lies.len(), lies[0].input.len()), (1, 1), "{lies:?}");
+
+        let swallows = found(|input| {
+            let room = if input.len() > 20 { 200 << 20 } else { 1 };
+            std::hint::black_box(Vec::<u8>::with_capacity(room));
+            Ok(Tally::ACCEPTED)
+        });
+        assert!(swallows[0].what.contains("memory grew"), "{swallows:?}");
+    }
 }

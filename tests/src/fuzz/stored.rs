@@ -23,7 +23,7 @@ macro_rules! record_target {
             name: $name,
             about: concat!("stored ", $name, " records under right and wrong checksums"),
             draw: $draw,
-            check: |input| check_record(input, &|key, bytes| {
+            check: |input| check_record(input, |key, bytes| {
                 $decode(key, bytes).map(|value| ($encode)(key, &value))
             }),
             weight: 1,
@@ -93,7 +93,7 @@ const RECORD_HEADER_BYTES: usize = 8;
 /// is, the key, the record.
 fn check_record(
     input: &[u8],
-    again: &dyn Fn(&[u8], &[u8]) -> Result<Vec<u8>, RecordError>,
+    again: impl Fn(&[u8], &[u8]) -> Result<Vec<u8>, RecordError>,
 ) -> Result<Tally, String> {
     let Some(([flags, length], rest)) = input.split_first_chunk() else {
         return Ok(Tally::REFUSED);

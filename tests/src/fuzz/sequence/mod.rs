@@ -93,24 +93,25 @@ impl Honest {
 
 fn put(stage: &mut Stage, key: &[u8], value: &[u8]) -> Result<(), String> {
     let request = stage.honest_put(key, value);
-    match stage.ask(request.into())? {
-        ClientReply::Written(_) => Ok(()),
-        other => Err(format!("an honest put was answered by {other:?}")),
+    let reply = stage.ask(request.into())?;
+    if matches!(reply, ClientReply::Written(_)) {
+        Ok(())
+    } else {
+        Err(format!("an honest put was answered by {reply:?}"))
     }
 }
 
 fn holds(stage: &mut Stage, key: &[u8], value: &[u8]) -> Result<(), String> {
     let request = ClientRequest::from(stage.honest_get(key));
-    match stage.ask(request)? {
-        ClientReply::Got(got)
-            if got.siblings.len() == 1 && got.siblings[0].content.value == value =>
-        {
-            Ok(())
-        }
-        ClientReply::Got(got) => Err(format!(
-            "an honest key has {} values, not its own",
-            got.siblings.len()
+    let reply = stage.ask(request)?;
+    let ClientReply::Got(got) = reply else {
+        return Err(format!("an honest get was answered by {reply:?}"));
+    };
+    match &got.siblings[..] {
+        [only] if only.content.value == value => Ok(()),
+        others => Err(format!(
+            "an honest key has {} values, and not its own",
+            others.len()
         )),
-        other => Err(format!("an honest get was answered by {other:?}")),
     }
 }

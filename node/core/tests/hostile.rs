@@ -401,7 +401,11 @@ fn a_class_is_told_once_however_often_it_is_named() {
     let mut lone = Lone::new();
     let (_, class) = lone.key(true);
     let peer = lone.peer(class);
-    let ask = |classes| CatchUpAsk { number: 1, classes };
+    let ask = |classes| CatchUpAsk {
+        number: 1,
+        classes,
+        marks: Vec::new(),
+    };
     lone.say(peer, ask(vec![class; 1000]), 0);
     assert!(lone.sent.is_empty());
     lone.say(peer, ask(vec![class]), 0);

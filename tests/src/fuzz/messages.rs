@@ -55,6 +55,7 @@ makers! {
         Draw::value::<peer::HintsAck>,
         Draw::value::<peer::CatchUpAsk>,
         Draw::value::<peer::CatchUpAnswer>,
+        Draw::value::<peer::Alive>,
         Draw::value::<peer::Heartbeat>,
         Draw::value::<peer::HeartbeatAck>,
         Draw::value::<peer::BucketPropose>,

@@ -104,6 +104,7 @@ pub const TARGETS: &[Target] = &[
     stored::LOG,
     stored::VNODE,
     stored::REQUEST,
+    stored::ALIVE,
     values::PIECE,
     stored::KEY,
     values::CLOCK,

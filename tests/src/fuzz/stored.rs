@@ -5,9 +5,11 @@
 
 use quorate_core::causality::{Clock, Object, VersionVector};
 use quorate_core::record::{
-    self, HintRecord, LogKind, LogRecord, RecordError, RequestRecord, VnodeRecord, keys,
+    self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RecordError, RequestRecord,
+    VnodeRecord, keys,
 };
 use quorate_core::token::{self, TokenKey};
+use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{ActorClock, PeerObject};
 use quorate_protocol::{ClusterId, map_file};
 use quorate_ring::{BucketId, RingVersion};
@@ -59,6 +61,13 @@ record_target!(
     /// A request's outcome.
     REQUEST, "request", draw_request, record::decode_request, |key: &[u8], request: &RequestRecord| {
         record::encode_request(key, request).to_vec()
+    }
+);
+
+record_target!(
+    /// Who was alive when.
+    ALIVE, "alive", draw_alive, record::decode_alive, |key: &[u8], alive: &AliveRecord| {
+        record::encode_alive(key, alive).to_vec()
     }
 );
 
@@ -204,6 +213,33 @@ fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
             damaged: draw.source.below(2) == 1,
         };
         record::encode_vnode(key, &vnode).to_vec()
+    })
+}
+
+fn draw_alive(source: &mut Source<'_>) -> Vec<u8> {
+    stored(source, |draw, key| {
+        let nodes: Vec<_> = draw.some();
+        let peer = |node| {
+            let mut marks: Vec<_> = draw.some();
+            marks.sort_unstable();
+            let peer = AlivePeer {
+                up: draw.source.below(2) == 1,
+                excusable: draw.source.below(2) == 1,
+                last: draw.source.below(300),
+                marks,
+            };
+            (node, peer)
+        };
+        let peers = nodes.into_iter().map(peer).collect();
+        let alive = AliveRecord {
+            shards: draw.some(),
+            life: LifeId::new(draw.source.bits()),
+            position: draw.source.bits(),
+            gap: draw.some(),
+            lives: draw.some(),
+            peers,
+        };
+        record::encode_alive(key, &alive).to_vec()
     })
 }
 

@@ -255,6 +255,7 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
         | PeerMessage::HintsAck(_)
         | PeerMessage::CatchUpAsk(_)
         | PeerMessage::CatchUpAnswer(_)
+        | PeerMessage::Alive(_)
         | PeerMessage::Heartbeat(_)
         | PeerMessage::HeartbeatAck(_)
         | PeerMessage::BucketPropose(_)

@@ -7,8 +7,11 @@ use bytes::Bytes;
 use quorate_core::record::{self, keys};
 use quorate_core::{Effect, Family, Input, Now, Replica, ReplicaConfig, Step, Ticket, Timing};
 use quorate_protocol::client::{ClientReply, ClientRequest, Content, Get, Put};
+use quorate_protocol::ids::LifeId;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
-use quorate_protocol::peer::{CatchUpAnswer, CatchUpAsk, CatchUpEntry, PeerMessage, VnodeClock};
+use quorate_protocol::peer::{
+    Alive, AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, PeerMessage, Testimony, VnodeClock,
+};
 use quorate_protocol::{ClusterId, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring, Weight};
 
@@ -261,6 +264,7 @@ impl Stage {
             let answer = CatchUpAnswer {
                 number: ask.number,
                 entries: entries.collect(),
+                testimony: self.testimony(from),
             };
             self.feed(
                 Input::Peer {
@@ -272,6 +276,22 @@ impl Stage {
             )?;
         }
         Ok(())
+    }
+
+    /// A peer that was there all the time and saw everybody.
+    fn testimony(&self, of: NodeId) -> Testimony {
+        let mark = AliveMark {
+            shard: 0,
+            life: LifeId::new(of.get()),
+            position: 1,
+        };
+        let others = (1..=NODES).map(NodeId::new).filter(|&node| node != of);
+        Testimony {
+            now: Alive { shards: 1, mark },
+            exact: true,
+            complete: true,
+            seen: others.collect(),
+        }
     }
 
     /// A peer that has applied nothing and keeps no hints.
@@ -396,7 +416,7 @@ fn readable(family: Family, key: &[u8], bytes: &Bytes) -> Result<(), String> {
         Family::Chunks => keys::parse_chunk_key(key).is_some(),
         Family::Hints => keys::parse_hint_key(key).is_some(),
         Family::Log => keys::parse_log_key(key).is_some(),
-        Family::Vnodes => keys::parse_vnode_key(key).is_some(),
+        Family::Vnodes => keys::parse_vnode_key(key).is_some() || key == keys::alive_key(0),
         Family::Requests => keys::parse_request_key(key).is_some(),
     };
     if !known {
@@ -406,6 +426,7 @@ fn readable(family: Family, key: &[u8], bytes: &Bytes) -> Result<(), String> {
         Family::Objects => record::decode_object(key, bytes).map(drop),
         Family::Hints => record::decode_hint(key, bytes).map(drop),
         Family::Log => record::decode_log(key, bytes).map(drop),
+        Family::Vnodes if key == keys::alive_key(0) => record::decode_alive(key, bytes).map(drop),
         Family::Vnodes => record::decode_vnode(key, bytes).map(drop),
         Family::Requests => record::decode_request(key, bytes).map(drop),
         // Read together with the object it belongs to.

@@ -7,6 +7,7 @@ use quorate_ring::NodeId;
 
 use super::clock::Clock;
 use super::counters::Counters;
+use super::hub::HubOutlet;
 use super::sync::SyncDesk;
 
 /// Shared by the hub, the shards and the router.
@@ -30,6 +31,8 @@ pub(super) struct Context<S, N> {
     pub(super) clock: Clock,
     /// Where commits are reported.
     pub(super) desk: Arc<SyncDesk>,
+    /// The node's own machines.
+    pub(super) hub: HubOutlet,
 }
 
 /// The cluster map as a node starts with it or learns it.

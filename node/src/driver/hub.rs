@@ -61,6 +61,8 @@ pub(super) enum HubEvent {
     ClientLost(ClientKey),
     /// The agreement's state of that number is durable.
     Persisted(u64),
+    /// A shard's replica was opened again: it may know less than its peers were told.
+    Reborn,
     /// What the node's checks find wrong now.
     Warn(Vec<String>),
     /// The node stops.
@@ -165,6 +167,7 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 self.tickets.forget(client);
             }
             HubEvent::Persisted(number) => self.agree(now, AgreementInput::Persisted(number)),
+            HubEvent::Reborn => self.member(now, MemberInput::Reborn(rand::random())),
             HubEvent::Warn(warnings) => self.warnings = warnings,
             HubEvent::Stop => {}
         }

@@ -151,6 +151,7 @@ fn context<S, N>(setup: &Setup<S>, router: &Router<N>, network: N) -> Context<S,
         counters: Arc::clone(&router.counters),
         clock: router.clock,
         desk: Arc::new(SyncDesk::new(setup.shards)),
+        hub: router.hub.clone(),
     }
 }
 

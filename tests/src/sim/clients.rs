@@ -12,6 +12,7 @@ use quorate_protocol::limits::SESSION_DOTS_MAX;
 use quorate_protocol::map::{Bucket, ClusterMap};
 use quorate_ring::Class;
 
+use super::counters::{Counter, Counters};
 use super::dice::Dice;
 use super::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId, write_of};
 use super::workload::{self, Wish};
@@ -60,6 +61,8 @@ pub struct Shared<'a> {
     pub at_us: u64,
     /// The record of everything.
     pub history: &'a mut History,
+    /// What happened, counted.
+    pub counters: &'a mut Counters,
     /// The map.
     pub map: &'a ClusterMap,
     /// The last write id given out.
@@ -313,7 +316,11 @@ impl Client {
         } else {
             current.request.clone()
         };
-        let deadline_ms = self.dice.between(100, 3_000);
+        let deadline_ms = if self.dice.chance(300) {
+            self.dice.between(1_000, 3_000)
+        } else {
+            self.dice.between(100, 1_000)
+        };
         cx.history.operations[current.index].attempts = current.attempts;
         cx.wants.push(ClientWant::Send {
             node: current.node,
@@ -399,6 +406,7 @@ impl Client {
     }
 
     fn on_error(&mut self, cx: &mut Shared<'_>, code: ErrorCode) {
+        cx.counters.count(Counter::Error(code.name()));
         let Some(current) = &mut self.current else {
             return;
         };

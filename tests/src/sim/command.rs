@@ -1,14 +1,15 @@
 //! The command line: run one seed or many, say what went wrong and how to see it again.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use quorate_core::Note;
 
+use super::batch::{Done, run_in_order};
+use super::config::is_small;
+use super::counters::Counters;
 use super::run::{Report, Verdict, run};
 
 /// Runs a whole cluster in one process, under virtual time and faults that one seed decides.
@@ -33,7 +34,10 @@ struct Args {
     /// Go on after a seed that failed.
     #[arg(long)]
     keep_going: bool,
-    /// Fail if something that should be provoked never happened.
+    /// Threads that run seeds side by side; as many as there are processors if not given. With --trace: one.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Fail if something that should be provoked never happened, or a run did not reach what it must.
     #[arg(long)]
     all_notes: bool,
     /// Break a rule on purpose and see which checker notices, after how many seeds: a rule's name, or all.
@@ -66,12 +70,67 @@ struct Totals {
     failed: u64,
     operations: u64,
     ok: u64,
+    faults: u64,
     virtual_us: u64,
     events: u64,
+    /// Processor time of all runs.
+    took: Duration,
+    /// Runs of 5 to 9 nodes, and what each of them had at least.
+    large: Least,
     /// The slowest convergence, microseconds, and its seed.
     slowest: (u64, u64),
-    notes: BTreeMap<Note, u64>,
+    counters: Counters,
     worst: u8,
+}
+
+/// What each of some runs had at least.
+#[derive(Debug)]
+struct Least {
+    runs: u64,
+    operations: u64,
+    faults: u64,
+    fault_us: u64,
+    /// Runs that did not reach what they must.
+    short: Vec<u64>,
+}
+
+impl Default for Least {
+    fn default() -> Self {
+        Self {
+            runs: 0,
+            operations: u64::MAX,
+            faults: u64::MAX,
+            fault_us: u64::MAX,
+            short: Vec::new(),
+        }
+    }
+}
+
+impl Least {
+    fn take(&mut self, report: &Report) {
+        self.runs += 1;
+        self.operations = self.operations.min(report.operations);
+        self.faults = self.faults.min(report.faults);
+        self.fault_us = self.fault_us.min(report.fault_us);
+        if !report.reached {
+            self.short.push(report.seed);
+        }
+    }
+
+    fn print(&self) {
+        if self.runs > 0 {
+            println!(
+                "{} of them with 5 to 9 nodes, each with at least {} operations, {} faults and {:.0} virtual seconds of faults",
+                self.runs,
+                self.operations,
+                self.faults,
+                self.fault_us as f64 / 1e6,
+            );
+        }
+        if !self.short.is_empty() {
+            println!("did not reach what they must: seeds {:?}", self.short);
+        }
+    }
 }
 
 /// Runs what the command line asks for.
@@ -97,30 +156,39 @@ pub fn main() -> ExitCode {
         (None, None, None) => 0..100,
     };
     let mut totals = Totals::default();
-    for seed in seeds {
-        if until.is_some_and(|until| Instant::now() >= until) {
-            break;
-        }
-        totals.run(seed, args.trace);
-        if totals.worst > 0 && !args.keep_going {
-            break;
-        }
-    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(processors);
+    run_in_order(
+        seeds,
+        jobs,
+        |seed| run(seed, args.trace, &|_| {}),
+        |done| {
+            totals.run(done);
+            let time_is_up = until.is_some_and(|until| Instant::now() >= until);
+            !time_is_up && (totals.worst == 0 || args.keep_going)
+        },
+    );
     totals.print(started.elapsed());
-    let silent = totals.silent();
+    let silent = totals.counters.silent();
     if args.all_notes && !silent.is_empty() {
-        println!("never happened, although it should: {silent:?}");
+        let names: Vec<String> = silent.iter().map(ToString::to_string).collect();
+        println!("never happened, although it should: {}", names.join(", "));
+        totals.worst = totals.worst.max(1);
+    }
+    if args.all_notes && !totals.large.short.is_empty() {
         totals.worst = totals.worst.max(1);
     }
     ExitCode::from(totals.worst)
 }
 
 impl Totals {
-    fn run(&mut self, seed: u64, trace: bool) {
+    fn run(&mut self, done: Done<Report>) {
         self.runs += 1;
-        match std::panic::catch_unwind(|| run(seed, trace, &|_| {})) {
-            Ok(report) => self.take(&report),
-            Err(_) => {
+        self.took += done.took;
+        match done.report {
+            Some(report) => self.take(&report),
+            None => {
+                let seed = done.seed;
                 println!(
                     "seed {seed}: the core panicked, see above; again: quorate-sim --seed {seed} --trace"
                 );
@@ -139,10 +207,12 @@ impl Totals {
         self.ok += report.ok;
         self.virtual_us += report.virtual_us;
         self.events += report.events;
-        self.slowest = self.slowest.max((report.settled_after_us, report.seed));
-        for (note, count) in &report.notes {
-            *self.notes.entry(*note).or_default() += count;
+        self.faults += report.faults;
+        if !is_small(report.seed) {
+            self.large.take(report);
         }
+        self.slowest = self.slowest.max((report.settled_after_us, report.seed));
+        self.counters.add(&report.counters);
         match &report.verdict {
             Verdict::Clean => {}
             Verdict::Stuck(why) => {
@@ -158,62 +228,31 @@ impl Totals {
     }
 
     fn print(&self, took: Duration) {
-        let seconds = took.as_secs_f64().max(0.001);
         println!("{} seeds, {} failed", self.runs, self.failed);
-        println!("{} operations, {} of them ok", self.operations, self.ok);
+        self.large.print();
         println!(
-            "{:.0} virtual seconds, {} events, in {seconds:.1} s: {:.0} virtual seconds and {:.0} events per second",
+            "{} operations, {} of them ok; {} faults",
+            self.operations, self.ok, self.faults
+        );
+        let used = self.took.as_secs_f64().max(0.001);
+        println!(
+            "{:.0} virtual seconds, {} events, in {used:.1} core-seconds ({:.1} s): {:.0} virtual seconds and {:.0} events per core-second",
             self.virtual_us as f64 / 1e6,
             self.events,
-            self.virtual_us as f64 / 1e6 / seconds,
-            self.events as f64 / seconds,
+            took.as_secs_f64(),
+            self.virtual_us as f64 / 1e6 / used,
+            self.events as f64 / used,
         );
         let (slowest_us, seed) = self.slowest;
         println!(
             "slowest convergence {:.1} s, seed {seed}",
             slowest_us as f64 / 1e6
         );
-        for (note, count) in &self.notes {
-            println!("{:>12}  {note:?}", count);
+        for (what, count) in self.counters.iter() {
+            println!("{count:>12}  {what}");
         }
     }
-
-    /// What the faults should provoke and did not.
-    fn silent(&self) -> Vec<Note> {
-        PROVOKED
-            .iter()
-            .copied()
-            .filter(|note| !self.notes.contains_key(note))
-            .collect()
-    }
 }
-
-/// What runs must provoke sooner or later. Missing are notes that only damaged disks cause, and those
-/// that would show a bug.
-pub const PROVOKED: &[Note] = &[
-    Note::Get,
-    Note::Put,
-    Note::Delete,
-    Note::Forwarded,
-    Note::FallbackWrite,
-    Note::FallbackCoordinated,
-    Note::HintStored,
-    Note::HintDelivered,
-    Note::ReadRepair,
-    Note::FallbackRepair,
-    Note::Superseded,
-    Note::SiblingsRead,
-    Note::AntiEntropyFetched,
-    Note::CaughtUp,
-    Note::WaitedForCatchUp,
-    Note::LogDropped,
-    Note::ContextDropped,
-    Note::ObjectRemoved,
-    Note::RetryRecognised,
-    Note::DeadlineExceeded,
-    Note::QuorumNotMet,
-    Note::PeerBehindItsWord,
-];
 
 fn print_failure(report: &Report, lines: &[String]) {
     println!("seed {} ({})", report.seed, report.config);

@@ -53,12 +53,46 @@ pub struct FaultPlan {
     pub one_way: bool,
     /// Links come and go.
     pub flap: bool,
+    /// Links hold everything back for a while.
+    pub clog: bool,
     /// Wall clocks jump.
     pub clocks: bool,
     /// More than one node may be down at a time.
     pub several: bool,
-    /// An fsync takes so long now and then.
+    /// Reads of a disk fail now and then.
+    pub bad_reads: bool,
+    /// A write fails now and then.
+    pub bad_writes: bool,
+    /// Disks take no writes for a while.
+    pub full: bool,
+    /// Fsyncs take long now and then.
     pub slow_sync: bool,
+    /// Fsyncs fail now and then.
+    pub bad_sync: bool,
+    /// A process comes back on an empty disk.
+    pub wipe: bool,
+    /// A process comes back on an old copy of its disk.
+    pub rewind: bool,
+    /// Records fail their checksums.
+    pub damage: bool,
+}
+
+impl FaultPlan {
+    /// Whether disks, or parts of them, are destroyed.
+    #[must_use]
+    pub const fn destroys(&self) -> bool {
+        self.wipe || self.rewind || self.damage
+    }
+}
+
+/// What the phase with faults must reach before it ends; it lasts three times as long as planned at
+/// most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Goals {
+    /// Operations of clients begun.
+    pub operations: u64,
+    /// Faults begun.
+    pub faults: u64,
 }
 
 /// Everything that a seed decides in advance.
@@ -78,8 +112,10 @@ pub struct Config {
     pub operations: u32,
     /// Mean pause of a client between two operations, microseconds.
     pub think_us: u64,
-    /// How long faults may begin, microseconds.
+    /// The phase with faults lasts so long at least, microseconds, and until [`Config::goals`] are reached.
     pub fault_us: u64,
+    /// What the phase with faults must reach.
+    pub goals: Goals,
     /// The network until it is healed.
     pub network: NetworkPlan,
     /// The faults.
@@ -90,10 +126,16 @@ pub struct Config {
     pub inputs_per_step: u64,
     /// Faults that are drawn and left out, by their numbers.
     pub without_faults: BTreeSet<u64>,
+    /// Replicas of each node, which share its partitions.
+    pub shards: u16,
+    /// How much faster or slower than the world a clock runs at most, millionths.
+    pub drift_ppm: u64,
 }
 
 impl Config {
     /// The configuration of a seed.
+    ///
+    /// One seed in twenty has a small cluster of 1 to 4 nodes, and maybe no faults at all.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         Self::of(&Case::from(seed))
@@ -109,17 +151,22 @@ impl Config {
 
     fn drawn(seed: u64, overrides: &Overrides) -> Self {
         let mut dice = Dice::new(seed, "config");
+        let small_cluster = is_small(seed);
         let profile = match dice.below(10) {
-            0 => Profile::Calm,
-            1..=3 => Profile::OneDown,
+            0..=1 if small_cluster => Profile::Calm,
+            0..=2 => Profile::OneDown,
             _ => Profile::Storm,
         };
-        let nodes = dice.between(3, 7);
+        let nodes = if small_cluster {
+            dice.between(1, 4)
+        } else {
+            dice.between(5, 9)
+        };
         let nodes = overrides.nodes.map_or(nodes, u64::from);
         let map = draw_map(&mut dice, nodes);
-        let clients = dice.between(2, 8);
-        let operations = dice.between(300, 700) / clients;
-        let fault_us = dice.between(15, 40) * 1_000_000;
+        let clients = dice.between(4, 12);
+        let operations = dice.between(550, 800) / clients;
+        let fault_us = dice.between(60, 75) * 1_000_000;
         Self {
             seed,
             profile,
@@ -127,13 +174,24 @@ impl Config {
             keys: small(dice.between(2, 30)),
             clients: small(clients),
             operations: small(operations),
-            think_us: fault_us / operations.max(1) * 2 / 3,
+            think_us: fault_us / operations.max(1) / 2,
             fault_us,
+            goals: if small_cluster {
+                Goals::default()
+            } else {
+                GOALS
+            },
             network: draw_network(&mut dice, profile),
             faults: draw_faults(&mut dice, profile),
             strict: if dice.chance(300) { 700 } else { 200 },
             inputs_per_step: dice.between(1, 8),
             without_faults: BTreeSet::new(),
+            shards: if dice.chance(300) {
+                u16::try_from(dice.between(2, 3)).unwrap_or(2)
+            } else {
+                1
+            },
+            drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
         }
     }
 
@@ -163,6 +221,18 @@ impl Config {
             self.faults,
         )
     }
+}
+
+/// What a run of 5 to 9 nodes must reach.
+pub const GOALS: Goals = Goals {
+    operations: 500,
+    faults: 20,
+};
+
+/// Whether a seed has a small cluster.
+#[must_use]
+pub const fn is_small(seed: u64) -> bool {
+    seed % 20 == 19
 }
 
 fn small(number: u64) -> u32 {
@@ -195,22 +265,28 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
     match profile {
         Profile::Calm => FaultPlan::default(),
         Profile::OneDown => FaultPlan {
-            every_us: dice.between(500_000, 6_000_000),
+            every_us: dice.between(400_000, 1_500_000),
             kill: true,
             power: dice.chance(500),
             ..FaultPlan::default()
         },
         Profile::Storm => FaultPlan {
-            every_us: dice.between(300_000, 4_000_000),
+            every_us: dice.between(300_000, 2_000_000),
             kill: dice.chance(700),
             power: dice.chance(400),
             pause: dice.chance(400),
             partition: dice.chance(600),
             one_way: dice.chance(300),
             flap: dice.chance(300),
+            clog: dice.chance(300),
             clocks: dice.chance(400),
             several: dice.chance(600),
+            bad_reads: dice.chance(200),
+            bad_writes: dice.chance(200),
+            full: dice.chance(200),
             slow_sync: dice.chance(300),
+            bad_sync: dice.chance(200),
+            ..FaultPlan::default()
         },
     }
 }
@@ -228,20 +304,22 @@ fn draw_map(dice: &mut Dice, nodes: u64) -> ClusterMap {
         })
         .collect();
     let partitions = 1 << dice.between(2, 4);
-    let most = if nodes >= 5 { 5 } else { 3 };
+    let most = if nodes >= 5 { 5 } else { 3.min(nodes) };
+    let most_copies = u8::try_from(most).unwrap_or(5);
+    let copies = most_copies.min(3);
     let partitions =
         PartitionCount::new(partitions).unwrap_or_else(|error| unreachable!("{error}"));
     let ring =
-        Ring::first(partitions, most, &placed).unwrap_or_else(|error| unreachable!("{error}"));
+        Ring::first(partitions, most_copies, &placed).unwrap_or_else(|error| unreachable!("{error}"));
     let mut buckets = vec![
-        bucket(1, "a-siblings", 3, BucketMode::Siblings),
-        bucket(2, "b-lww", 3, BucketMode::Lww),
+        bucket(1, "a-siblings", copies, BucketMode::Siblings),
+        bucket(2, "b-lww", copies, BucketMode::Lww),
     ];
     if dice.chance(500) {
         let n = if dice.chance(400) {
             1
         } else {
-            u8::try_from(dice.between(2, u64::from(most))).unwrap_or(3)
+            u8::try_from(dice.between(2.min(most), most)).unwrap_or(copies)
         };
         buckets.push(bucket(3, "c-other", n, BucketMode::Siblings));
     }
@@ -284,9 +362,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_seed_gives_a_valid_map() {
+    fn every_seed_gives_a_valid_map_of_as_many_nodes_as_it_should() {
         for seed in 0..200 {
-            assert_eq!(Config::draw(seed).map.check(), Ok(()), "seed {seed}");
+            let config = Config::draw(seed);
+            assert_eq!(config.map.check(), Ok(()), "seed {seed}");
+            let nodes = config.map.members.len();
+            let wanted = if is_small(seed) { 1..=4 } else { 5..=9 };
+            assert!(wanted.contains(&nodes), "seed {seed}: {nodes}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::Family;
+use quorate_core::{Family, ReplicaStatus};
 use quorate_core::causality::{Body, Object};
 use quorate_core::record::{decode_log, decode_object, keys};
 use quorate_protocol::ids::Dot;
@@ -28,20 +28,24 @@ pub fn unsettled(world: &World<'_>) -> Option<String> {
 
 fn unsettled_node(world: &World<'_>, node: &Node) -> Option<String> {
     let id = node.id;
-    let Some(status) = node.status() else {
+    let Some(replicas) = node.status() else {
         return Some(format!("{id} does not run"));
     };
+    let unsettled = replicas
+        .iter()
+        .find_map(|status| unsettled_replica(world, node, status));
+    let hints = node.disk.records(Family::Hints).count();
+    let stray = (hints > 0).then(|| format!("{id} has {hints} hints on its disk and counts none"));
+    unsettled.or(stray)
+}
+
+fn unsettled_replica(world: &World<'_>, node: &Node, status: &ReplicaStatus) -> Option<String> {
+    let id = node.id;
     if let Some(peer) = status.peers.iter().find(|peer| !peer.reachable) {
         return Some(format!("{id} does not reach {}", peer.node));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.hints > 0) {
         return Some(format!("{id} keeps {} hints for {}", peer.hints, peer.node));
-    }
-    let hints = node.disk.records(Family::Hints).count();
-    if hints > 0 {
-        return Some(format!(
-            "{id} has {hints} hints on its disk and counts none"
-        ));
     }
     for vnode in &status.vnodes {
         let class = vnode.class;

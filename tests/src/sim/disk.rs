@@ -1,18 +1,22 @@
-//! A node's disk: what the process sees (live) and what survives a power cut (durable).
+//! A node's disk: what the process sees, what survives a power cut, and what can go wrong with it.
 //!
 //! A batch is written whole. A killed process loses nothing that it wrote. A power cut keeps
 //! everything synced, and a prefix of the batches written since, as a log that is cut off somewhere.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_core::store::Visit;
 use quorate_core::{Batch, Family, Store, StoreError, Write};
 
+use super::dice::Dice;
+
 type Records = BTreeMap<Vec<u8>, Bytes>;
 
-/// One image of all families.
+/// All families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Image([Records; Family::ALL.len()]);
 
@@ -21,16 +25,28 @@ impl Image {
         &self.0[slot(family)]
     }
 
-    fn apply(&mut self, batch: &Batch) {
-        for write in &batch.writes {
-            match write {
-                Write::Put { family, key, value } => {
-                    self.0[slot(*family)].insert(key.clone(), value.clone());
-                }
-                Write::Delete { family, key } => {
-                    self.0[slot(*family)].remove(key);
-                }
-            }
+    /// Applies a batch; returns what each of its records was before.
+    fn apply(&mut self, batch: &Batch) -> Vec<Option<Bytes>> {
+        let replaced = |write: &Write| match write {
+            Write::Put { family, key, value } => self.set(*family, key, Some(value.clone())),
+            Write::Delete { family, key } => self.set(*family, key, None),
+        };
+        batch.writes.iter().map(replaced).collect()
+    }
+
+    fn undo(&mut self, written: Written) {
+        for (write, before) in written.batch.writes.iter().zip(written.before).rev() {
+            let (Write::Put { family, key, .. } | Write::Delete { family, key }) = write;
+            self.set(*family, key, before);
+        }
+    }
+
+    fn set(&mut self, family: Family, key: &[u8], value: Option<Bytes>) -> Option<Bytes> {
+        let records = &mut self.0[slot(family)];
+        match (value, records.get_mut(key)) {
+            (Some(value), Some(old)) => Some(std::mem::replace(old, value)),
+            (Some(value), None) => records.insert(key.to_vec(), value),
+            (None, _) => records.remove(key),
         }
     }
 }
@@ -46,22 +62,69 @@ const fn slot(family: Family) -> usize {
     }
 }
 
+/// A batch that is not synced, and what it replaced.
+#[derive(Clone, Debug)]
+struct Written {
+    batch: Arc<Batch>,
+    before: Vec<Option<Bytes>>,
+}
+
+/// What the next writes of a disk do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Writes {
+    /// They work.
+    #[default]
+    Work,
+    /// The next one fails. Whether its bytes arrived all the same, the writer is not told.
+    FailOnce {
+        /// Whether they did.
+        arrived: bool,
+    },
+}
+
+/// A disk as it was once.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    image: Image,
+    /// The last batch in it.
+    pub upto: u64,
+}
+
 /// One node's disk. Batches are numbered from 1 over all lives of the node.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     live: Image,
-    durable: Image,
-    unsynced: VecDeque<Batch>,
+    unsynced: VecDeque<Written>,
     written: u64,
+    /// What the next write does.
+    pub writes: Writes,
+    /// Reads that fail, of a thousand, and the dice for it.
+    reads: Option<RefCell<(Dice, u32)>>,
+    /// Records that fail their checksum.
+    damaged: BTreeSet<(usize, Vec<u8>)>,
 }
 
 impl Disk {
-    /// Writes a batch; returns its number.
-    pub fn commit(&mut self, batch: Batch) -> u64 {
-        self.live.apply(&batch);
-        self.unsynced.push_back(batch);
+    /// Writes a batch; returns its number if it arrived, and whether the writer is told so.
+    pub fn commit(&mut self, batch: &Arc<Batch>) -> (Option<u64>, bool) {
+        let works = match std::mem::take(&mut self.writes) {
+            Writes::Work => true,
+            Writes::FailOnce { arrived: false } => return (None, false),
+            Writes::FailOnce { arrived: true } => false,
+        };
+        if !self.damaged.is_empty() {
+            for write in &batch.writes {
+                let (Write::Put { family, key, .. } | Write::Delete { family, key }) = write;
+                self.damaged.remove(&(slot(*family), key.clone()));
+            }
+        }
+        let before = self.live.apply(batch);
+        self.unsynced.push_back(Written {
+            batch: Arc::clone(batch),
+            before,
+        });
         self.written += 1;
-        self.written
+        (Some(self.written), works)
     }
 
     /// Batches written so far.
@@ -78,28 +141,80 @@ impl Disk {
 
     /// Everything up to this batch is durable from now on.
     pub fn sync(&mut self, upto: u64) {
-        while self.synced() < upto {
-            let Some(batch) = self.unsynced.pop_front() else {
-                return;
-            };
-            self.durable.apply(&batch);
-        }
+        while self.synced() < upto && self.unsynced.pop_front().is_some() {}
     }
 
     /// The power goes off: of the batches that are not synced the first `kept` survive. Returns how
     /// many are lost.
     pub fn power_cut(&mut self, kept: usize) -> usize {
         let lost = self.unsynced.split_off(kept.min(self.unsynced.len()));
-        let kept: Vec<Batch> = self.unsynced.drain(..).collect();
-        kept.iter().for_each(|batch| self.durable.apply(batch));
-        self.live = self.durable.clone();
-        lost.len()
+        let count = lost.len();
+        lost.into_iter()
+            .rev()
+            .for_each(|written| self.live.undo(written));
+        self.unsynced.clear();
+        count
     }
 
     /// Batches that a power cut could lose.
     #[must_use]
     pub fn unsynced(&self) -> usize {
         self.unsynced.len()
+    }
+
+    /// The disk as it is now.
+    #[must_use]
+    pub fn copy(&self) -> Copy {
+        Copy {
+            image: self.live.clone(),
+            upto: self.written,
+        }
+    }
+
+    /// Puts an old copy in its place.
+    pub fn restore(&mut self, copy: Copy) {
+        self.live = copy.image;
+        self.unsynced.clear();
+        self.damaged.clear();
+    }
+
+    /// Puts an empty disk in its place.
+    pub fn wipe(&mut self) {
+        self.restore(Copy {
+            image: Image::default(),
+            upto: 0,
+        });
+    }
+
+    /// From now on so many of a thousand reads fail; 0: none.
+    pub fn fail_reads(&mut self, permille: u32, dice: Dice) {
+        self.reads = (permille > 0).then(|| RefCell::new((dice, permille)));
+    }
+
+    /// Whether reads may fail now.
+    #[must_use]
+    pub const fn reads_fail(&self) -> bool {
+        self.reads.is_some()
+    }
+
+    /// Flips bits in one record that is there, drawn by chance. Returns its family.
+    pub fn damage(&mut self, dice: &mut Dice) -> Option<Family> {
+        let families = Family::ALL.iter();
+        let filled: Vec<Family> = families
+            .copied()
+            .filter(|family| !self.live.family(*family).is_empty())
+            .collect();
+        let family = *dice.pick(&filled)?;
+        let records = self.live.family(family);
+        let key = records.keys().nth(dice.index(records.len()))?;
+        self.damaged.insert((slot(family), key.clone()));
+        Some(family)
+    }
+
+    /// Records that fail their checksum.
+    #[must_use]
+    pub fn damaged_records(&self) -> usize {
+        self.damaged.len()
     }
 
     /// The live records of a family, in order.
@@ -109,10 +224,38 @@ impl Disk {
             .iter()
             .map(|(key, value)| (key.as_slice(), value))
     }
+
+    /// # Errors
+    /// The device does not answer, this time.
+    fn try_read(&self) -> Result<(), StoreError> {
+        let Some(reads) = &self.reads else {
+            return Ok(());
+        };
+        let (dice, permille) = &mut *reads.borrow_mut();
+        if dice.chance(*permille) {
+            Err(StoreError::Failed("input/output error".to_owned()))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// # Errors
+    /// The record fails its checksum.
+    fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
+        if !self.damaged.is_empty() && self.damaged.contains(&(slot(family), key.to_vec())) {
+            return Err(StoreError::Damaged {
+                family: family.name(),
+                detail: "a block fails its checksum".to_owned(),
+            });
+        }
+        Ok(())
+    }
 }
 
 impl Store for Disk {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.try_read()?;
+        self.check(family, key)?;
         Ok(self.live.family(family).get(key).cloned())
     }
 
@@ -123,11 +266,13 @@ impl Store for Disk {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
+        self.try_read()?;
         if from >= to {
             return Ok(());
         }
         let range = (Bound::Included(from), Bound::Excluded(to));
         for (key, value) in self.live.family(family).range::<[u8], _>(range) {
+            self.check(family, key)?;
             if visit(key, value).is_break() {
                 break;
             }
@@ -142,14 +287,14 @@ mod tests {
 
     use super::*;
 
-    fn put(key: u8) -> Batch {
-        Batch {
+    fn put(key: u8) -> Arc<Batch> {
+        Arc::new(Batch {
             writes: vec![Write::Put {
                 family: Family::Objects,
                 key: vec![key],
                 value: Bytes::from_static(b"v"),
             }],
-        }
+        })
     }
 
     fn keys(disk: &Disk) -> Vec<u8> {
@@ -162,7 +307,7 @@ mod tests {
     fn a_power_cut_keeps_what_was_synced_and_a_prefix_of_the_rest() {
         let mut disk = Disk::default();
         (1..=4).for_each(|key| {
-            disk.commit(put(key));
+            disk.commit(&put(key));
         });
         disk.sync(2);
         assert_eq!((disk.synced(), disk.unsynced()), (2, 2));
@@ -174,7 +319,7 @@ mod tests {
     #[test]
     fn a_killed_process_loses_nothing_it_wrote() {
         let mut disk = Disk::default();
-        disk.commit(put(1));
+        disk.commit(&put(1));
         assert_eq!(keys(&disk), [1]);
         assert_eq!(disk.unsynced(), 1);
     }
@@ -183,7 +328,7 @@ mod tests {
     fn a_scan_is_half_open_and_ordered() {
         let mut disk = Disk::default();
         [3, 1, 2].into_iter().for_each(|key| {
-            disk.commit(put(key));
+            disk.commit(&put(key));
         });
         let mut seen = Vec::new();
         let scanned = disk.scan(Family::Objects, &[1], &[3], &mut |key, _| {
@@ -191,5 +336,83 @@ mod tests {
             ControlFlow::Continue(())
         });
         assert_eq!((scanned, seen), (Ok(()), vec![1, 2]));
+    }
+
+    #[test]
+    fn a_power_cut_brings_back_what_lost_batches_replaced_and_removed() {
+        let mut disk = Disk::default();
+        [1, 2].into_iter().for_each(|key| {
+            disk.commit(&put(key));
+        });
+        disk.sync(2);
+        let delete = |key: u8| Write::Delete {
+            family: Family::Objects,
+            key: vec![key],
+        };
+        let batch = Arc::new(Batch {
+            writes: vec![delete(1), delete(1), delete(2)],
+        });
+        disk.commit(&batch);
+        disk.commit(&put(3));
+        assert_eq!(keys(&disk), [3]);
+        assert_eq!(disk.power_cut(0), 2);
+        assert_eq!(keys(&disk), [1, 2]);
+    }
+
+    #[test]
+    fn a_write_fails_once_with_or_without_effect() {
+        let mut disk = Disk::default();
+        disk.writes = Writes::FailOnce { arrived: false };
+        assert_eq!(disk.commit(&put(1)), (None, false));
+        disk.writes = Writes::FailOnce { arrived: true };
+        assert_eq!(disk.commit(&put(2)), (Some(1), false));
+        assert_eq!(disk.commit(&put(3)), (Some(2), true));
+        assert_eq!(keys(&disk), [2, 3]);
+    }
+
+    #[test]
+    fn a_damaged_record_is_told_until_it_is_written_again() {
+        let mut disk = Disk::default();
+        disk.commit(&put(1));
+        assert_eq!(
+            disk.damage(&mut Dice::new(1, "damage")),
+            Some(Family::Objects)
+        );
+        let read = |disk: &Disk| disk.get(Family::Objects, &[1]);
+        let scan = |disk: &Disk| {
+            disk.scan(Family::Objects, &[0], &[9], &mut |_, _| {
+                ControlFlow::Continue(())
+            })
+        };
+        assert!(matches!(read(&disk), Err(StoreError::Damaged { .. })));
+        assert!(matches!(scan(&disk), Err(StoreError::Damaged { .. })));
+        disk.commit(&put(1));
+        assert!(read(&disk).is_ok() && scan(&disk).is_ok());
+    }
+
+    #[test]
+    fn reads_fail_as_often_as_asked() {
+        let mut disk = Disk::default();
+        let failed = |disk: &Disk| {
+            (0..1000)
+                .filter(|_| disk.get(Family::Objects, &[1]).is_err())
+                .count()
+        };
+        disk.fail_reads(300, Dice::new(1, "reads"));
+        assert!((200..400).contains(&failed(&disk)));
+        disk.fail_reads(0, Dice::new(1, "reads"));
+        assert_eq!(failed(&disk), 0);
+    }
+
+    #[test]
+    fn an_old_copy_forgets_and_an_empty_disk_knows_nothing() {
+        let mut disk = Disk::default();
+        disk.commit(&put(1));
+        let old = disk.copy();
+        disk.commit(&put(2));
+        disk.restore(old);
+        assert_eq!((keys(&disk), disk.written()), (vec![1], 2));
+        disk.wipe();
+        assert!(keys(&disk).is_empty());
     }
 }

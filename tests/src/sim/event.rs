@@ -1,5 +1,6 @@
 //! What can happen in a world, and in which order.
 
+use bytes::Bytes;
 use quorate_core::Ticket;
 use quorate_protocol::client::ClientRequest;
 use quorate_ring::NodeId;
@@ -14,13 +15,20 @@ pub(super) enum Event {
         life: u64,
         from: NodeId,
         opcode: u16,
-        body: Vec<u8>,
+        body: Bytes,
         deadline_ms: u32,
     },
-    Run(usize, u64),
+    /// Node, life, shard.
+    Run(usize, u64, u16),
+    /// Node, life.
     Wake(usize, u64),
     SyncAt(usize, u64),
-    SyncDone(usize, u64, u64),
+    /// Node, life, the last batch, and whether it worked.
+    SyncDone(usize, u64, u64, bool),
+    /// Node, life, number of the agreement's state, the state.
+    Persisted(usize, u64, u64, Vec<u8>),
+    /// Node, life, shard.
+    Revive(usize, u64, u16),
     Request {
         node: usize,
         ticket: Ticket,
@@ -32,6 +40,16 @@ pub(super) enum Event {
     Restart(usize),
     Resume(usize, u64),
     Mend(u64),
+    /// A disk works again as it should: node, and which trouble ends.
+    DiskWorks(usize, DiskTrouble),
+}
+
+/// What a disk can suffer from for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DiskTrouble {
+    Reads,
+    Full,
+    SlowSyncs,
 }
 
 impl Event {
@@ -49,16 +67,22 @@ impl Event {
             Self::Restart(_) => 8,
             Self::Resume(..) => 9,
             Self::Mend(_) => 10,
+            Self::Persisted(..) => 11,
+            Self::Revive(..) => 12,
+            Self::DiskWorks(..) => 13,
         }
     }
 
     pub(super) fn node(&self) -> usize {
         match self {
             Self::Deliver { to, .. } => *to,
-            Self::Run(node, _)
+            Self::Run(node, ..)
             | Self::Wake(node, _)
             | Self::SyncAt(node, _)
             | Self::SyncDone(node, ..)
+            | Self::Persisted(node, ..)
+            | Self::Revive(node, ..)
+            | Self::DiskWorks(node, _)
             | Self::Request { node, .. }
             | Self::Restart(node)
             | Self::Resume(node, _) => *node,
@@ -71,10 +95,13 @@ impl Event {
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Deliver { body, .. } => body,
+            Self::Persisted(_, _, _, bytes) => bytes,
             Self::Run(..)
             | Self::Wake(..)
             | Self::SyncAt(..)
             | Self::SyncDone(..)
+            | Self::Revive(..)
+            | Self::DiskWorks(..)
             | Self::Request { .. }
             | Self::Client(..)
             | Self::Fault
@@ -85,11 +112,12 @@ impl Event {
     }
 }
 
-/// An event and when it happens. Of those at one time, the one scheduled first comes first.
+/// An event and when it happens. Of those at one time, the one scheduled first comes first. The event
+/// is boxed: a heap moves its members about.
 pub(super) struct Scheduled {
     pub(super) at_us: u64,
     pub(super) number: u64,
-    pub(super) event: Event,
+    pub(super) event: Box<Event>,
 }
 
 impl PartialEq for Scheduled {

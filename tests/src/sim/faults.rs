@@ -43,6 +43,15 @@ pub enum Fault {
         /// What it is called in a trace.
         shape: &'static str,
     },
+    /// Hold back everything on some links, then let it go.
+    Clog {
+        /// Which.
+        links: BTreeSet<Link>,
+        /// For how long, microseconds.
+        for_us: u64,
+        /// Whether what was held leaves in order, or at once in any order.
+        in_order: bool,
+    },
     /// Set a wall clock.
     Clock {
         /// Which node.
@@ -50,6 +59,87 @@ pub enum Fault {
         /// How far off it is from now on, milliseconds.
         skew_ms: i64,
     },
+    /// Let some of a disk's reads fail.
+    BadReads {
+        /// Which node.
+        node: usize,
+        /// How many of a thousand.
+        permille: u32,
+        /// For how long, microseconds.
+        for_us: u64,
+    },
+    /// Let a disk's next write fail.
+    BadWrite {
+        /// Which node.
+        node: usize,
+        /// Whether the bytes arrive all the same.
+        arrived: bool,
+    },
+    /// Let a disk take no writes.
+    Full {
+        /// Which node.
+        node: usize,
+        /// For how long, microseconds.
+        for_us: u64,
+    },
+    /// Let fsyncs take long.
+    SlowSyncs {
+        /// Which node.
+        node: usize,
+        /// For how long, microseconds.
+        for_us: u64,
+    },
+    /// Let a disk's next fsync fail.
+    BadSync {
+        /// Which node.
+        node: usize,
+    },
+    /// Kill a process and start it again on an empty disk.
+    Wipe {
+        /// Which node.
+        node: usize,
+        /// Until it starts again, microseconds.
+        down_us: u64,
+    },
+    /// Kill a process and start it again on an old copy of its disk.
+    Rewind {
+        /// Which node.
+        node: usize,
+        /// Until it starts again, microseconds.
+        down_us: u64,
+    },
+    /// Let records of a disk fail their checksums.
+    Damage {
+        /// Which node.
+        node: usize,
+        /// How many.
+        records: u64,
+        /// If its process is killed too: until it starts again, microseconds.
+        down_us: Option<u64>,
+    },
+}
+
+impl Fault {
+    /// Its name among the counters.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Kill { .. } => "kill",
+            Self::Power { .. } => "power cut",
+            Self::Pause { .. } => "pause",
+            Self::Cut { shape, .. } => shape,
+            Self::Clog { .. } => "clog",
+            Self::Clock { .. } => "clock jump",
+            Self::BadReads { .. } => "reads fail",
+            Self::BadWrite { .. } => "write fails",
+            Self::Full { .. } => "disk full",
+            Self::SlowSyncs { .. } => "slow fsyncs",
+            Self::BadSync { .. } => "fsync fails",
+            Self::Wipe { .. } => "empty disk",
+            Self::Rewind { .. } => "old copy of the disk",
+            Self::Damage { .. } => "damaged records",
+        }
+    }
 }
 
 /// Draws faults.
@@ -69,6 +159,10 @@ pub struct Faults {
     syncs: Dice,
     /// For each node, the batch that must be synced before its power may go off.
     owed: Vec<u64>,
+    /// Nodes whose fsyncs take long.
+    slow: BTreeSet<usize>,
+    /// Nodes whose next fsync fails.
+    failing: BTreeSet<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +173,16 @@ enum Sort {
     Partition,
     OneWay,
     Flap,
+    Clog,
     Clock,
+    BadReads,
+    BadWrite,
+    Full,
+    SlowSyncs,
+    BadSync,
+    Wipe,
+    Rewind,
+    Damage,
 }
 
 impl Faults {
@@ -97,6 +200,8 @@ impl Faults {
             pauses: dice("pauses between faults"),
             syncs: dice("syncs"),
             owed: vec![0; config.map.members.len()],
+            slow: BTreeSet::new(),
+            failing: BTreeSet::new(),
         }
     }
 
@@ -111,18 +216,39 @@ impl Faults {
         (self.plan.every_us > 0).then(|| self.pauses.exponential(self.plan.every_us) + 1)
     }
 
-    /// How long the next fsync takes, microseconds.
-    pub fn sync_us(&mut self) -> u64 {
-        if self.plan.slow_sync && self.syncs.chance(30) {
-            self.syncs.between(300_000, 3_000_000)
+    /// How long a node's next fsync takes, microseconds.
+    pub fn sync_us(&mut self, node: usize) -> u64 {
+        if self.slow.contains(&node) && self.syncs.chance(300) {
+            self.syncs.between(300_000, 10_000_000)
         } else {
             self.syncs.between(300, 5_000)
         }
     }
 
+    /// Fsyncs of a node take long from now on, or no longer.
+    pub fn set_slow(&mut self, node: usize, slow: bool) {
+        if slow {
+            self.slow.insert(node);
+        } else {
+            self.slow.remove(&node);
+        }
+    }
+
+    /// The next fsync of a node fails.
+    pub fn fail_sync(&mut self, node: usize) {
+        self.failing.insert(node);
+    }
+
+    /// Whether the fsync that a node begins now fails.
+    pub fn sync_fails(&mut self, node: usize) -> bool {
+        self.failing.remove(&node)
+    }
+
     /// From now on nothing is slow.
     pub fn heal(&mut self) {
         self.plan = FaultPlan::default();
+        self.slow.clear();
+        self.failing.clear();
     }
 
     /// The next fault, if it may begin now and is not left out.
@@ -143,16 +269,90 @@ impl Faults {
             Sort::Power => self.power(nodes, node),
             Sort::Pause => self.may_go_down(nodes, node).then(|| Fault::Pause {
                 node,
-                for_us: self.dice.between(200_000, 8_000_000),
+                for_us: self.pause_us(),
             }),
+            Sort::Partition | Sort::OneWay | Sort::Flap if nodes.len() < 2 => None,
             Sort::Partition => Some(self.partition(nodes.len(), node)),
             Sort::OneWay => Some(self.one_way(nodes.len(), node)),
             Sort::Flap => Some(self.flap(nodes.len(), node)),
+            Sort::Clog if nodes.len() < 2 => None,
+            Sort::Clog => Some(self.clog(nodes.len(), node)),
             Sort::Clock => Some(Fault::Clock {
                 node,
-                skew_ms: i64::try_from(self.dice.below(1001)).unwrap_or(0) - 500,
+                skew_ms: self.skew_ms(),
             }),
+            Sort::BadReads
+            | Sort::BadWrite
+            | Sort::Full
+            | Sort::SlowSyncs
+            | Sort::BadSync
+            | Sort::Wipe
+            | Sort::Rewind
+            | Sort::Damage => self.disk_fault(sort, nodes, node),
         }
+    }
+
+    fn disk_fault(&mut self, sort: Sort, nodes: &[Node], node: usize) -> Option<Fault> {
+        if !nodes.get(node).is_some_and(Node::is_running) {
+            return None;
+        }
+        match sort {
+            Sort::BadReads => Some(Fault::BadReads {
+                node,
+                permille: if self.dice.chance(500) { 20 } else { 300 },
+                for_us: self.dice.between(100_000, 5_000_000),
+            }),
+            Sort::BadWrite => self.may_go_down(nodes, node).then(|| Fault::BadWrite {
+                node,
+                arrived: self.dice.chance(500),
+            }),
+            Sort::Full => Some(Fault::Full {
+                node,
+                for_us: self.dice.between(300_000, 10_000_000),
+            }),
+            Sort::SlowSyncs => Some(Fault::SlowSyncs {
+                node,
+                for_us: self.dice.between(300_000, 10_000_000),
+            }),
+            Sort::BadSync => self
+                .may_go_down(nodes, node)
+                .then_some(Fault::BadSync { node }),
+            Sort::Wipe => Some(Fault::Wipe {
+                node,
+                down_us: self.down_us(),
+            }),
+            Sort::Rewind => Some(Fault::Rewind {
+                node,
+                down_us: self.down_us(),
+            }),
+            Sort::Damage => Some(Fault::Damage {
+                node,
+                records: self.dice.between(1, 4),
+                down_us: self.dice.chance(500).then(|| self.down_us()),
+            }),
+            Sort::Kill
+            | Sort::Power
+            | Sort::Pause
+            | Sort::Partition
+            | Sort::OneWay
+            | Sort::Flap
+            | Sort::Clog
+            | Sort::Clock => None,
+        }
+    }
+
+    fn pause_us(&mut self) -> u64 {
+        if self.dice.chance(150) {
+            self.dice.between(8_000_000, 60_000_000)
+        } else {
+            self.dice.between(200_000, 8_000_000)
+        }
+    }
+
+    fn skew_ms(&mut self) -> i64 {
+        let most = if self.dice.chance(500) { 500 } else { 60_000 };
+        i64::try_from(self.dice.below(2 * most + 1)).unwrap_or(0)
+            - i64::try_from(most).unwrap_or(0)
     }
 
     fn sorts(&self) -> Vec<Sort> {
@@ -164,7 +364,16 @@ impl Faults {
             (plan.partition, Sort::Partition),
             (plan.one_way, Sort::OneWay),
             (plan.flap, Sort::Flap),
+            (plan.clog, Sort::Clog),
             (plan.clocks, Sort::Clock),
+            (plan.bad_reads, Sort::BadReads),
+            (plan.bad_writes, Sort::BadWrite),
+            (plan.full, Sort::Full),
+            (plan.slow_sync, Sort::SlowSyncs),
+            (plan.bad_sync, Sort::BadSync),
+            (plan.wipe, Sort::Wipe),
+            (plan.rewind, Sort::Rewind),
+            (plan.damage, Sort::Damage),
         ];
         all.into_iter()
             .filter(|(wanted, _)| *wanted)
@@ -173,10 +382,15 @@ impl Faults {
     }
 
     fn down_us(&mut self) -> u64 {
-        if self.dice.chance(300) {
-            self.dice.between(1_000, 300_000)
-        } else {
-            self.dice.between(300_000, 8_000_000)
+        let most_us = match self.profile {
+            // One after the other: so that there are enough of them.
+            Profile::OneDown => 3_000_000,
+            Profile::Calm | Profile::Storm => 8_000_000,
+        };
+        match self.dice.below(20) {
+            0..6 => self.dice.between(1_000, 300_000),
+            6 => self.dice.between(300_000, 8_000_000),
+            _ => self.dice.between(300_000, most_us),
         }
     }
 
@@ -189,26 +403,40 @@ impl Faults {
             (Profile::Calm, _) => 0,
             (Profile::OneDown, _) => 1,
             (Profile::Storm, true) => nodes.len(),
-            (Profile::Storm, false) => (nodes.len() - 1) / 2,
+            (Profile::Storm, false) => ((nodes.len() - 1) / 2).max(1),
         };
         down < most && nodes.get(node).is_some_and(Node::is_running)
     }
 
     fn power(&mut self, nodes: &[Node], node: usize) -> Option<Fault> {
-        let target = nodes.get(node)?;
-        if !self.may_go_down(nodes, node) || target.disk.synced() < self.owed[node] {
+        if !self.may_go_down(nodes, node) {
             return None;
         }
+        let kept = self.tail_kept(nodes, node)?;
+        Some(Fault::Power {
+            node,
+            kept,
+            down_us: self.down_us(),
+        })
+    }
+
+    /// How much of what a node has not synced survives if it is lost now; `None` if it must not be.
+    pub fn tail_kept(&mut self, nodes: &[Node], node: usize) -> Option<usize> {
+        let target = nodes.get(node)?;
+        if target.disk.synced() < self.owed[node] {
+            return None;
+        }
+        self.owe(nodes, node);
+        Some(self.dice.index(target.disk.unsynced() + 1))
+    }
+
+    /// A node loses something: what all others hold must be synced before they may lose it.
+    pub fn owe(&mut self, nodes: &[Node], node: usize) {
         for (owed, other) in self.owed.iter_mut().zip(nodes) {
             if other.index != node {
                 *owed = other.disk.written();
             }
         }
-        Some(Fault::Power {
-            node,
-            kept: self.dice.index(target.disk.unsynced() + 1),
-            down_us: self.down_us(),
-        })
     }
 
     fn cut_us(&mut self) -> u64 {
@@ -250,6 +478,21 @@ impl Faults {
             links,
             for_us: self.cut_us(),
             shape: "one way",
+        }
+    }
+
+    fn clog(&mut self, nodes: usize, node: usize) -> Fault {
+        let others: Vec<usize> = (0..nodes).filter(|&other| other != node).collect();
+        let links = if self.dice.chance(500) {
+            others.iter().map(|&other| (node, other)).collect()
+        } else {
+            let other = self.dice.pick(&others).copied().unwrap_or(0);
+            between(&[node], &[other])
+        };
+        Fault::Clog {
+            links,
+            for_us: self.dice.between(50_000, 5_000_000),
+            in_order: self.dice.chance(500),
         }
     }
 

@@ -1,13 +1,21 @@
 //! Faults as they happen to a world, and their end.
 
 use super::clients::ClientEvent;
-use super::event::Event;
+use super::counters::Counter;
+use super::dice::Dice;
+use super::disk::Writes;
+use super::event::{DiskTrouble, Event};
 use super::faults::Fault;
+use super::node::Want;
 use super::world::World;
 use crate::checkers::Violation;
 
+/// Between two tries to start a process whose disk does not answer, microseconds.
+const START_AGAIN_US: u64 = 1_000_000;
+
 impl World<'_> {
-    /// Ends all faults: links work, clocks agree, every process runs. Clients take a few operations more.
+    /// Ends all faults: links and disks work, clocks agree, every process runs. Clients take a few
+    /// operations more.
     pub fn heal(&mut self) {
         self.healed = true;
         self.network.heal();
@@ -15,7 +23,11 @@ impl World<'_> {
         self.trace
             .say(self.at_us, || "everything is healed".to_owned());
         for node in 0..self.nodes.len() {
-            self.nodes[node].skew_ms = 0;
+            self.nodes[node].clock.skew_ms = 0;
+            self.nodes[node].clock.disciplined = true;
+            self.nodes[node].disk.writes = Writes::Work;
+            self.disk_works(node, DiskTrouble::Reads);
+            self.disk_works(node, DiskTrouble::Full);
             if self.nodes[node].paused_until_us > 0 {
                 self.resume(node);
             }
@@ -32,33 +44,87 @@ impl World<'_> {
         if self.healed {
             return;
         }
-        if let Some(fault) = self.faults.draw(&self.nodes) {
+        if let Some(fault) = self.faults.draw(&self.nodes)
+            && self.is_bearable(&fault)
+        {
             let number = self.faults.number();
             self.trace
                 .say(self.at_us, || format!("fault {number}: {fault:?}"));
             self.trace.fault(self.at_us, number, &fault);
+            self.counters.count(Counter::Fault(fault.name()));
             self.provoke(fault);
+        }
+        if self.config.faults.rewind {
+            self.maybe_copy_a_disk();
         }
         self.schedule_fault();
     }
 
+    /// What destroys copies must leave another one of every acknowledged write, and no second disk is
+    /// destroyed before the first is rebuilt.
+    fn is_bearable(&mut self, fault: &Fault) -> bool {
+        let (node, after) = match fault {
+            Fault::Wipe { node, .. } | Fault::Damage { node, .. } => (*node, 0),
+            Fault::Rewind { node, .. } => match self.old_copies.get(node) {
+                Some(copy) => (*node, copy.upto),
+                None => return false,
+            },
+            Fault::Kill { .. }
+            | Fault::Power { .. }
+            | Fault::Pause { .. }
+            | Fault::Cut { .. }
+            | Fault::Clog { .. }
+            | Fault::Clock { .. }
+            | Fault::BadReads { .. }
+            | Fault::BadWrite { .. }
+            | Fault::Full { .. }
+            | Fault::SlowSyncs { .. }
+            | Fault::BadSync { .. } => return true,
+        };
+        if self.destroyed.is_some_and(|node| self.is_rebuilt(node)) {
+            self.destroyed = None;
+        }
+        let synced = |node: usize| self.nodes[node].disk.synced();
+        let bearable = self.destroyed.is_none()
+            && self.nodes[node].is_running()
+            && self.copies.may_lose(node, after, synced);
+        if bearable {
+            self.destroyed = Some(node);
+            self.faults.owe(&self.nodes, node);
+        }
+        bearable
+    }
+
+    /// Whether nothing of a node is missing or damaged any more.
+    #[must_use]
+    pub fn is_rebuilt(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        node.status().is_some_and(|replicas| {
+            let mut vnodes = replicas.iter().flat_map(|replica| &replica.vnodes);
+            vnodes.all(|vnode| vnode.current && !vnode.damaged && vnode.lag == 0)
+        })
+    }
+
+    fn maybe_copy_a_disk(&mut self) {
+        let node = self.dice.index(self.nodes.len());
+        if self.dice.chance(100) {
+            let copy = self.nodes[node].disk.copy();
+            self.old_copies.insert(node, copy);
+        }
+    }
+
     fn provoke(&mut self, fault: Fault) {
         match fault {
-            Fault::Kill { node, down_us } => {
-                self.stop(node);
-                self.schedule(down_us, Event::Restart(node));
-            }
+            Fault::Kill { node, down_us } => self.kill(node, down_us),
             Fault::Power {
                 node,
                 kept,
                 down_us,
             } => {
-                self.stop(node);
+                self.kill(node, down_us);
                 let before = self.nodes[node].disk.synced();
                 let lost = self.nodes[node].disk.power_cut(kept);
-                self.ack_truth.lost(node, before + kept as u64);
-                self.power_lost |= lost > 0;
-                self.schedule(down_us, Event::Restart(node));
+                self.tail_lost(node, before + kept as u64, lost);
             }
             Fault::Pause { node, for_us } => {
                 self.nodes[node].paused_until_us = self.at_us + for_us;
@@ -69,11 +135,118 @@ impl World<'_> {
                 let cut = self.network.cut(links);
                 self.schedule(for_us, Event::Mend(cut));
             }
-            Fault::Clock { node, skew_ms } => self.nodes[node].skew_ms = skew_ms,
+            Fault::Clog {
+                links,
+                for_us,
+                in_order,
+            } => {
+                let until_us = self.at_us + for_us;
+                for link in links {
+                    self.network.clog(link, until_us, in_order);
+                }
+            }
+            Fault::Clock { node, skew_ms } => self.nodes[node].clock.skew_ms = skew_ms,
+            Fault::BadReads { .. }
+            | Fault::BadWrite { .. }
+            | Fault::Full { .. }
+            | Fault::SlowSyncs { .. }
+            | Fault::BadSync { .. } => self.trouble_disk(&fault),
+            Fault::Wipe { .. } | Fault::Rewind { .. } | Fault::Damage { .. } => {
+                self.destroy(&fault);
+            }
         }
     }
 
-    fn stop(&mut self, node: usize) {
+    fn trouble_disk(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::BadReads {
+                node,
+                permille,
+                for_us,
+            } => {
+                let dice = Dice::new(self.dice.bits(), "reads");
+                self.nodes[node].disk.fail_reads(permille, dice);
+                self.schedule(for_us, Event::DiskWorks(node, DiskTrouble::Reads));
+            }
+            Fault::BadWrite { node, arrived } => {
+                self.nodes[node].disk.writes = Writes::FailOnce { arrived };
+            }
+            Fault::Full { node, for_us } => {
+                self.set_writable(node, false);
+                self.schedule(for_us, Event::DiskWorks(node, DiskTrouble::Full));
+            }
+            Fault::SlowSyncs { node, for_us } => {
+                self.faults.set_slow(node, true);
+                self.schedule(for_us, Event::DiskWorks(node, DiskTrouble::SlowSyncs));
+            }
+            Fault::BadSync { node } => self.faults.fail_sync(node),
+            Fault::Kill { .. }
+            | Fault::Power { .. }
+            | Fault::Pause { .. }
+            | Fault::Cut { .. }
+            | Fault::Clog { .. }
+            | Fault::Clock { .. }
+            | Fault::Wipe { .. }
+            | Fault::Rewind { .. }
+            | Fault::Damage { .. } => {}
+        }
+    }
+
+    fn destroy(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::Wipe { node, down_us } => {
+                self.kill(node, down_us);
+                self.nodes[node].disk.wipe();
+                self.forget(node, 0);
+            }
+            Fault::Rewind { node, down_us } => {
+                self.kill(node, down_us);
+                if let Some(copy) = self.old_copies.remove(&node) {
+                    let upto = copy.upto;
+                    self.nodes[node].disk.restore(copy);
+                    self.forget(node, upto);
+                }
+            }
+            Fault::Damage {
+                node,
+                records,
+                down_us,
+            } => {
+                for _ in 0..records {
+                    self.nodes[node].disk.damage(&mut self.dice);
+                }
+                if let Some(down_us) = down_us {
+                    self.kill(node, down_us);
+                }
+            }
+            Fault::Kill { .. }
+            | Fault::Power { .. }
+            | Fault::Pause { .. }
+            | Fault::Cut { .. }
+            | Fault::Clog { .. }
+            | Fault::Clock { .. }
+            | Fault::BadReads { .. }
+            | Fault::BadWrite { .. }
+            | Fault::Full { .. }
+            | Fault::SlowSyncs { .. }
+            | Fault::BadSync { .. } => {}
+        }
+    }
+
+    /// A node lost what was not synced, or was not written before its disk was copied.
+    fn forget(&mut self, node: usize, after: u64) {
+        self.ack_truth.lost(node, after);
+        self.copies.lost(node, after);
+        self.power_lost = true;
+    }
+
+    fn tail_lost(&mut self, node: usize, after: u64, batches: usize) {
+        if batches > 0 {
+            self.forget(node, after);
+        }
+    }
+
+    fn kill(&mut self, node: usize, down_us: u64) {
         let lost = self.nodes[node].stop();
         for ticket in lost {
             // Some clients learn of it at once, others wait until they lose patience.
@@ -81,22 +254,69 @@ impl World<'_> {
                 self.tell(ticket, ClientEvent::Lost(ticket));
             }
         }
+        self.schedule(down_us, Event::Restart(node));
     }
 
     pub(super) fn resume(&mut self, node: usize) {
         self.nodes[node].paused_until_us = 0;
     }
 
+    fn set_writable(&mut self, node: usize, writable: bool) {
+        let mut wants = self.spare_wants();
+        self.nodes[node].set_writable(self.at_us, writable, &mut wants);
+        self.absorb(node, wants);
+    }
+
+    pub(super) fn disk_works(&mut self, node: usize, trouble: DiskTrouble) {
+        match trouble {
+            DiskTrouble::Reads => {
+                let dice = Dice::new(0, "reads");
+                self.nodes[node].disk.fail_reads(0, dice);
+            }
+            DiskTrouble::Full if self.nodes[node].writable => {}
+            DiskTrouble::Full => self.set_writable(node, true),
+            DiskTrouble::SlowSyncs => self.faults.set_slow(node, false),
+        }
+    }
+
+    /// Of what was not synced a part may be lost, if nobody else lost something of late.
+    pub(super) fn sync_failed(&mut self, node: usize, wants: &mut Vec<Want>) {
+        self.counters.count(Counter::World("an fsync failed"));
+        let kept = self.faults.tail_kept(&self.nodes, node);
+        let kept = kept.unwrap_or(self.nodes[node].disk.unsynced());
+        let before = self.nodes[node].disk.synced();
+        let lost = self.nodes[node].sync_failed(kept, wants);
+        self.tail_lost(node, before + kept as u64, lost);
+    }
+
     pub(super) fn start(&mut self, node: usize) {
         self.trace
             .say(self.at_us, || format!("{} starts", self.nodes[node].id));
-        let mut wants = Vec::new();
+        let mut wants = self.spare_wants();
         let prepare = self.prepare;
         let started = self.nodes[node].start(self.at_us, &mut self.dice, prepare, &mut wants);
         if let Err(why) = started {
+            self.not_opened(node, &why);
+            self.schedule(START_AGAIN_US, Event::Restart(node));
+        }
+        self.absorb(node, wants);
+    }
+
+    pub(super) fn revive(&mut self, node: usize, shard: u16, wants: &mut Vec<Want>) {
+        let prepare = self.prepare;
+        let opened = self.nodes[node].revive(self.at_us, shard, &mut self.dice, prepare, wants);
+        if let Err(why) = opened {
+            self.not_opened(node, &why);
+            wants.push(Want::Revive(shard, START_AGAIN_US));
+        }
+    }
+
+    /// A replica may refuse to open while its disk does not answer; otherwise that is a bug.
+    fn not_opened(&mut self, node: usize, why: &str) {
+        self.counters.count(Counter::World("a node could not start"));
+        if !self.nodes[node].disk.reads_fail() {
             let text = format!("{} could not be opened: {why}", self.nodes[node].id);
             self.violations.push(Violation::general("opening", text));
         }
-        self.absorb(node, wants);
     }
 }

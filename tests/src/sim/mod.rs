@@ -4,13 +4,19 @@
 //! config    what the seed decides: cluster, buckets, network, faults
 //! world     the queue of events; hands each to the node, client or link it concerns
 //! planted   breaks single rules of the core on purpose and says which checker notices
-//! node      drives the real replica and membership by the core's contract
-//! disk      live and durable image of every family
-//! network   delay, loss, duplication, cuts
+//! wiring    what nodes want done, and what reaches them
+//! node      a process by the core's contract: shards with the real replicas, hub with membership and agreement
+//! route     which shard a message belongs to
+//! disk      what a process sees, what survives a power cut, and what can go wrong with it
+//! clock     a node's two clocks: drift and jumps
+//! network   delay, loss, duplication, cuts, clogs
+//! copies    who holds which acknowledged write, so that no fault takes the last copy
+//! counters  what runs provoked
 //! event     what can happen, and in which order
 //! mishaps   faults as they happen, and their end
 //! faults    which fault comes next, and what it must spare
 //! overrides what a minimised run changes of what its seed decides
+//! batch     many runs over several threads, told in the order of their seeds
 //! command   the command line of `quorate-sim`
 //! clients   closed-loop clients; workload says what they do
 //! history   what clients did and saw: the oracle of most checkers
@@ -20,22 +26,30 @@
 //! dice      the seed's random numbers
 //! ```
 
+pub mod batch;
 pub mod clients;
+pub mod clock;
 pub mod command;
 pub mod config;
 pub mod converge;
+pub mod copies;
+pub mod counters;
 pub mod dice;
 pub mod disk;
 mod event;
 pub mod faults;
 pub mod history;
+mod hub;
 mod mishaps;
 pub mod network;
 pub mod node;
 pub mod overrides;
 #[cfg(feature = "planted")]
 pub mod planted;
+mod route;
 pub mod run;
+mod shard;
 pub mod trace;
+mod wiring;
 pub mod workload;
 pub mod world;

@@ -1,48 +1,28 @@
-//! One simulated node: a process that drives the real replica and membership by the contract in the
-//! core's documentation, on a disk that outlives it.
+//! One simulated node: a process that drives the real replicas, membership and agreement by the
+//! contract in the core's documentation, on a disk that outlives it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
-use quorate_core::{
-    BatchSeq, Effect, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Step, Ticket,
-    Timing, When, Write,
-};
+use quorate_core::agreement::{Agreement, AgreementInput};
+use quorate_core::membership::{self, MemberInput, Membership};
+use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket};
 use quorate_protocol::client::{ClientReply, ClientRequest};
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::map::{Bucket, ClusterMap};
 use quorate_protocol::peer::PeerMessage;
 use quorate_ring::NodeId;
 
+use super::clock::Clock;
+use super::counters::Counter;
 use super::dice::Dice;
 use super::disk::Disk;
+use super::route::{self, Route};
+use super::shard::{Setup, Shard};
 
-/// The wall clock at the start of every run, milliseconds since 1970.
-const WALL_START_MS: u64 = 1_700_000_000_000;
 /// Unsynced batches are synced after this time, as the contract asks.
 const SYNC_EVERY_US: u64 = 100_000;
-/// Inputs that wait for a node at most: what a kernel and a few queues would hold.
-const INBOX_MAX: usize = 4096;
 
-/// What a process waits to take in.
-#[derive(Debug)]
-pub enum Inlet {
-    /// For the replica.
-    Replica(Input),
-    /// For the membership.
-    Member(MemberInput),
-    /// A message of a peer, for one of them or both.
-    Peer {
-        /// The sender.
-        from: NodeId,
-        /// The message.
-        message: PeerMessage,
-        /// What is left of its deadline, milliseconds; 0: none.
-        deadline_ms: u32,
-    },
-}
-
-/// What a node wants of the world.
+/// What a node wants of the world. Times are those of the node's own clock, unless they are lengths.
 #[derive(Debug)]
 pub enum Want {
     /// Send a message.
@@ -56,34 +36,41 @@ pub enum Want {
     },
     /// Answer a client.
     Reply(Ticket, ClientReply),
-    /// Count something.
+    /// Count something that the core noted.
     Note(Note),
+    /// Count something else.
+    Count(Counter),
     /// A batch was written under this number.
-    Wrote(u64, Vec<Write>),
-    /// Take what is in the inbox soon.
-    Run,
+    Wrote(u64, Arc<Batch>),
+    /// Take what is in a shard's inbox soon.
+    Run(u16),
     /// Wake at this time, microseconds.
     Wake(u64),
     /// An fsync up to this batch has begun; it may end after a while.
     SyncBegun(u64),
-    /// Look whether to sync at this time.
-    SyncAt(u64),
+    /// Look whether to sync after this time, microseconds.
+    SyncAfter(u64),
+    /// Store the agreement's state of this number durably.
+    Persist(u64, Vec<u8>),
+    /// Open a shard's replica again after this time, microseconds.
+    Revive(u16, u64),
+    /// Two definitions of one bucket were in force: the one that stays, and the other.
+    Contradiction(Box<(Bucket, Bucket)>),
 }
 
-struct Process {
-    replica: Replica,
-    membership: Membership,
-    inbox: VecDeque<Inlet>,
-    run_wanted: bool,
+/// What lives while a node's process does.
+pub(super) struct Process {
+    pub(super) shards: Vec<Shard>,
+    pub(super) membership: Membership,
+    pub(super) agreement: Agreement,
+    /// Requests that wait for the agreement.
+    pub(super) hub_tickets: BTreeSet<Ticket>,
+    pub(super) map: Arc<ClusterMap>,
+    setup: Setup,
     wake_us: u64,
-    /// The disk's number before this life's first batch.
-    base: u64,
-    told_synced: BatchSeq,
-    parked: VecDeque<(u64, Effect)>,
     syncing: bool,
-    sync_soon: bool,
-    sync_at_us: Option<u64>,
-    tickets: BTreeSet<Ticket>,
+    sync_due: bool,
+    sync_planned: bool,
 }
 
 /// One node.
@@ -94,30 +81,46 @@ pub struct Node {
     pub id: NodeId,
     /// Its disk.
     pub disk: Disk,
+    /// Its clocks.
+    pub clock: Clock,
     /// Counts its processes.
     pub life: u64,
     /// It stands still until then, microseconds.
     pub paused_until_us: u64,
-    /// How far its wall clock is off, milliseconds.
-    pub skew_ms: i64,
-    map: Arc<ClusterMap>,
-    token_key: [u8; 32],
+    /// Its disk takes writes.
+    pub writable: bool,
+    /// What the agreement on buckets stored last, and its number.
+    stored: Option<(u64, Vec<u8>)>,
+    first_map: Arc<ClusterMap>,
+    setup: Setup,
     process: Option<Process>,
 }
 
 impl Node {
-    /// A node that was never started.
+    /// A node that was never started, with so many shards.
     #[must_use]
-    pub fn new(index: usize, id: NodeId, map: Arc<ClusterMap>, token_key: [u8; 32]) -> Self {
+    pub fn new(
+        index: usize,
+        id: NodeId,
+        map: Arc<ClusterMap>,
+        token_key: [u8; 32],
+        shards: u16,
+    ) -> Self {
         Self {
             index,
             id,
             disk: Disk::default(),
+            clock: Clock::default(),
             life: 0,
             paused_until_us: 0,
-            skew_ms: 0,
-            map,
-            token_key,
+            writable: true,
+            stored: None,
+            first_map: map,
+            setup: Setup {
+                node: id,
+                shards,
+                token_key,
+            },
             process: None,
         }
     }
@@ -128,335 +131,326 @@ impl Node {
         self.process.is_some()
     }
 
-    /// Its replica's report.
+    /// The reports of its replicas; `None` while one of them does not live.
     #[must_use]
-    pub fn status(&self) -> Option<ReplicaStatus> {
-        self.process
-            .as_ref()
-            .map(|process| process.replica.status())
+    pub fn status(&self) -> Option<Vec<ReplicaStatus>> {
+        let process = self.process.as_ref()?;
+        let status = |shard: &Shard| Some(shard.replica()?.status());
+        process.shards.iter().map(status).collect()
     }
 
-    /// Whether it knows a peer to answer.
+    /// Buckets that are in force here, while its process runs.
     #[must_use]
-    pub fn sees(&self, peer: NodeId) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| process.membership.is_up(peer))
-    }
-
-    fn now(&self, at_us: u64) -> Now {
-        let wall_ms = WALL_START_MS + at_us / 1000;
-        Now {
-            mono_us: at_us,
-            wall_ms: wall_ms.saturating_add_signed(self.skew_ms),
-        }
+    pub fn buckets(&self) -> Option<&[Bucket]> {
+        Some(&self.process.as_ref()?.map.buckets)
     }
 
     /// Starts the process on what the disk holds.
     ///
     /// # Errors
-    /// What the replica said when it could not be opened.
+    /// What a replica or the agreement said when it could not be opened.
     pub fn start(
         &mut self,
         at_us: u64,
         dice: &mut Dice,
-        prepare: impl FnOnce(&mut Replica),
+        prepare: &dyn Fn(&mut Replica),
         wants: &mut Vec<Want>,
     ) -> Result<(), String> {
         self.life += 1;
         self.paused_until_us = 0;
+        self.clock.restart(at_us);
         self.disk.sync(self.disk.written());
-        let now = self.now(at_us);
-        let config = ReplicaConfig {
-            node: self.id,
-            shard: 0,
-            shards: 1,
-            token_key: self.token_key,
-            seed: dice.bytes(),
-            timing: Timing::default(),
-        };
-        let mut replica = Replica::open(config, Arc::clone(&self.map), now, &self.disk)
-            .map_err(|error| error.to_string())?;
-        prepare(&mut replica);
-        let peers = self.map.members.iter().map(|member| member.id);
+        let now = self.clock.now(at_us);
+        // Numbers count the states of one life.
+        self.stored = self.stored.take().map(|(_, bytes)| (0, bytes));
+        let stored = self.stored.as_ref().map(|(_, bytes)| bytes.as_slice());
+        let agreement = Agreement::open(
+            self.id,
+            self.first_map.as_ref().clone(),
+            stored,
+            dice.bytes(),
+        );
+        let agreement = agreement.map_err(|error| error.to_string())?;
+        let peers = self.first_map.members.iter().map(|member| member.id);
         let others = peers.filter(|&peer| peer != self.id);
         let timing = membership::Timing::default();
-        let membership = Membership::new(self.id, dice.bits(), others, timing, now);
-        self.process = Some(Process {
-            replica,
-            membership,
-            inbox: VecDeque::new(),
-            run_wanted: false,
+        let mut process = Process {
+            shards: (0..self.setup.shards).map(Shard::new).collect(),
+            membership: Membership::new(self.id, dice.bits(), others, timing, now),
+            map: agreement.map(),
+            agreement,
+            hub_tickets: BTreeSet::new(),
+            setup: self.setup.clone(),
             wake_us: u64::MAX,
-            base: self.disk.written(),
-            told_synced: 0,
-            parked: VecDeque::new(),
             syncing: false,
-            sync_soon: false,
-            sync_at_us: None,
-            tickets: BTreeSet::new(),
-        });
-        self.end_step(at_us, wants);
+            sync_due: false,
+            sync_planned: false,
+        };
+        for shard in 0..self.setup.shards {
+            process.open_shard(now, shard, dice.bytes(), &self.disk, prepare)?;
+            process.introduce(now, shard, self.writable, &self.disk);
+        }
+        process.tell_digest(now, &self.disk, wants);
+        self.process = Some(process);
+        self.end_step(now, wants);
         Ok(())
     }
 
     /// Ends the process. Returns the requests that nobody will answer any more.
     pub fn stop(&mut self) -> BTreeSet<Ticket> {
         self.paused_until_us = 0;
-        self.process
-            .take()
-            .map(|process| process.tickets)
-            .unwrap_or_default()
+        let Some(process) = self.process.take() else {
+            return BTreeSet::new();
+        };
+        let shards = process.shards.into_iter();
+        shards
+            .flat_map(Shard::into_tickets)
+            .chain(process.hub_tickets)
+            .collect()
     }
 
     /// Takes a client's request. Returns whether there is a process to take it.
     pub fn request(
         &mut self,
-        ticket: Ticket,
-        request: ClientRequest,
+        at_us: u64,
+        (ticket, request): (Ticket, ClientRequest),
         deadline_ms: u32,
         wants: &mut Vec<Want>,
     ) -> bool {
+        let now = self.clock.now(at_us);
         let Some(process) = &mut self.process else {
             return false;
         };
-        process.tickets.insert(ticket);
-        let input = Input::Client {
-            ticket,
-            principal: Arc::from("simulated"),
-            request,
-            deadline_ms,
+        let ring = &process.map.ring;
+        let partition = match &request {
+            ClientRequest::Get(get) => ring.partition_of(get.bucket, &get.key),
+            ClientRequest::Put(put) => ring.partition_of(put.bucket, &put.key),
+            ClientRequest::Delete(delete) => ring.partition_of(delete.bucket, &delete.key),
+            ClientRequest::Keys(keys) => keys.partition,
+            ClientRequest::PutBucket(request) => {
+                let input = AgreementInput::Client {
+                    ticket,
+                    request: request.clone(),
+                    deadline_ms,
+                };
+                process.hub_tickets.insert(ticket);
+                process.agree(now, input, &self.disk, wants);
+                self.end_step(now, wants);
+                return true;
+            }
+            // The simulated clients know the map and ask nobody for his state.
+            ClientRequest::GetMap(_) | ClientRequest::Ping(_) | ClientRequest::Status(_) => {
+                return false;
+            }
         };
-        self.take(Inlet::Replica(input), wants);
+        let shard = route::shard_of(partition, self.setup.shards);
+        process.shards[usize::from(shard)].request(ticket, request, deadline_ms, wants);
         true
     }
 
-    /// Puts something into the inbox; lost if it is full or nobody is there.
-    pub fn take(&mut self, inlet: Inlet, wants: &mut Vec<Want>) {
+    /// Takes a peer's message: to the shards at their next step, to the node's own machines at once.
+    pub fn deliver(
+        &mut self,
+        at_us: u64,
+        (from, mut message): (NodeId, PeerMessage),
+        deadline_ms: u32,
+        wants: &mut Vec<Want>,
+    ) {
+        let now = self.clock.now(at_us);
         let Some(process) = &mut self.process else {
             return;
         };
-        if process.inbox.len() >= INBOX_MAX {
-            return;
-        }
-        process.inbox.push_back(inlet);
-        if !std::mem::replace(&mut process.run_wanted, true) {
-            wants.push(Want::Run);
+        let mut to_shard = |shard: u16, message| {
+            let input = Input::Peer {
+                from,
+                message,
+                deadline_ms,
+            };
+            process.shards[usize::from(shard)].take(input, wants);
+        };
+        match route::route(&mut message, self.setup.shards) {
+            Route::Shard(shard) => to_shard(shard, message),
+            Route::Parts(parts) => parts
+                .into_iter()
+                .for_each(|(shard, part)| to_shard(shard, part)),
+            Route::Hub => {
+                process.hub_takes(now, from, message, &self.disk, wants);
+                self.end_step(now, wants);
+            }
         }
     }
 
-    /// Works off at most `most` inputs as one step.
-    pub fn run(&mut self, at_us: u64, most: u64, wants: &mut Vec<Want>) {
-        let now = self.now(at_us);
-        let Some(process) = &mut self.process else {
-            return;
-        };
-        process.run_wanted = false;
-        for _ in 0..most {
-            let Some(inlet) = process.inbox.pop_front() else {
-                break;
-            };
-            process.dispatch(now, inlet, &self.disk, wants);
+    /// Lets a shard work off at most `most` inputs as one step.
+    pub fn run(&mut self, at_us: u64, shard: u16, most: u64, wants: &mut Vec<Want>) {
+        let now = self.clock.now(at_us);
+        if let Some(process) = &mut self.process {
+            process.shards[usize::from(shard)].run(now, most, &self.disk, wants);
         }
-        if !process.inbox.is_empty() {
-            process.run_wanted = true;
-            wants.push(Want::Run);
-        }
-        self.end_step(at_us, wants);
+        self.end_step(now, wants);
     }
 
     /// A timer went off.
     pub fn wake(&mut self, at_us: u64, wants: &mut Vec<Want>) {
-        let now = self.now(at_us);
+        let now = self.clock.now(at_us);
         let Some(process) = &mut self.process else {
             return;
         };
-        if process.wake_us > at_us {
+        if process.wake_us > now.mono_us {
             return; // an earlier timer was set since, and this one is not the last
         }
         process.wake_us = u64::MAX;
-        if process.membership.next_timer() <= now.mono_us {
-            process.member(now, MemberInput::Tick, &self.disk, wants);
+        process.tick_hub(now, &self.disk, wants);
+        for shard in &mut process.shards {
+            shard.tick_if_due(now, &self.disk);
         }
-        if process.replica.next_timer() <= now.mono_us {
-            process.replica.handle(now, Input::Tick, &self.disk);
-        }
-        self.end_step(at_us, wants);
+        self.end_step(now, wants);
     }
 
-    fn end_step(&mut self, at_us: u64, wants: &mut Vec<Want>) {
+    /// Tells all shards whether the disk takes writes.
+    pub fn set_writable(&mut self, at_us: u64, writable: bool, wants: &mut Vec<Want>) {
+        self.writable = writable;
+        let now = self.clock.now(at_us);
+        for shard in self.process.iter_mut().flat_map(|process| &mut process.shards) {
+            shard.tell(now, Input::StorageWritable(writable), &self.disk);
+        }
+        self.end_step(now, wants);
+    }
+
+    /// The agreement's state of this number is durable.
+    pub fn persisted(&mut self, at_us: u64, number: u64, bytes: Vec<u8>, wants: &mut Vec<Want>) {
+        let now = self.clock.now(at_us);
+        let newer = self.stored.as_ref().is_none_or(|(last, _)| *last < number);
+        if newer {
+            self.stored = Some((number, bytes));
+        }
+        if let Some(process) = &mut self.process {
+            process.agree(now, AgreementInput::Persisted(number), &self.disk, wants);
+        }
+        self.end_step(now, wants);
+    }
+
+    /// Opens a shard's replica again, on what the disk holds.
+    ///
+    /// # Errors
+    /// What the replica said when it could not be opened; the shard stays without one.
+    pub fn revive(
+        &mut self,
+        at_us: u64,
+        shard: u16,
+        dice: &mut Dice,
+        prepare: &dyn Fn(&mut Replica),
+        wants: &mut Vec<Want>,
+    ) -> Result<(), String> {
+        let now = self.clock.now(at_us);
+        self.disk.sync(self.disk.written());
+        if let Some(process) = &mut self.process {
+            process.open_shard(now, shard, dice.bytes(), &self.disk, prepare)?;
+            process.introduce(now, shard, self.writable, &self.disk);
+            let reborn = MemberInput::Reborn(dice.bits());
+            process.member(now, reborn, &self.disk, wants);
+        }
+        self.end_step(now, wants);
+        Ok(())
+    }
+
+    fn end_step(&mut self, now: Now, wants: &mut Vec<Want>) {
         let Some(process) = &mut self.process else {
             return;
         };
-        let Step {
-            batch,
-            seq,
-            sync_soon,
-            effects,
-        } = process.replica.finish();
-        if seq.is_some() {
-            let writes = batch.writes.clone();
-            wants.push(Want::Wrote(self.disk.commit(batch), writes));
+        for shard in &mut process.shards {
+            shard.end_step(now, &mut self.disk, wants);
         }
-        let written = self.disk.written();
-        for effect in effects {
-            process.perform_or_park(written, self.disk.synced(), effect, wants);
-        }
-        process.sync_soon |= sync_soon;
-        self.sync_if_due(at_us, wants);
-        self.set_timer(at_us, wants);
+        process.sync_if_due(&self.disk, wants);
+        process.set_timer(now, wants);
     }
 
-    fn set_timer(&mut self, at_us: u64, wants: &mut Vec<Want>) {
-        let Some(process) = &mut self.process else {
-            return;
-        };
-        let wanted = process
-            .replica
-            .next_timer()
-            .min(process.membership.next_timer())
-            .max(at_us + 1);
-        if wanted < process.wake_us {
-            process.wake_us = wanted;
-            wants.push(Want::Wake(wanted));
-        }
-    }
-
-    /// Begins an fsync if one is wanted and none is running.
-    pub fn sync_if_due(&mut self, at_us: u64, wants: &mut Vec<Want>) {
-        let unsynced = self.disk.unsynced() > 0;
-        let Some(process) = &mut self.process else {
-            return;
-        };
-        if process.syncing || !unsynced {
-            return;
-        }
-        let due = process.sync_at_us.is_some_and(|due_us| due_us <= at_us);
-        if due || process.sync_soon {
-            process.syncing = true;
-            process.sync_soon = false;
-            process.sync_at_us = None;
-            wants.push(Want::SyncBegun(self.disk.written()));
-        } else if process.sync_at_us.is_none() {
-            process.sync_at_us = Some(at_us + SYNC_EVERY_US);
-            wants.push(Want::SyncAt(at_us + SYNC_EVERY_US));
+    /// The time has come to sync what is not synced.
+    pub fn sync_is_due(&mut self, wants: &mut Vec<Want>) {
+        if let Some(process) = &mut self.process {
+            process.sync_planned = false;
+            process.sync_due = true;
+            process.sync_if_due(&self.disk, wants);
         }
     }
 
     /// An fsync ended: everything up to this batch is durable.
     pub fn sync_done(&mut self, at_us: u64, upto: u64, wants: &mut Vec<Want>) {
         self.disk.sync(upto);
-        let now = self.now(at_us);
-        let Some(process) = &mut self.process else {
-            return;
-        };
-        process.syncing = false;
-        while process
-            .parked
-            .front()
-            .is_some_and(|(needs, _)| *needs <= upto)
-        {
-            if let Some((_, effect)) = process.parked.pop_front() {
-                process.perform(effect, wants);
+        let now = self.clock.now(at_us);
+        if let Some(process) = &mut self.process {
+            process.syncing = false;
+            for shard in &mut process.shards {
+                shard.synced(now, upto, &self.disk, wants);
             }
         }
-        process.sync_soon |= !process.parked.is_empty();
-        let seq = upto - process.base.min(upto);
-        if seq > process.told_synced {
-            process.told_synced = seq;
-            process.replica.handle(now, Input::Synced(seq), &self.disk);
+        self.end_step(now, wants);
+    }
+
+    /// An fsync failed: of what was not synced the first `kept` batches are still there when somebody
+    /// looks, and all lives end. Returns how many batches are lost.
+    pub fn sync_failed(&mut self, kept: usize, wants: &mut Vec<Want>) -> usize {
+        if let Some(process) = &mut self.process {
+            process.syncing = false;
+            for shard in &mut process.shards {
+                shard.bury(wants);
+            }
         }
-        self.end_step(at_us, wants);
+        self.disk.power_cut(kept)
     }
 }
 
 impl Process {
-    fn dispatch(&mut self, now: Now, inlet: Inlet, disk: &Disk, wants: &mut Vec<Want>) {
-        match inlet {
-            Inlet::Replica(input) => self.replica.handle(now, input, disk),
-            Inlet::Member(input) => self.member(now, input, disk, wants),
-            Inlet::Peer {
-                from,
-                message: PeerMessage::Heartbeat(hb),
-                ..
-            } => self.member(now, MemberInput::Heartbeat { from, hb }, disk, wants),
-            Inlet::Peer {
-                from,
-                message: PeerMessage::HeartbeatAck(hb),
-                ..
-            } => self.member(now, MemberInput::Ack { from, hb }, disk, wants),
-            Inlet::Peer {
-                from,
-                message,
-                deadline_ms,
-            } => {
-                self.member(now, MemberInput::Heard(from), disk, wants);
-                let input = Input::Peer {
-                    from,
-                    message,
-                    deadline_ms,
-                };
-                self.replica.handle(now, input, disk);
-            }
-        }
-    }
-
-    fn member(&mut self, now: Now, input: MemberInput, disk: &Disk, wants: &mut Vec<Want>) {
-        let mut effects = Vec::new();
-        self.membership.handle(now, input, &mut effects);
-        for effect in effects {
-            match effect {
-                MemberEffect::Send { to, message } => wants.push(Want::Send {
-                    to,
-                    message,
-                    deadline_ms: 0,
-                }),
-                MemberEffect::Up(peer) => self.replica.handle(now, Input::PeerUp(peer), disk),
-                MemberEffect::Down(peer) => self.replica.handle(now, Input::PeerDown(peer), disk),
-                MemberEffect::Restarted(peer) => {
-                    self.replica.handle(now, Input::PeerDown(peer), disk);
-                    self.replica.handle(now, Input::PeerUp(peer), disk);
-                }
-                MemberEffect::BucketsDiffer(_) => {}
-            }
-        }
-    }
-
-    fn perform_or_park(
+    fn open_shard(
         &mut self,
-        written: u64,
-        synced: u64,
-        effect: Effect,
-        wants: &mut Vec<Want>,
-    ) {
-        let waits = match &effect {
-            Effect::Send { when, .. } => *when == When::Synced && synced < written,
-            Effect::Reply { .. } | Effect::Note(_) => false,
-        };
-        if waits {
-            self.parked.push_back((written, effect));
-        } else {
-            self.perform(effect, wants);
+        now: Now,
+        shard: u16,
+        seed: [u8; 32],
+        disk: &Disk,
+        prepare: &dyn Fn(&mut Replica),
+    ) -> Result<(), String> {
+        let map = Arc::clone(&self.map);
+        let shard = &mut self.shards[usize::from(shard)];
+        shard.open(&self.setup, seed, map, (now, disk), prepare)
+    }
+
+    /// Tells a new replica what the process knows already.
+    fn introduce(&mut self, now: Now, shard: u16, writable: bool, disk: &Disk) {
+        let shard = &mut self.shards[usize::from(shard)];
+        for peer in self.membership.up() {
+            shard.tell(now, Input::PeerUp(peer), disk);
+        }
+        if !writable {
+            shard.tell(now, Input::StorageWritable(false), disk);
         }
     }
 
-    fn perform(&mut self, effect: Effect, wants: &mut Vec<Want>) {
-        match effect {
-            Effect::Send {
-                to,
-                message,
-                deadline_ms,
-                ..
-            } => wants.push(Want::Send {
-                to,
-                message,
-                deadline_ms,
-            }),
-            Effect::Reply { ticket, reply } => {
-                self.tickets.remove(&ticket);
-                wants.push(Want::Reply(ticket, reply));
-            }
-            Effect::Note(note) => wants.push(Want::Note(note)),
+    /// Begins an fsync if one is wanted and none is running.
+    fn sync_if_due(&mut self, disk: &Disk, wants: &mut Vec<Want>) {
+        if self.syncing || disk.unsynced() == 0 {
+            return;
+        }
+        if self.sync_due || self.shards.iter().any(|shard| shard.sync_soon) {
+            self.syncing = true;
+            self.sync_due = false;
+            self.shards
+                .iter_mut()
+                .for_each(|shard| shard.sync_soon = false);
+            wants.push(Want::SyncBegun(disk.written()));
+        } else if !self.sync_planned {
+            self.sync_planned = true;
+            wants.push(Want::SyncAfter(SYNC_EVERY_US));
+        }
+    }
+
+    fn set_timer(&mut self, now: Now, wants: &mut Vec<Want>) {
+        let shards = self.shards.iter().map(Shard::due_us);
+        let wanted = shards
+            .chain([self.membership.next_timer(), self.agreement.next_timer()])
+            .fold(u64::MAX, u64::min)
+            .max(now.mono_us + 1);
+        if wanted < self.wake_us {
+            self.wake_us = wanted;
+            wants.push(Want::Wake(wanted));
         }
     }
 }

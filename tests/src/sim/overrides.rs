@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::config::Config;
+use super::config::{Config, Goals};
 
 /// Parts of a run that are not as its seed decides. The default changes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,9 @@ impl Overrides {
         fewer(&mut config.operations, self.operations);
         fewer(&mut config.keys, self.keys);
         config.without_faults.clone_from(&self.without_faults);
+        if !self.is_empty() {
+            config.goals = Goals::default(); // with less of everything it is not to last longer
+        }
     }
 }
 

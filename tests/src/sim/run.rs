@@ -8,6 +8,7 @@ use quorate_protocol::map::BucketMode;
 
 use super::config::Config;
 use super::converge;
+use super::counters::{Counter, Counters};
 use super::history::{Key, Shown, WriteId, write_of};
 use super::overrides::Case;
 use super::trace::{Begun, Trace};
@@ -48,14 +49,20 @@ pub struct Report {
     pub events: u64,
     /// Virtual time, microseconds.
     pub virtual_us: u64,
+    /// That of the phase with faults.
+    pub fault_us: u64,
+    /// Faults begun.
+    pub faults: u64,
+    /// Whether it reached what such a run must reach.
+    pub reached: bool,
     /// From healing until everything was settled, microseconds.
     pub settled_after_us: u64,
     /// Operations of clients.
     pub operations: u64,
     /// Those that ended well.
     pub ok: u64,
-    /// What the core counted.
-    pub notes: BTreeMap<Note, u64>,
+    /// What happened, counted.
+    pub counters: Counters,
     /// Lines about the first key concerned.
     pub timeline: Vec<String>,
     /// What the seed decided.
@@ -75,15 +82,28 @@ pub fn run(seed: u64, print: bool, prepare: Prepare<'_>) -> Report {
 pub fn run_case(case: &Case, trace: Trace, prepare: Prepare<'_>) -> Report {
     let config = Config::of(case);
     let summary = config.summary();
-    let fault_us = config.fault_us;
     let mut world = World::new(config, trace, prepare);
-    world.run_until(fault_us);
+    suffer(&mut world);
+    let fault_us = world.at_us;
     world.heal();
     let (settled_after_us, verdict) = match settle(&mut world) {
         Err(why) => (SETTLE_US, verdict_of_stuck(&world, why)),
         Ok(after_us) => (after_us, judge(&mut world)),
     };
-    report(&world, summary, settled_after_us, verdict)
+    Report {
+        fault_us,
+        ..report(&world, summary, settled_after_us, verdict)
+    }
+}
+
+/// The phase with faults: as long as planned, and then until its goals are reached.
+fn suffer(world: &mut World<'_>) {
+    let (planned_us, goals) = (world.config.fault_us, world.config.goals);
+    world.run_until(planned_us);
+    while !world.has_reached(goals) && world.at_us < 3 * planned_us {
+        let until_us = world.at_us + LOOK_US;
+        world.run_until(until_us);
+    }
 }
 
 fn settle(world: &mut World<'_>) -> Result<u64, String> {
@@ -108,7 +128,11 @@ fn settle(world: &mut World<'_>) -> Result<u64, String> {
         let after_us = world.at_us - healed_us;
         match left {
             None => return Ok(after_us),
-            Some(why) if after_us >= SETTLE_US => return Err(why),
+            Some(why) if after_us >= SETTLE_US => {
+                let unsettled = converge::unsettled(world).filter(|other| *other != why);
+                let more = unsettled.map(|more| format!("; {more}"));
+                return Err(why + &more.unwrap_or_default());
+            }
             Some(_) => {}
         }
     }
@@ -190,10 +214,8 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
 }
 
 fn repairs(world: &World<'_>) -> u64 {
-    [Note::ReadRepair, Note::FallbackRepair]
-        .iter()
-        .filter_map(|note| world.notes.get(note))
-        .sum()
+    let of = |note| world.counters.of(Counter::Core(note));
+    of(Note::ReadRepair) + of(Note::FallbackRepair)
 }
 
 fn wrong_answer(
@@ -232,10 +254,13 @@ fn report(world: &World<'_>, config: String, settled_after_us: u64, verdict: Ver
         hash: world.trace.hash(),
         events: world.trace.events(),
         virtual_us: world.at_us,
+        fault_us: 0,
+        faults: world.trace.faults().len() as u64,
+        reached: world.has_reached(world.config.goals),
         settled_after_us,
         operations: operations.len() as u64,
         ok: operations.iter().filter(|op| op.is_ok()).count() as u64,
-        notes: world.notes.clone(),
+        counters: world.counters.clone(),
         timeline: concerned
             .map(|key| world.history.timeline(key))
             .unwrap_or_default(),

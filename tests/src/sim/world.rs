@@ -5,35 +5,35 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
-use quorate_core::{Family, Note, Replica, Ticket, Write};
-use quorate_protocol::client::{ClientReply, ClientRequest};
+use quorate_core::{Replica, Ticket};
+use quorate_protocol::client::ClientReply;
 use quorate_protocol::options::{Count, ReadOptions};
-use quorate_protocol::peer::PeerMessage;
 use quorate_ring::NodeId;
 
 use super::clients::{Client, ClientEvent, ClientWant, Shared};
-use super::config::Config;
+use super::config::{Config, Goals};
+use super::copies::Copies;
+use super::counters::Counters;
 use super::dice::Dice;
+use super::disk;
 use super::event::{Event, Scheduled};
 use super::faults::Faults;
-use super::history::{History, Key, Kind};
+use super::history::{History, Key};
 use super::network::Network;
-use super::node::{Inlet, Node, Want};
+use super::node::{Node, Want};
 use super::trace::Trace;
 use super::workload;
 use crate::checkers::Violation;
-use crate::checkers::ack_truth::{AckTruth, Promise};
+use crate::checkers::ack_truth::AckTruth;
 use crate::checkers::dot_uniqueness::DotUniqueness;
 
-/// Between something entering a node's inbox and the node looking at it, microseconds at most.
-const WAKE_UP_US: u64 = 50;
 /// The way between a client and a node takes so long at most, microseconds.
 const CLIENT_DELAY_US: u64 = 1_000;
 
 /// A request that a client waits for.
-struct Waiting {
-    client: usize,
-    operation: usize,
+pub(super) struct Waiting {
+    pub(super) client: usize,
+    pub(super) operation: usize,
 }
 
 /// Called on every replica that is opened: how planted bugs get in.
@@ -49,8 +49,8 @@ pub struct World<'a> {
     pub nodes: Vec<Node>,
     /// What clients did and saw.
     pub history: History,
-    /// How often each note came.
-    pub notes: BTreeMap<Note, u64>,
+    /// How often each thing happened.
+    pub counters: Counters,
     /// What white-box checkers found.
     pub violations: Vec<Violation>,
     /// The trace.
@@ -59,6 +59,7 @@ pub struct World<'a> {
     pub data_writes: u64,
     /// Power was cut, and something was lost by it.
     pub power_lost: bool,
+    pub(super) wants: Vec<Want>,
     events: BinaryHeap<Reverse<Scheduled>>,
     next_number: u64,
     pub(super) network: Network,
@@ -67,12 +68,17 @@ pub struct World<'a> {
     pub(super) clients: Vec<Client>,
     /// Reads of the end and what was answered.
     pub probes: BTreeMap<Ticket, (Key, Option<ClientReply>)>,
-    waiting: BTreeMap<Ticket, Waiting>,
+    pub(super) waiting: BTreeMap<Ticket, Waiting>,
     last_write: u64,
     last_ticket: u64,
     pub(super) healed: bool,
     pub(super) ack_truth: AckTruth,
-    dots: DotUniqueness,
+    pub(super) dots: DotUniqueness,
+    pub(super) copies: Copies,
+    /// The node whose disk was destroyed and is not rebuilt yet.
+    pub(super) destroyed: Option<usize>,
+    /// Copies of disks that were taken and may come back.
+    pub(super) old_copies: BTreeMap<usize, disk::Copy>,
     pub(super) prepare: Prepare<'a>,
 }
 
@@ -85,11 +91,16 @@ impl<'a> World<'a> {
         let map = Arc::new(config.map.clone());
         let token_key = dice.bytes();
         let ids = config.nodes();
-        let nodes: Vec<Node> = ids
+        let mut nodes: Vec<Node> = ids
             .iter()
             .enumerate()
-            .map(|(index, &id)| Node::new(index, id, Arc::clone(&map), token_key))
+            .map(|(index, &id)| Node::new(index, id, Arc::clone(&map), token_key, config.shards))
             .collect();
+        for node in &mut nodes {
+            let drift = dice.between(0, 2 * config.drift_ppm);
+            node.clock.drift_ppm = i64::try_from(drift).unwrap_or(0)
+                - i64::try_from(config.drift_ppm).unwrap_or(0);
+        }
         let clients = (0..config.clients)
             .map(|id| {
                 Client::new(
@@ -105,11 +116,12 @@ impl<'a> World<'a> {
             at_us: 0,
             nodes,
             history: History::default(),
-            notes: BTreeMap::new(),
+            counters: Counters::default(),
             violations: Vec::new(),
             trace,
             data_writes: 0,
             power_lost: false,
+            wants: Vec::new(),
             events: BinaryHeap::new(),
             next_number: 0,
             dice,
@@ -121,6 +133,9 @@ impl<'a> World<'a> {
             healed: false,
             ack_truth: AckTruth::default(),
             dots: DotUniqueness::default(),
+            copies: Copies::default(),
+            destroyed: None,
+            old_copies: BTreeMap::new(),
             prepare,
             config,
         };
@@ -142,16 +157,20 @@ impl<'a> World<'a> {
         self.events.push(Reverse(Scheduled {
             at_us: self.at_us + after_us,
             number: self.next_number,
-            event,
+            event: Box::new(event),
         }));
     }
 
     pub(super) fn schedule_fault(&mut self) {
-        if let Some(after_us) = self.faults.pause()
-            && self.at_us + after_us < self.config.fault_us
-        {
+        if let Some(after_us) = self.faults.pause() {
             self.schedule(after_us, Event::Fault);
         }
+    }
+
+    /// Whether the phase with faults has reached what it must.
+    #[must_use]
+    pub fn has_reached(&self, goals: Goals) -> bool {
+        self.history.operations.len() as u64 >= goals.operations && self.trace.faults().len() as u64 >= goals.faults
     }
 
     /// Runs until a time, microseconds.
@@ -164,7 +183,7 @@ impl<'a> World<'a> {
                 break;
             };
             self.at_us = next.at_us;
-            self.happen(next.event);
+            self.happen(*next.event);
         }
         self.at_us = until_us;
     }
@@ -210,8 +229,6 @@ impl<'a> World<'a> {
         if let Some(later_us) = self.postponed(&event) {
             return self.schedule(later_us, event);
         }
-        let mut wants = Vec::new();
-        let at_us = self.at_us;
         match event {
             Event::Deliver {
                 to,
@@ -221,24 +238,16 @@ impl<'a> World<'a> {
                 body,
                 deadline_ms,
             } => self.deliver(to, life, from, (opcode, &body), deadline_ms),
-            Event::Run(node, life) if self.nodes[node].life == life => {
-                let most = self.config.inputs_per_step;
-                self.nodes[node].run(at_us, most, &mut wants);
-                self.absorb(node, wants);
+            Event::Run(node, life, _)
+            | Event::Wake(node, life)
+            | Event::SyncAt(node, life)
+            | Event::SyncDone(node, life, ..)
+            | Event::Persisted(node, life, ..)
+            | Event::Revive(node, life, _) => {
+                if self.nodes[node].life == life {
+                    self.process(node, event);
+                }
             }
-            Event::Wake(node, life) if self.nodes[node].life == life => {
-                self.nodes[node].wake(at_us, &mut wants);
-                self.absorb(node, wants);
-            }
-            Event::SyncAt(node, life) if self.nodes[node].life == life => {
-                self.nodes[node].sync_if_due(at_us, &mut wants);
-                self.absorb(node, wants);
-            }
-            Event::SyncDone(node, life, upto) if self.nodes[node].life == life => {
-                self.nodes[node].sync_done(at_us, upto, &mut wants);
-                self.absorb(node, wants);
-            }
-            Event::Run(..) | Event::Wake(..) | Event::SyncAt(..) | Event::SyncDone(..) => {}
             Event::Request {
                 node,
                 ticket,
@@ -258,173 +267,63 @@ impl<'a> World<'a> {
                 }
             }
             Event::Mend(cut) => {
-                self.trace.say(at_us, || format!("cut {cut} ends"));
+                self.trace.say(self.at_us, || format!("cut {cut} ends"));
                 self.network.mend(cut);
             }
+            Event::DiskWorks(node, trouble) => self.disk_works(node, trouble),
         }
     }
 
-    /// What a process does waits while it stands still.
-    fn postponed(&self, event: &Event) -> Option<u64> {
+    /// Something that concerns a process that still lives.
+    fn process(&mut self, node: usize, event: Event) {
+        let (at_us, mut wants) = (self.at_us, self.spare_wants());
         match event {
-            Event::Run(node, _)
-            | Event::Wake(node, _)
-            | Event::SyncAt(node, _)
-            | Event::SyncDone(node, ..) => {
-                let until_us = self.nodes[*node].paused_until_us;
-                (until_us > self.at_us).then(|| until_us - self.at_us)
+            Event::Run(_, _, shard) => {
+                let most = self.config.inputs_per_step;
+                self.nodes[node].run(at_us, shard, most, &mut wants);
             }
+            Event::Wake(..) => self.nodes[node].wake(at_us, &mut wants),
+            Event::SyncAt(..) => self.nodes[node].sync_is_due(&mut wants),
+            Event::SyncDone(_, _, upto, true) => {
+                self.nodes[node].sync_done(at_us, upto, &mut wants);
+            }
+            Event::SyncDone(_, _, _, false) => self.sync_failed(node, &mut wants),
+            Event::Persisted(_, _, number, bytes) => {
+                self.nodes[node].persisted(at_us, number, bytes, &mut wants);
+            }
+            Event::Revive(_, _, shard) => self.revive(node, shard, &mut wants),
             Event::Deliver { .. }
             | Event::Request { .. }
             | Event::Client(..)
             | Event::Fault
             | Event::Restart(_)
             | Event::Resume(..)
-            | Event::Mend(_) => None,
+            | Event::Mend(_)
+            | Event::DiskWorks(..) => {}
         }
+        self.absorb(node, wants);
     }
 
-    fn deliver(
-        &mut self,
-        to: usize,
-        life: u64,
-        from: NodeId,
-        (opcode, body): (u16, &[u8]),
-        deadline_ms: u32,
-    ) {
-        if self.nodes[to].life != life && !self.network.outlives() {
-            return;
-        }
-        let message = match PeerMessage::decode_body(opcode, body) {
-            Ok(message) => message,
-            Err(error) => {
-                return self.violations.push(Violation::general(
-                    "wire",
-                    format!("a node sent what no node can read: {error}"),
-                ));
+    /// What a process does waits while it stands still.
+    fn postponed(&self, event: &Event) -> Option<u64> {
+        match event {
+            Event::Run(node, ..)
+            | Event::Wake(node, _)
+            | Event::SyncAt(node, _)
+            | Event::SyncDone(node, ..)
+            | Event::Persisted(node, ..)
+            | Event::Revive(node, ..)
+            | Event::Request { node, .. }
+            | Event::Deliver { to: node, .. } => {
+                let until_us = self.nodes[*node].paused_until_us;
+                (until_us > self.at_us).then(|| until_us - self.at_us)
             }
-        };
-        self.trace.say(self.at_us, || {
-            format!("{from} -> {} {message:?}", self.nodes[to].id)
-        });
-        let mut wants = Vec::new();
-        let inlet = Inlet::Peer {
-            from,
-            message,
-            deadline_ms,
-        };
-        self.nodes[to].take(inlet, &mut wants);
-        self.absorb(to, wants);
-    }
-
-    pub(super) fn absorb(&mut self, node: usize, wants: Vec<Want>) {
-        let life = self.nodes[node].life;
-        for want in wants {
-            match want {
-                Want::Send {
-                    to,
-                    message,
-                    deadline_ms,
-                } => self.send(node, to, &message, deadline_ms),
-                Want::Reply(ticket, reply) => self.reply(node, ticket, reply),
-                Want::Note(note) => *self.notes.entry(note).or_default() += 1,
-                Want::Wrote(batch, writes) => self.wrote(node, batch, &writes),
-                Want::Run => {
-                    let after_us = 1 + self.dice.below(WAKE_UP_US);
-                    self.schedule(after_us, Event::Run(node, life));
-                }
-                Want::Wake(at_us) => {
-                    self.schedule(at_us.saturating_sub(self.at_us), Event::Wake(node, life));
-                }
-                Want::SyncAt(at_us) => {
-                    self.schedule(at_us.saturating_sub(self.at_us), Event::SyncAt(node, life));
-                }
-                Want::SyncBegun(upto) => {
-                    let takes_us = self.faults.sync_us();
-                    self.schedule(takes_us, Event::SyncDone(node, life, upto));
-                }
-            }
-        }
-    }
-
-    fn send(&mut self, from: usize, to: NodeId, message: &PeerMessage, deadline_ms: u32) {
-        let Some(to) = self.nodes.iter().position(|node| node.id == to) else {
-            return;
-        };
-        let mut body = Vec::new();
-        message.encode_body(&mut body);
-        let (from_id, life) = (self.nodes[from].id, self.nodes[to].life);
-        for delay_us in self.network.deliveries((from, to)) {
-            let event = Event::Deliver {
-                to,
-                life,
-                from: from_id,
-                opcode: message.opcode(),
-                body: body.clone(),
-                deadline_ms,
-            };
-            self.schedule(delay_us, event);
-        }
-    }
-
-    fn wrote(&mut self, node: usize, batch: u64, writes: &[Write]) {
-        self.ack_truth.wrote(node, batch, writes);
-        self.dots.wrote(node, batch, writes);
-        for broken in self.dots.take_broken() {
-            self.violations.push(Violation::general("I11", broken));
-        }
-        let data = |write: &&Write| {
-            let (Write::Put { family, .. } | Write::Delete { family, .. }) = write;
-            match family {
-                Family::Objects | Family::Chunks | Family::Hints | Family::Log => true,
-                Family::Vnodes | Family::Requests => false,
-            }
-        };
-        self.data_writes += writes.iter().filter(data).count() as u64;
-    }
-
-    fn request(&mut self, node: usize, ticket: Ticket, request: ClientRequest, deadline_ms: u32) {
-        self.trace.say(self.at_us, || {
-            format!("client -> {} {ticket:?} {request:?}", self.nodes[node].id)
-        });
-        let mut wants = Vec::new();
-        if self.nodes[node].request(ticket, request, deadline_ms, &mut wants) {
-            self.absorb(node, wants);
-        } else {
-            self.tell(ticket, ClientEvent::Refused(ticket));
-        }
-    }
-
-    fn reply(&mut self, node: usize, ticket: Ticket, reply: ClientReply) {
-        self.trace.say(self.at_us, || {
-            format!("{} -> client {ticket:?} {reply:?}", self.nodes[node].id)
-        });
-        if let Some((_, answer)) = self.probes.get_mut(&ticket) {
-            *answer = Some(reply);
-            return;
-        }
-        if let ClientReply::Written(written) = &reply
-            && let Some(dot) = written.dot
-        {
-            self.judge_ack(ticket, dot);
-        }
-        self.tell(ticket, ClientEvent::Reply(ticket, Box::new(reply)));
-    }
-
-    fn judge_ack(&mut self, ticket: Ticket, dot: quorate_protocol::ids::Dot) {
-        let Some(waiting) = self.waiting.get(&ticket) else {
-            return;
-        };
-        let operation = &self.history.operations[waiting.operation];
-        let Kind::Write { w, pw, dw, .. } = operation.kind else {
-            return;
-        };
-        let primaries = self.primaries(operation.key);
-        let synced = |node: usize| self.nodes[node].disk.synced();
-        let promise = Promise { w, pw, dw };
-        if let Some(why) = self.ack_truth.judge(dot, promise, &primaries, synced) {
-            let key = operation.key;
-            self.violations.push(Violation::of("I10", key, why));
+            Event::Client(..)
+            | Event::Fault
+            | Event::Restart(_)
+            | Event::Resume(..)
+            | Event::Mend(_)
+            | Event::DiskWorks(..) => None,
         }
     }
 
@@ -439,8 +338,13 @@ impl<'a> World<'a> {
             partition: self.config.map.ring.partition_of(bucket.id, &key.bytes()),
         };
         let ids = self.config.map.ring.primaries(class);
-        let place = |id| self.nodes.iter().position(|node| node.id == id);
-        ids.iter().filter_map(|&id| place(id)).collect()
+        ids.iter().filter_map(|&id| self.place_of(id)).collect()
+    }
+
+    /// The place of a node: ids are given out from 1.
+    pub(super) fn place_of(&self, id: NodeId) -> Option<usize> {
+        let place = usize::try_from(id.get()).ok()?.checked_sub(1)?;
+        (place < self.nodes.len()).then_some(place)
     }
 
     pub(super) fn tell(&mut self, ticket: Ticket, event: ClientEvent) {
@@ -455,6 +359,7 @@ impl<'a> World<'a> {
         let mut shared = Shared {
             at_us: self.at_us,
             history: &mut self.history,
+            counters: &mut self.counters,
             map: &self.config.map,
             last_write: &mut self.last_write,
             last_ticket: &mut self.last_ticket,

@@ -13,7 +13,7 @@ use super::get::GetOp;
 use super::{Ask, Work};
 use crate::causality::{Body, Object, Version, merge_replies};
 use crate::effects::Note;
-use crate::quorum::read::{Answer, ReadVerdict};
+use crate::quorum::read::Answer;
 use crate::shared::{Asker, Cx, Local};
 
 impl GetOp {
@@ -68,12 +68,14 @@ impl GetOp {
             return;
         }
         let seen = merged.read_context();
+        let info = self.info(cx.s, &merged);
         let got = Got {
             siblings: shown(&merged, self.ask.mode),
             context: cx.s.seal(&self.place, &seen),
-            fallbacks_only: self.tally.verdict() == ReadVerdict::FallbacksOnly,
+            // Also where primaries are up and fallbacks were faster: nobody with a clock has looked at it.
+            fallbacks_only: info.primaries == 0,
             maybe_stale,
-            info: self.info(cx.s, &merged),
+            info,
         };
         cx.s.reply(self.asker, got);
     }

@@ -314,7 +314,11 @@ impl PutOp {
             requests: vec![(self.ask.request, dot)],
         };
         cx.keep_hint(target, &self.place, arrival)
-            .map_err(|error| storage_failed(&error))?;
+            .map_err(|error| {
+                // The dot is never seen; another one by this actor would leave a gap for ever.
+                cx.s.fallback_actors.remove(&self.place.class);
+                storage_failed(&error)
+            })?;
         self.stand_ins.insert(cx.s.view.me, target);
         cx.s.note(Note::FallbackCoordinated);
         Ok(self.shipment(dot, &object, settles))

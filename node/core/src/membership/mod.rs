@@ -64,6 +64,9 @@ pub enum MemberInput {
     Peers(Vec<NodeId>),
     /// Digest of the buckets in force here; travels in every heartbeat.
     Buckets(u64),
+    /// A replica of this node began a new life from what is stored, under this new incarnation. Peers must
+    /// ask anew what it has: it may know less than it told them.
+    Reborn(u64),
     /// Time has passed.
     Tick,
 }
@@ -122,7 +125,8 @@ pub struct Membership {
 impl Membership {
     /// Starts with all peers down and a first heartbeat for each within a tenth of a second.
     ///
-    /// `incarnation` is drawn at random at the start of the process and says so in every message.
+    /// `incarnation` is drawn at random at the start of the process, and of each later life of its
+    /// replicas, and says so in every message.
     #[must_use]
     pub fn new(
         me: NodeId,
@@ -165,6 +169,7 @@ impl Membership {
             }
             MemberInput::Peers(peers) => self.set_peers(now, peers, effects),
             MemberInput::Buckets(digest) => self.buckets = digest,
+            MemberInput::Reborn(incarnation) => self.incarnation = incarnation,
             MemberInput::Tick => self.tick(now, effects),
         }
     }

@@ -11,6 +11,7 @@ use quorate_protocol::{ErrorCode, WireError};
 use crate::storage::Storage;
 
 use super::super::counters::Event;
+use super::super::hub::HubEvent;
 use super::super::inbox::{Frame, Life, Next};
 use super::super::network::Network;
 use super::super::outbox;
@@ -59,6 +60,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
             match self.reopen().await {
                 Ok(replica) => {
                     tracing::warn!(shard = self.number, "storage works again");
+                    self.context.hub.tell(HubEvent::Reborn);
                     return Some(replica);
                 }
                 Err(error) => {

@@ -1,0 +1,110 @@
+//! What runs provoked, counted. What should happen and never does over many seeds is a failed test.
+
+use std::collections::BTreeMap;
+
+use quorate_core::Note;
+
+/// Something that happened and is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counter {
+    /// The core noted it.
+    Core(Note),
+    /// A fault began.
+    Fault(&'static str),
+    /// Something followed from a fault.
+    World(&'static str),
+    /// A client began an operation.
+    Operation(&'static str),
+    /// A client was told an error, by the error's stable name.
+    Error(&'static str),
+}
+
+impl std::fmt::Display for Counter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Core(note) => write!(f, "core: {note:?}"),
+            Self::Fault(what) => write!(f, "fault: {what}"),
+            Self::World(what) => write!(f, "world: {what}"),
+            Self::Operation(what) => write!(f, "operation: {what}"),
+            Self::Error(what) => write!(f, "error: {what}"),
+        }
+    }
+}
+
+/// How often each thing happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters(BTreeMap<Counter, u64>);
+
+impl Counters {
+    /// Counts one.
+    pub fn count(&mut self, what: Counter) {
+        *self.0.entry(what).or_default() += 1;
+    }
+
+    /// How often it happened.
+    #[must_use]
+    pub fn of(&self, what: Counter) -> u64 {
+        self.0.get(&what).copied().unwrap_or(0)
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        for (what, count) in &other.0 {
+            *self.0.entry(*what).or_default() += count;
+        }
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> {
+        self.0.iter().map(|(what, count)| (*what, *count))
+    }
+
+    /// What should have happened and did not.
+    #[must_use]
+    pub fn silent(&self) -> Vec<Counter> {
+        let missing = |what: &Counter| self.of(*what) == 0;
+        PROVOKED.iter().copied().filter(missing).collect()
+    }
+}
+
+/// What runs must provoke sooner or later. Missing are notes that would show a bug.
+pub const PROVOKED: &[Counter] = &[
+    Counter::Core(Note::Get),
+    Counter::Core(Note::Put),
+    Counter::Core(Note::Delete),
+    Counter::Core(Note::Forwarded),
+    Counter::Core(Note::FallbackWrite),
+    Counter::Core(Note::FallbackCoordinated),
+    Counter::Core(Note::HintStored),
+    Counter::Core(Note::HintDelivered),
+    Counter::Core(Note::ReadRepair),
+    Counter::Core(Note::FallbackRepair),
+    Counter::Core(Note::Superseded),
+    Counter::Core(Note::SiblingsRead),
+    Counter::Core(Note::AntiEntropyFetched),
+    Counter::Core(Note::CaughtUp),
+    Counter::Core(Note::WaitedForCatchUp),
+    Counter::Core(Note::LogDropped),
+    Counter::Core(Note::ContextDropped),
+    Counter::Core(Note::ObjectRemoved),
+    Counter::Core(Note::RetryRecognised),
+    Counter::Core(Note::DeadlineExceeded),
+    Counter::Core(Note::QuorumNotMet),
+    Counter::Core(Note::PeerBehindItsWord),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_is_named_and_what_happened_is_not() {
+        let mut counters = Counters::default();
+        counters.count(PROVOKED[0]);
+        let mut sum = Counters::default();
+        sum.add(&counters);
+        sum.add(&counters);
+        assert_eq!(sum.of(PROVOKED[0]), 2);
+        assert_eq!(sum.silent(), PROVOKED[1..]);
+    }
+}

@@ -1,0 +1,182 @@
+//! Which shard a peer's message belongs to, by the contract's rule on partitions.
+
+use quorate_protocol::peer::{CatchUpAnswer, CatchUpAsk, Clocks, PeerMessage};
+use quorate_ring::{Class, PartitionId};
+
+/// Where a message goes.
+#[derive(Debug)]
+pub(super) enum Route {
+    /// To one shard.
+    Shard(u16),
+    /// To the node's own machines.
+    Hub,
+    /// To several shards, each with its part; none of them empty.
+    Parts(Vec<(u16, PeerMessage)>),
+}
+
+/// The shard that owns a partition.
+pub(super) const fn shard_of(partition: PartitionId, shards: u16) -> u16 {
+    partition.get() % shards
+}
+
+/// Finds the shard, or takes the message apart.
+///
+/// With one shard everything but the node's own messages goes to it whole.
+pub(super) fn route(message: &mut PeerMessage, shards: u16) -> Route {
+    if let Some(partition) = message.partition() {
+        return Route::Shard(shard_of(partition, shards));
+    }
+    match message {
+        PeerMessage::ReplicaState(answer) => by_operation(answer.op, shards),
+        PeerMessage::ReplicaAck(answer) => by_operation(answer.op, shards),
+        PeerMessage::FoundRequest(answer) => by_operation(answer.op, shards),
+        PeerMessage::ReplicaKeyPage(answer) => by_operation(answer.op, shards),
+        PeerMessage::Clocks(_) | PeerMessage::CatchUpAsk(_) | PeerMessage::CatchUpAnswer(_)
+            if shards == 1 =>
+        {
+            Route::Shard(0)
+        }
+        PeerMessage::Clocks(Clocks { clocks }) => {
+            let parts = split(std::mem::take(clocks), shards, |clock| clock.class);
+            Route::Parts(
+                parts
+                    .map(|(shard, clocks)| (shard, Clocks { clocks }.into()))
+                    .collect(),
+            )
+        }
+        PeerMessage::CatchUpAsk(CatchUpAsk { number, classes }) => {
+            let (number, parts) = (
+                *number,
+                split(std::mem::take(classes), shards, |class| *class),
+            );
+            Route::Parts(
+                parts
+                    .map(|(shard, classes)| (shard, CatchUpAsk { number, classes }.into()))
+                    .collect(),
+            )
+        }
+        PeerMessage::CatchUpAnswer(CatchUpAnswer { number, entries }) => {
+            let (number, parts) = (
+                *number,
+                split(std::mem::take(entries), shards, |entry| entry.class),
+            );
+            Route::Parts(
+                parts
+                    .map(|(shard, entries)| (shard, CatchUpAnswer { number, entries }.into()))
+                    .collect(),
+            )
+        }
+        PeerMessage::ReplicaGet(_)
+        | PeerMessage::ReplicaPut(_)
+        | PeerMessage::FindRequest(_)
+        | PeerMessage::ReplicaKeys(_)
+        | PeerMessage::Forward(_)
+        | PeerMessage::Forwarded(_)
+        | PeerMessage::DotsAsk(_)
+        | PeerMessage::DotsAnswer(_)
+        | PeerMessage::Hints(_)
+        | PeerMessage::HintsAck(_)
+        | PeerMessage::Heartbeat(_)
+        | PeerMessage::HeartbeatAck(_)
+        | PeerMessage::BucketPropose(_)
+        | PeerMessage::BucketVote(_)
+        | PeerMessage::BucketCommit(_)
+        | PeerMessage::BucketCommitted(_)
+        | PeerMessage::Buckets(_) => Route::Hub,
+    }
+}
+
+/// An answer goes to the replica whose number stands in the top 16 bits of its operation. A number
+/// that no shard has is some other life's: any shard drops it.
+const fn by_operation(op: u64, shards: u16) -> Route {
+    let [high, low, ..] = op.to_be_bytes();
+    Route::Shard(u16::from_be_bytes([high, low]) % shards)
+}
+
+fn split<T>(
+    items: Vec<T>,
+    shards: u16,
+    class: impl Fn(&T) -> Class,
+) -> impl Iterator<Item = (u16, Vec<T>)> {
+    let mut parts: Vec<Vec<T>> = (0..shards).map(|_| Vec::new()).collect();
+    for item in items {
+        let shard = shard_of(class(&item).partition, shards);
+        parts[usize::from(shard)].push(item);
+    }
+    (0..shards).zip(parts).filter(|(_, part)| !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_protocol::client::Role;
+    use quorate_protocol::peer::{Buckets, ReplicaAck};
+
+    use super::*;
+
+    fn class(partition: u16) -> Class {
+        Class {
+            n: 3,
+            partition: PartitionId::new(partition),
+        }
+    }
+
+    #[test]
+    fn a_question_about_many_classes_is_taken_apart_by_their_owners() {
+        let classes = vec![class(0), class(1), class(3), class(4), class(6)];
+        let mut message = CatchUpAsk { number: 7, classes }.into();
+        let Route::Parts(parts) = route(&mut message, 3) else {
+            unreachable!("it names classes of two shards")
+        };
+        let expected: Vec<(u16, PeerMessage)> = vec![
+            (
+                0,
+                CatchUpAsk {
+                    number: 7,
+                    classes: vec![class(0), class(3), class(6)],
+                }
+                .into(),
+            ),
+            (
+                1,
+                CatchUpAsk {
+                    number: 7,
+                    classes: vec![class(1), class(4)],
+                }
+                .into(),
+            ),
+        ];
+        assert_eq!(parts, expected);
+    }
+
+    #[test]
+    fn an_answer_goes_to_the_shard_that_asked() {
+        let ack = |op| ReplicaAck {
+            op,
+            role: Role::Primary,
+            durable: false,
+            error: None,
+        };
+        assert!(matches!(
+            route(&mut ack(2 << 48 | 5).into(), 4),
+            Route::Shard(2)
+        ));
+        assert!(matches!(
+            route(&mut ack(u64::MAX).into(), 4),
+            Route::Shard(3)
+        ));
+    }
+
+    #[test]
+    fn what_concerns_the_node_goes_to_the_hub() {
+        assert!(matches!(
+            route(
+                &mut Buckets {
+                    buckets: Vec::new()
+                }
+                .into(),
+                4
+            ),
+            Route::Hub
+        ));
+    }
+}

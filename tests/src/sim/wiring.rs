@@ -1,0 +1,199 @@
+//! Between nodes and what surrounds them: what a node wants done is done here, and what reaches it
+//! passes here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_core::{Batch, Family, Ticket, Write};
+use quorate_protocol::client::{ClientReply, ClientRequest};
+use quorate_protocol::ids::Dot;
+use quorate_protocol::peer::PeerMessage;
+use quorate_ring::NodeId;
+
+use super::clients::ClientEvent;
+use super::counters::Counter;
+use super::event::Event;
+use super::history::Kind;
+use super::node::Want;
+use super::world::World;
+use crate::checkers::Violation;
+use crate::checkers::ack_truth::Promise;
+
+/// Between something entering a shard's inbox and the shard looking at it, microseconds at most.
+const WAKE_UP_US: u64 = 50;
+
+impl World<'_> {
+    pub(super) fn deliver(
+        &mut self,
+        to: usize,
+        life: u64,
+        from: NodeId,
+        (opcode, body): (u16, &[u8]),
+        deadline_ms: u32,
+    ) {
+        if self.nodes[to].life != life && !self.network.outlives() {
+            return;
+        }
+        let message = match PeerMessage::decode_body(opcode, body) {
+            Ok(message) => message,
+            Err(error) => {
+                return self.violations.push(Violation::general(
+                    "wire",
+                    format!("a node sent what no node can read: {error}"),
+                ));
+            }
+        };
+        self.trace.say(self.at_us, || {
+            format!("{from} -> {} {message:?}", self.nodes[to].id)
+        });
+        let mut wants = self.spare_wants();
+        self.nodes[to].deliver(self.at_us, (from, message), deadline_ms, &mut wants);
+        self.absorb(to, wants);
+    }
+
+    /// A list for wants that was used before: events are many, and memory is slow to come by.
+    pub(super) fn spare_wants(&mut self) -> Vec<Want> {
+        std::mem::take(&mut self.wants)
+    }
+
+    /// Does what a node wants.
+    pub(super) fn absorb(&mut self, node: usize, mut wants: Vec<Want>) {
+        for want in wants.drain(..) {
+            self.grant(node, want);
+        }
+        self.wants = wants;
+    }
+
+    fn grant(&mut self, node: usize, want: Want) {
+        let life = self.nodes[node].life;
+        match want {
+            Want::Send {
+                to,
+                message,
+                deadline_ms,
+            } => self.send(node, to, &message, deadline_ms),
+            Want::Reply(ticket, reply) => self.reply(node, ticket, reply),
+            Want::Note(note) => self.counters.count(Counter::Core(note)),
+            Want::Count(what) => self.counters.count(what),
+            Want::Wrote(number, batch) => self.wrote(node, number, &batch),
+            Want::Run(shard) => {
+                let after_us = 1 + self.dice.below(WAKE_UP_US);
+                self.schedule(after_us, Event::Run(node, life, shard));
+            }
+            Want::Wake(mono_us) => {
+                let when_us = self.nodes[node].clock.when(mono_us);
+                let after_us = when_us.saturating_sub(self.at_us);
+                self.schedule(after_us, Event::Wake(node, life));
+            }
+            Want::SyncAfter(after_us) => self.schedule(after_us, Event::SyncAt(node, life)),
+            Want::SyncBegun(upto) => {
+                let works = !self.faults.sync_fails(node);
+                let takes_us = self.faults.sync_us(node);
+                self.schedule(takes_us, Event::SyncDone(node, life, upto, works));
+            }
+            Want::Persist(number, bytes) => {
+                let takes_us = self.faults.sync_us(node);
+                self.schedule(takes_us, Event::Persisted(node, life, number, bytes));
+            }
+            Want::Revive(shard, after_us) => {
+                self.schedule(after_us, Event::Revive(node, life, shard));
+            }
+            Want::Contradiction(both) => {
+                let text = format!("two definitions were in force: {:?} and {:?}", both.0, both.1);
+                self.violations.push(Violation::general("buckets", text));
+            }
+        }
+    }
+
+    fn send(&mut self, from: usize, to: NodeId, message: &PeerMessage, deadline_ms: u32) {
+        let Some(to) = self.place_of(to) else {
+            return;
+        };
+        let delays = self.network.deliveries(self.at_us, (from, to));
+        if delays == [None, None] {
+            return;
+        }
+        let mut body = Vec::new();
+        message.encode_body(&mut body);
+        let body = Bytes::from(body);
+        let (from_id, life) = (self.nodes[from].id, self.nodes[to].life);
+        for delay_us in delays.into_iter().flatten() {
+            let event = Event::Deliver {
+                to,
+                life,
+                from: from_id,
+                opcode: message.opcode(),
+                body: body.clone(),
+                deadline_ms,
+            };
+            self.schedule(delay_us, event);
+        }
+    }
+
+    fn wrote(&mut self, node: usize, number: u64, batch: &Arc<Batch>) {
+        let writes = &batch.writes;
+        self.ack_truth.wrote(node, number, writes);
+        self.dots.wrote(node, number, writes);
+        for broken in self.dots.take_broken() {
+            self.violations.push(Violation::general("I11", broken));
+        }
+        if self.config.faults.destroys() {
+            self.copies.wrote(node, number, writes);
+        }
+        let data = |write: &&Write| {
+            let (Write::Put { family, .. } | Write::Delete { family, .. }) = write;
+            match family {
+                Family::Objects | Family::Chunks | Family::Hints | Family::Log => true,
+                Family::Vnodes | Family::Requests => false,
+            }
+        };
+        self.data_writes += writes.iter().filter(data).count() as u64;
+    }
+
+    pub(super) fn request(&mut self, node: usize, ticket: Ticket, request: ClientRequest, deadline_ms: u32) {
+        self.trace.say(self.at_us, || {
+            format!("client -> {} {ticket:?} {request:?}", self.nodes[node].id)
+        });
+        let mut wants = self.spare_wants();
+        let asked = (ticket, request);
+        let taken = self.nodes[node].request(self.at_us, asked, deadline_ms, &mut wants);
+        self.absorb(node, wants);
+        if !taken {
+            self.tell(ticket, ClientEvent::Refused(ticket));
+        }
+    }
+
+    fn reply(&mut self, node: usize, ticket: Ticket, reply: ClientReply) {
+        self.trace.say(self.at_us, || {
+            format!("{} -> client {ticket:?} {reply:?}", self.nodes[node].id)
+        });
+        if let Some((_, answer)) = self.probes.get_mut(&ticket) {
+            *answer = Some(reply);
+            return;
+        }
+        if let ClientReply::Written(written) = &reply
+            && let Some(dot) = written.dot
+        {
+            self.judge_ack(ticket, dot);
+            self.copies.acked(dot);
+        }
+        self.tell(ticket, ClientEvent::Reply(ticket, Box::new(reply)));
+    }
+
+    fn judge_ack(&mut self, ticket: Ticket, dot: Dot) {
+        let Some(waiting) = self.waiting.get(&ticket) else {
+            return;
+        };
+        let operation = &self.history.operations[waiting.operation];
+        let Kind::Write { w, pw, dw, .. } = operation.kind else {
+            return;
+        };
+        let primaries = self.primaries(operation.key);
+        let synced = |node: usize| self.nodes[node].disk.synced();
+        let promise = Promise { w, pw, dw };
+        if let Some(why) = self.ack_truth.judge(dot, promise, &primaries, synced) {
+            let key = operation.key;
+            self.violations.push(Violation::of("I10", key, why));
+        }
+    }
+}

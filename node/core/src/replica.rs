@@ -229,12 +229,8 @@ impl Replica {
                     .pass_on(cx, source, (place.class, node), request, from.deadline_us);
             }
             Coordinator::Nobody => {
-                let primaries = cx.s.members(place.class);
-                let error = WireError::new(
-                    ErrorCode::Unavailable,
-                    "no primary of this key, and no fallback that may stand in, can be reached from this node: nothing was written",
-                );
-                cx.s.reply(from.asker, error.naming(primaries).retry_after(200));
+                let error = refusal(cx, &place, &ask);
+                cx.s.reply(from.asker, error.retry_after(200));
             }
         }
     }
@@ -438,4 +434,19 @@ impl Replica {
         self.listings.forget_asker(asker);
         self.forwards.forget_asker(asker);
     }
+}
+
+/// Why a write has no coordinator. A request that the network repeated may have been carried out before.
+fn refusal(cx: &Cx<'_>, place: &Place, ask: &WriteAsk) -> WireError {
+    let error = match cx.first_try(place, ask.request) {
+        Ok(None) => WireError::new(
+            ErrorCode::Unavailable,
+            "no primary of this key, and no fallback that may stand in, can be reached from this node: nothing was written",
+        ),
+        Ok(Some(_)) | Err(_) => WireError::new(
+            ErrorCode::InDoubt,
+            "this request may have been carried out before, and no primary of its key, nor a fallback that may stand in, can be reached now: repeat it with the same request id",
+        ),
+    };
+    error.naming(cx.s.members(place.class))
 }

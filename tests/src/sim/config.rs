@@ -309,8 +309,8 @@ fn draw_map(dice: &mut Dice, nodes: u64) -> ClusterMap {
     let copies = most_copies.min(3);
     let partitions =
         PartitionCount::new(partitions).unwrap_or_else(|error| unreachable!("{error}"));
-    let ring =
-        Ring::first(partitions, most_copies, &placed).unwrap_or_else(|error| unreachable!("{error}"));
+    let ring = Ring::first(partitions, most_copies, &placed)
+        .unwrap_or_else(|error| unreachable!("{error}"));
     let mut buckets = vec![
         bucket(1, "a-siblings", copies, BucketMode::Siblings),
         bucket(2, "b-lww", copies, BucketMode::Lww),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::{Family, ReplicaStatus};
 use quorate_core::causality::{Body, Object};
 use quorate_core::record::{decode_log, decode_object, keys};
+use quorate_core::{Family, ReplicaStatus};
 use quorate_protocol::ids::Dot;
 use quorate_ring::Class;
 

@@ -126,10 +126,16 @@ mod tests {
         copies.wrote(1, 7, &log(1));
         assert!(copies.may_lose(0, 0, |_| 0), "nobody was promised anything");
         copies.acked(dot(1));
-        assert!(!copies.may_lose(0, 0, |_| 6), "the other copy is not synced");
+        assert!(
+            !copies.may_lose(0, 0, |_| 6),
+            "the other copy is not synced"
+        );
         assert!(copies.may_lose(0, 0, |_| 7));
         copies.lost(0, 0);
         assert!(!copies.may_lose(1, 0, |_| 100));
-        assert!(copies.may_lose(1, 7, |_| 100), "its copy is older than that");
+        assert!(
+            copies.may_lose(1, 7, |_| 100),
+            "its copy is older than that"
+        );
     }
 }

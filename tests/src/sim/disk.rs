@@ -361,8 +361,10 @@ mod tests {
 
     #[test]
     fn a_write_fails_once_with_or_without_effect() {
-        let mut disk = Disk::default();
-        disk.writes = Writes::FailOnce { arrived: false };
+        let mut disk = Disk {
+            writes: Writes::FailOnce { arrived: false },
+            ..Disk::default()
+        };
         assert_eq!(disk.commit(&put(1)), (None, false));
         disk.writes = Writes::FailOnce { arrived: true };
         assert_eq!(disk.commit(&put(2)), (Some(1), false));

@@ -351,8 +351,7 @@ impl Faults {
 
     fn skew_ms(&mut self) -> i64 {
         let most = if self.dice.chance(500) { 500 } else { 60_000 };
-        i64::try_from(self.dice.below(2 * most + 1)).unwrap_or(0)
-            - i64::try_from(most).unwrap_or(0)
+        i64::try_from(self.dice.below(2 * most + 1)).unwrap_or(0) - i64::try_from(most).unwrap_or(0)
     }
 
     fn sorts(&self) -> Vec<Sort> {

@@ -20,18 +20,14 @@ impl Process {
         disk: &Disk,
         wants: &mut Vec<Want>,
     ) {
-        match message {
-            PeerMessage::Heartbeat(hb) => {
-                self.member(now, MemberInput::Heartbeat { from, hb }, disk, wants);
-            }
-            PeerMessage::HeartbeatAck(hb) => {
-                self.member(now, MemberInput::Ack { from, hb }, disk, wants);
-            }
-            message => {
-                self.member(now, MemberInput::Heard(from), disk, wants);
-                self.agree(now, AgreementInput::Peer { from, message }, disk, wants);
-            }
+        if let PeerMessage::Heartbeat(hb) = message {
+            return self.member(now, MemberInput::Heartbeat { from, hb }, disk, wants);
         }
+        if let PeerMessage::HeartbeatAck(hb) = message {
+            return self.member(now, MemberInput::Ack { from, hb }, disk, wants);
+        }
+        self.member(now, MemberInput::Heard(from), disk, wants);
+        self.agree(now, AgreementInput::Peer { from, message }, disk, wants);
     }
 
     /// Ticks what is due.
@@ -74,14 +70,7 @@ impl Process {
         }
     }
 
-    fn reachable(
-        &mut self,
-        now: Now,
-        peer: NodeId,
-        up: bool,
-        disk: &Disk,
-        wants: &mut Vec<Want>,
-    ) {
+    fn reachable(&mut self, now: Now, peer: NodeId, up: bool, disk: &Disk, wants: &mut Vec<Want>) {
         let told = |up| match up {
             true => Input::PeerUp(peer),
             false => Input::PeerDown(peer),

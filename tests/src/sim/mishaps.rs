@@ -29,7 +29,7 @@ impl World<'_> {
             self.disk_works(node, DiskTrouble::Reads);
             self.disk_works(node, DiskTrouble::Full);
             if self.nodes[node].paused_until_us > 0 {
-                self.resume(node);
+                self.release(node);
             }
             if !self.nodes[node].is_running() {
                 self.start(node);
@@ -247,6 +247,7 @@ impl World<'_> {
     }
 
     fn kill(&mut self, node: usize, down_us: u64) {
+        self.release(node);
         let lost = self.nodes[node].stop();
         for ticket in lost {
             // Some clients learn of it at once, others wait until they lose patience.
@@ -255,10 +256,6 @@ impl World<'_> {
             }
         }
         self.schedule(down_us, Event::Restart(node));
-    }
-
-    pub(super) fn resume(&mut self, node: usize) {
-        self.nodes[node].paused_until_us = 0;
     }
 
     fn set_writable(&mut self, node: usize, writable: bool) {
@@ -313,7 +310,8 @@ impl World<'_> {
 
     /// A replica may refuse to open while its disk does not answer; otherwise that is a bug.
     fn not_opened(&mut self, node: usize, why: &str) {
-        self.counters.count(Counter::World("a node could not start"));
+        self.counters
+            .count(Counter::World("a node could not start"));
         if !self.nodes[node].disk.reads_fail() {
             let text = format!("{} could not be opened: {why}", self.nodes[node].id);
             self.violations.push(Violation::general("opening", text));

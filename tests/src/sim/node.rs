@@ -85,7 +85,7 @@ pub struct Node {
     pub clock: Clock,
     /// Counts its processes.
     pub life: u64,
-    /// It stands still until then, microseconds.
+    /// It stands still until then at the latest, microseconds; 0: it runs.
     pub paused_until_us: u64,
     /// Its disk takes writes.
     pub writable: bool,
@@ -310,7 +310,11 @@ impl Node {
     pub fn set_writable(&mut self, at_us: u64, writable: bool, wants: &mut Vec<Want>) {
         self.writable = writable;
         let now = self.clock.now(at_us);
-        for shard in self.process.iter_mut().flat_map(|process| &mut process.shards) {
+        for shard in self
+            .process
+            .iter_mut()
+            .flat_map(|process| &mut process.shards)
+        {
             shard.tell(now, Input::StorageWritable(writable), &self.disk);
         }
         self.end_step(now, wants);

@@ -100,6 +100,7 @@ pub fn run_case(case: &Case, trace: Trace, prepare: Prepare<'_>) -> Report {
 fn suffer(world: &mut World<'_>) {
     let (planned_us, goals) = (world.config.fault_us, world.config.goals);
     world.run_until(planned_us);
+    world.config.think_us /= 20;
     while !world.has_reached(goals) && world.at_us < 3 * planned_us {
         let until_us = world.at_us + LOOK_US;
         world.run_until(until_us);

@@ -99,7 +99,10 @@ impl World<'_> {
                 self.schedule(after_us, Event::Revive(node, life, shard));
             }
             Want::Contradiction(both) => {
-                let text = format!("two definitions were in force: {:?} and {:?}", both.0, both.1);
+                let text = format!(
+                    "two definitions were in force: {:?} and {:?}",
+                    both.0, both.1
+                );
                 self.violations.push(Violation::general("buckets", text));
             }
         }
@@ -150,7 +153,13 @@ impl World<'_> {
         self.data_writes += writes.iter().filter(data).count() as u64;
     }
 
-    pub(super) fn request(&mut self, node: usize, ticket: Ticket, request: ClientRequest, deadline_ms: u32) {
+    pub(super) fn request(
+        &mut self,
+        node: usize,
+        ticket: Ticket,
+        request: ClientRequest,
+        deadline_ms: u32,
+    ) {
         self.trace.say(self.at_us, || {
             format!("client -> {} {ticket:?} {request:?}", self.nodes[node].id)
         });

@@ -30,6 +30,9 @@ use crate::checkers::dot_uniqueness::DotUniqueness;
 /// The way between a client and a node takes so long at most, microseconds.
 const CLIENT_DELAY_US: u64 = 1_000;
 
+/// Messages that wait for a process that stands still at most: what a kernel and a few queues hold.
+const HELD_MAX: usize = 4096;
+
 /// A request that a client waits for.
 pub(super) struct Waiting {
     pub(super) client: usize,
@@ -60,6 +63,8 @@ pub struct World<'a> {
     /// Power was cut, and something was lost by it.
     pub power_lost: bool,
     pub(super) wants: Vec<Want>,
+    /// What waits for each process that stands still.
+    held: Vec<Vec<Event>>,
     events: BinaryHeap<Reverse<Scheduled>>,
     next_number: u64,
     pub(super) network: Network,
@@ -98,8 +103,8 @@ impl<'a> World<'a> {
             .collect();
         for node in &mut nodes {
             let drift = dice.between(0, 2 * config.drift_ppm);
-            node.clock.drift_ppm = i64::try_from(drift).unwrap_or(0)
-                - i64::try_from(config.drift_ppm).unwrap_or(0);
+            node.clock.drift_ppm =
+                i64::try_from(drift).unwrap_or(0) - i64::try_from(config.drift_ppm).unwrap_or(0);
         }
         let clients = (0..config.clients)
             .map(|id| {
@@ -122,6 +127,7 @@ impl<'a> World<'a> {
             data_writes: 0,
             power_lost: false,
             wants: Vec::new(),
+            held: ids.iter().map(|_| Vec::new()).collect(),
             events: BinaryHeap::new(),
             next_number: 0,
             dice,
@@ -170,7 +176,8 @@ impl<'a> World<'a> {
     /// Whether the phase with faults has reached what it must.
     #[must_use]
     pub fn has_reached(&self, goals: Goals) -> bool {
-        self.history.operations.len() as u64 >= goals.operations && self.trace.faults().len() as u64 >= goals.faults
+        self.history.operations.len() as u64 >= goals.operations
+            && self.trace.faults().len() as u64 >= goals.faults
     }
 
     /// Runs until a time, microseconds.
@@ -226,8 +233,8 @@ impl<'a> World<'a> {
     fn happen(&mut self, event: Event) {
         self.trace
             .event(self.at_us, event.node(), event.number(), event.bytes());
-        if let Some(later_us) = self.postponed(&event) {
-            return self.schedule(later_us, event);
+        if let Some(node) = self.stands_still(&event) {
+            return self.hold(node, event);
         }
         match event {
             Event::Deliver {
@@ -263,7 +270,7 @@ impl<'a> World<'a> {
             }
             Event::Resume(node, life) => {
                 if self.nodes[node].life == life {
-                    self.resume(node);
+                    self.release(node);
                 }
             }
             Event::Mend(cut) => {
@@ -304,8 +311,8 @@ impl<'a> World<'a> {
         self.absorb(node, wants);
     }
 
-    /// What a process does waits while it stands still.
-    fn postponed(&self, event: &Event) -> Option<u64> {
+    /// The node whose process stands still, if the event is for such a one.
+    fn stands_still(&self, event: &Event) -> Option<usize> {
         match event {
             Event::Run(node, ..)
             | Event::Wake(node, _)
@@ -315,8 +322,7 @@ impl<'a> World<'a> {
             | Event::Revive(node, ..)
             | Event::Request { node, .. }
             | Event::Deliver { to: node, .. } => {
-                let until_us = self.nodes[*node].paused_until_us;
-                (until_us > self.at_us).then(|| until_us - self.at_us)
+                (self.nodes[*node].paused_until_us > 0).then_some(*node)
             }
             Event::Client(..)
             | Event::Fault
@@ -324,6 +330,22 @@ impl<'a> World<'a> {
             | Event::Resume(..)
             | Event::Mend(_)
             | Event::DiskWorks(..) => None,
+        }
+    }
+
+    /// What happens to a process that stands still waits until it goes on, as far as queues are long.
+    fn hold(&mut self, node: usize, event: Event) {
+        let held = &mut self.held[node];
+        if held.len() < HELD_MAX || !matches!(event, Event::Deliver { .. }) {
+            held.push(event);
+        }
+    }
+
+    /// What was held happens now, in the order in which it came.
+    pub(super) fn release(&mut self, node: usize) {
+        self.nodes[node].paused_until_us = 0;
+        for event in std::mem::take(&mut self.held[node]) {
+            self.schedule(0, event);
         }
     }
 

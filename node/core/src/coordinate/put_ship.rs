@@ -85,7 +85,13 @@ impl PutOp {
     /// A node will not store the write: somebody else is asked in its place.
     pub(super) fn lose(&mut self, cx: &mut Cx<'_>, id: u64, node: NodeId) {
         self.tally.fail(node);
-        let primary = self.stand_ins.remove(&node).unwrap_or(node);
+        let primaries = cx.s.view.primaries(self.place.class);
+        // A fallback's refusal may arrive twice: it is nobody whom a fallback could stand in for.
+        let primary = match self.stand_ins.remove(&node) {
+            Some(primary) => primary,
+            None if primaries.contains(&node) => node,
+            None => return,
+        };
         self.add_stand_in(cx, id, primary);
     }
 

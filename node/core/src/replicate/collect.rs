@@ -31,6 +31,8 @@ struct Progress {
     looked_at: BTreeMap<ActorId, u64>,
     /// Entries whose key was not ready: looked at again when more is common.
     deferred: BTreeSet<Dot>,
+    /// Storage gave no answer somewhere: everything is looked at once more.
+    unread: bool,
 }
 
 /// Collection over all vnodes.
@@ -116,14 +118,17 @@ impl Progress {
     fn collect(&mut self, cx: &mut Cx<'_>, class: Class, common: &Clock, budget: &mut usize) {
         let before = *budget;
         let mut dropped = false;
+        self.unread = false;
         let deferred: Vec<Dot> = self.deferred.iter().copied().take(*budget).collect();
         for dot in deferred {
             *budget -= 1;
             let key = keys::log_key(class, dot);
-            let Ok(Some(record)) = cx.get(Family::Log, &key) else {
+            let record = cx.get(Family::Log, &key);
+            self.unread |= record.is_err();
+            let Ok(Some(record)) = record else {
                 continue;
             };
-            if cx.collect_entry(class, dot, &record, common) {
+            if self.collect_entry(cx, (class, dot), &record, common) {
                 self.deferred.remove(&dot);
                 dropped = true;
             }
@@ -134,7 +139,7 @@ impl Progress {
         if dropped {
             cx.s.store_vnode(class);
         }
-        if *budget > 0 || before == 0 {
+        if !self.unread && (*budget > 0 || before == 0) {
             self.common = common.clone();
         }
     }
@@ -166,6 +171,7 @@ impl Progress {
             }
         });
         if scanned.is_err() {
+            self.unread = true;
             return false; // tried again at the next tick
         }
         *budget -= entries.len();
@@ -177,7 +183,7 @@ impl Progress {
         };
         let mut dropped = false;
         for (dot, record) in entries {
-            if cx.collect_entry(class, dot, &record, common) {
+            if self.collect_entry(cx, (class, dot), &record, common) {
                 dropped = true;
             } else {
                 self.deferred.insert(dot);
@@ -185,15 +191,37 @@ impl Progress {
         }
         dropped
     }
+
+    /// Drops one log entry, if its key is ready and can be read. Returns whether it went.
+    fn collect_entry(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (class, dot): (Class, Dot),
+        record: &Bytes,
+        common: &Clock,
+    ) -> bool {
+        let collected = cx.collect_entry(class, dot, record, common);
+        self.unread |= collected.is_err();
+        collected.unwrap_or(false)
+    }
 }
 
 impl Cx<'_> {
     /// Drops one log entry, if its key is ready. Returns whether it went.
-    fn collect_entry(&mut self, class: Class, dot: Dot, record: &Bytes, common: &Clock) -> bool {
+    ///
+    /// # Errors
+    /// The key's object could not be read.
+    fn collect_entry(
+        &mut self,
+        class: Class,
+        dot: Dot,
+        record: &Bytes,
+        common: &Clock,
+    ) -> Result<bool, StoreError> {
         let key = keys::log_key(class, dot);
         let Ok(entry) = decode_log(&key, record) else {
             self.s.mark_damaged(class);
-            return false;
+            return Ok(false);
         };
         let place = Place {
             class,
@@ -201,18 +229,16 @@ impl Cx<'_> {
             key: entry.key,
         };
         let loaded = self.load(&place);
-        let ready = self
-            .watch(class, loaded)
-            .and_then(|object| self.drop_context(&place, object, common));
-        if !ready.unwrap_or(false) {
-            return false;
+        let object = self.watch(class, loaded)?;
+        if !self.drop_context(&place, object, common)? {
+            return Ok(false);
         }
         self.s.delete(Family::Log, key);
         if let Some(vnode) = self.s.vnodes.get_mut(&class) {
             vnode.unlogged(dot, place.bucket, &place.key);
         }
         self.s.note(Note::LogDropped);
-        true
+        Ok(true)
     }
 
     /// Drops a key's context if every member durably has all that it names, all versions, and all

@@ -153,8 +153,8 @@ impl Stage {
 
     fn take(&mut self, step: Step) -> Result<(), String> {
         if step.seq.is_some() {
-            let written = self.disk.commit(step.batch);
-            self.disk.sync(written);
+            let (written, _) = self.disk.commit(&Arc::new(step.batch));
+            self.disk.sync(written.unwrap_or_default());
         }
         let mut bytes = 0;
         for effect in step.effects {

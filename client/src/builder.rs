@@ -10,6 +10,7 @@ use crate::dispatch::Shared;
 use crate::error::Error;
 use crate::net::{Dialer, Pool};
 use crate::profile::Profile;
+use crate::randomness::Randomness;
 use crate::tls::Tls;
 
 /// Gathers what a [`Client`] needs; made by [`Client::builder`].
@@ -18,6 +19,8 @@ pub struct Builder {
     seeds: Vec<String>,
     tls: Option<Tls>,
     profile: Profile,
+    endpoint: Option<quinn::Endpoint>,
+    randomness: Randomness,
 }
 
 impl Builder {
@@ -50,12 +53,24 @@ impl Builder {
         self
     }
 
+    /// Uses this endpoint instead of a socket of its own, and draws request ids from `seed`. For
+    /// tests over a network in memory, which want the same run again from the same seed.
+    ///
+    /// Two clients with one seed would give two requests the same id: one of them would be lost.
+    #[cfg(feature = "replay")]
+    #[must_use]
+    pub fn replay(mut self, endpoint: quinn::Endpoint, seed: u64) -> Self {
+        self.endpoint = Some(endpoint);
+        self.randomness = Randomness::seeded(seed);
+        self
+    }
+
     /// Asks all seeds for the cluster map and waits for the first answer.
     ///
     /// # Errors
     /// [`crate::Kind::Fix`] when something given is wrong, or a seed refuses this client's
     /// certificate or shows a wrong one; [`crate::Kind::Retry`] when no seed answers in time.
-    pub async fn connect(self) -> Result<Client, Error> {
+    pub async fn connect(mut self) -> Result<Client, Error> {
         let tls = self
             .tls
             .ok_or_else(|| Error::fix("no certificates are given: set the builder's tls"))?;
@@ -65,8 +80,18 @@ impl Builder {
                 "no seed is given: name the client port of at least one node",
             ));
         }
-        let pool = Pool::new(Dialer::new(tls.config()?)?);
-        let shared: Arc<Shared> = Shared::connect(pool, self.seeds, deadline).await?;
+        let endpoint = self
+            .endpoint
+            .take()
+            .map_or_else(Dialer::open_endpoint, Ok)?;
+        let dialer = Dialer::new(endpoint, tls.config()?, self.randomness.draw()?);
+        let shared: Arc<Shared> = Shared::connect(
+            Pool::new(dialer),
+            self.seeds,
+            deadline,
+            &mut self.randomness,
+        )
+        .await?;
         Ok(Client::new(shared, self.profile))
     }
 }

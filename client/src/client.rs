@@ -1,12 +1,13 @@
 //! A handle to a cluster.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quorate_protocol::ErrorCode;
 use quorate_protocol::client::{ClientReply, ClientRequest, Ping, PutBucket, Status, StatusReport};
 use quorate_protocol::map::{Bucket as BucketDefinition, BucketProps, ClusterMap};
 use quorate_ring::NodeId;
+use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::builder::Builder;
@@ -111,7 +112,7 @@ impl Client {
     /// # Errors
     /// No node could be asked.
     pub async fn refresh_map(&self) -> Result<Arc<ClusterMap>, Error> {
-        let deadline = tokio::time::Instant::now() + self.profile.deadline_of(None)?;
+        let deadline = Instant::now() + self.profile.deadline_of(None)?;
         self.shared.refresh(deadline).await?;
         Ok(self.map())
     }

@@ -77,6 +77,7 @@ mod net;
 mod profile;
 #[cfg(feature = "provision")]
 pub mod provision;
+mod randomness;
 mod read;
 mod routing;
 mod session;

@@ -1,8 +1,9 @@
 //! Read, merge, write.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::error::Error;

@@ -6,12 +6,14 @@
 //! * [`storage`]: RocksDB, and a memory storage for tests that can lose power.
 //! * [`identity`]: the data directory, its lock, its owner and the stored cluster map.
 //! * [`config`]: the configuration file.
+//! * [`sources`]: randomness and the time of day.
 
 pub mod config;
 pub mod daemon;
 pub mod driver;
 pub mod identity;
 pub mod net;
+pub mod sources;
 pub mod storage;
 pub mod tls;
 

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
 use crate::net::{CallError, Envelope, PATIENCE, Pool};
+use crate::randomness::Randomness;
 use crate::routing::{self, Reach, Target};
 use budget::Budget;
 use maps::Maps;
@@ -69,12 +70,9 @@ impl Shared {
         pool: Pool,
         seeds: Vec<String>,
         deadline: Instant,
+        randomness: &mut Randomness,
     ) -> Result<Arc<Self>, Error> {
-        let random = || {
-            getrandom::u64()
-                .map_err(|error| Error::unavailable(format!("no random numbers: {error}")))
-        };
-        let (origin, counter) = (random()?, AtomicU64::new(random()?));
+        let (origin, counter) = (randomness.draw()?, AtomicU64::new(randomness.draw()?));
         let pool = Arc::new(pool);
         let map = seeds::map_of_any(&pool, &seeds, deadline).await?;
         let budget = Mutex::new(Budget::new(Instant::now()));

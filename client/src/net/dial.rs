@@ -50,22 +50,24 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// A dialer with a socket of its own.
-    pub(crate) fn new(tls: QuicClientConfig) -> Result<Self, Error> {
+    /// A dialer on `endpoint`. `incarnation` is what its hellos call this client: any number.
+    pub(crate) fn new(endpoint: Endpoint, tls: QuicClientConfig, incarnation: u64) -> Self {
         let mut config = ClientConfig::new(Arc::new(tls));
         config.transport_config(Arc::new(transport()));
-        let any = |address: SocketAddr| Endpoint::client(address);
-        // A socket of the newer family reaches both, where the machine has it.
-        let endpoint = any((Ipv6Addr::UNSPECIFIED, 0).into())
-            .or_else(|_| any((Ipv4Addr::UNSPECIFIED, 0).into()))
-            .map_err(|error| Error::unavailable(format!("no UDP socket can be opened: {error}")))?;
-        let incarnation = getrandom::u64()
-            .map_err(|error| Error::unavailable(format!("no random numbers: {error}")))?;
-        Ok(Self {
+        Self {
             endpoint,
             config,
             incarnation,
-        })
+        }
+    }
+
+    /// An endpoint on a socket of its own.
+    pub(crate) fn open_endpoint() -> Result<Endpoint, Error> {
+        let any = |address: SocketAddr| Endpoint::client(address);
+        // A socket of the newer family reaches both, where the machine has it.
+        any((Ipv6Addr::UNSPECIFIED, 0).into())
+            .or_else(|_| any((Ipv4Addr::UNSPECIFIED, 0).into()))
+            .map_err(|error| Error::unavailable(format!("no UDP socket can be opened: {error}")))
     }
 
     /// Tries the addresses in order. `node` is who must answer, if known; `cluster` likewise.

@@ -1,6 +1,6 @@
 //! Which nodes are connected, being dialled, or down.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ type Slot = Arc<watch::Sender<State>>;
 /// The connections of one client.
 pub(crate) struct Pool {
     dialer: Arc<Dialer>,
-    slots: Mutex<HashMap<NodeId, Slot>>,
+    slots: Mutex<BTreeMap<NodeId, Slot>>,
 }
 
 impl Pool {

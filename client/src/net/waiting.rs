@@ -1,6 +1,6 @@
 //! Who waits for which reply on one connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ pub(super) struct Waiting {
 struct State {
     next: u64,
     closed: bool,
-    senders: HashMap<u64, oneshot::Sender<Reply>>,
+    senders: BTreeMap<u64, oneshot::Sender<Reply>>,
 }
 
 /// One request's place. Dropping it gives the place up: a late reply is then ignored.

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::driver::{self, Driver, OneRuntime, Setup, Spawner, Spawners, Threads};
 use crate::identity::{DataDir, MapState};
 use crate::net::{self, NetHandle, NetParts, NetSettings};
+use crate::sources::Sources;
 use crate::storage::rocks::{Rocks, RocksSettings};
 use crate::tls::Tls;
 
@@ -162,6 +163,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         storage: Arc::new(open_storage(&config, &dir, descriptors)?),
         timing: Timing::default(),
         member_timing: membership::Timing::default(),
+        sources: Sources::system(),
     };
     let mut handle = None;
     let driver = driver::start(setup, spawners(config.shards), |handler| {

@@ -1,35 +1,35 @@
 //! The time of events, as the core wants it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use quorate_core::effects::Now;
 use tokio::time::Instant;
 
+use crate::sources::Sources;
+
 /// A monotonic clock with an arbitrary start, beside the wall clock.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
     start: Instant,
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
+    sources: Sources,
 }
 
 impl Clock {
+    /// One that starts now.
+    pub(super) fn new(sources: Sources) -> Self {
+        Self {
+            start: Instant::now(),
+            sources,
+        }
+    }
+
     /// The time.
     #[must_use]
     pub(super) fn now(&self) -> Now {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         // 64 bits last for half a million years of microseconds.
         Now {
             mono_us: u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX),
-            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+            wall_ms: self.sources.wall_ms(),
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use quorate_protocol::map::ClusterMap;
 use quorate_ring::NodeId;
 
+use crate::sources::Sources;
+
 use super::clock::Clock;
 use super::counters::Counters;
 use super::hub::HubOutlet;
@@ -29,6 +31,8 @@ pub(super) struct Context<S, N> {
     pub(super) counters: Arc<Counters>,
     /// The time.
     pub(super) clock: Clock,
+    /// Randomness.
+    pub(super) sources: Sources,
     /// Where commits are reported.
     pub(super) desk: Arc<SyncDesk>,
     /// The node's own machines.

@@ -14,8 +14,9 @@
 //! * `sync`: the fsync that all shards share.
 //! * `hub`: what concerns the node as a whole.
 //!
-//! Everything is generic over storage, network and [`Spawner`]: tests run several nodes in one
-//! runtime over memory.
+//! Everything is generic over storage, network and [`Spawner`], and draws randomness and the time of
+//! day from [`crate::sources`]: tests run several nodes in one runtime over memory, and get the same
+//! run again from the same seed. For that every `select!` of driver and network names its order.
 
 mod clock;
 mod context;
@@ -104,6 +105,7 @@ impl<N: Network> Driver<N> {
             }
         });
         tokio::select! {
+            biased;
             () = shards => "a shard",
             _ = &mut self.hub_ended => "the hub",
             _ = &mut self.sync_ended => "the syncing loop",

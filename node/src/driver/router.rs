@@ -13,7 +13,7 @@ use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 
-use crate::net::{ClientKey, NetEvent, NetHandler};
+use crate::net::{ClientKey, NetEvent, NetHandler, NoMessage};
 
 use super::clock::Clock;
 use super::counters::{Counters, Event};
@@ -42,7 +42,7 @@ pub(super) struct Router<N> {
 }
 
 impl<N: Network> NetHandler for Router<N> {
-    fn on_event(&self, event: NetEvent) {
+    fn on_event(&self, event: NetEvent) -> Result<(), NoMessage> {
         match event {
             NetEvent::PeerUp { node, hello } => {
                 tracing::debug!(peer = %node, build = hello.build, "link to peer is up");
@@ -52,7 +52,9 @@ impl<N: Network> NetHandler for Router<N> {
                 tracing::debug!(peer = %node, reason, "link to peer is gone");
                 self.hub.tell(HubEvent::Unlinked(node));
             }
-            NetEvent::PeerFrame { from, header, body } => self.peer_frame(from, &header, &body),
+            NetEvent::PeerFrame { from, header, body } => {
+                return self.peer_frame(from, &header, &body);
+            }
             NetEvent::ClientFrame {
                 client,
                 principal,
@@ -70,6 +72,7 @@ impl<N: Network> NetHandler for Router<N> {
                 }
             }
         }
+        Ok(())
     }
 
     fn hello(&self) -> Hello {
@@ -94,13 +97,21 @@ impl<N: Network> Router<N> {
         u16::try_from(self.shards.len()).unwrap_or(u16::MAX)
     }
 
-    fn peer_frame(&self, from: NodeId, header: &Header, body: &Bytes) {
-        let mut message = match PeerMessage::decode_body(header.opcode, body) {
+    fn peer_frame(&self, from: NodeId, header: &Header, body: &Bytes) -> Result<(), NoMessage> {
+        let opcode = header.opcode;
+        let mut message = match PeerMessage::decode_body(opcode, body) {
             Ok(message) => message,
             Err(error) => {
                 self.counters.event(Event::BadPeerFrame);
                 tracing::warn!(peer = %from, %error, "a peer sent what is no message");
-                return;
+                return match error {
+                    // Of a later version, perhaps: the rest of what it says is understood.
+                    DecodeError::UnknownOpcode(_) => Ok(()),
+                    DecodeError::Malformed(_) | DecodeError::Trailing => {
+                        let reason = error.to_string();
+                        Err(NoMessage { opcode, reason })
+                    }
+                };
             }
         };
         let deadline_ms = header.deadline_ms;
@@ -125,6 +136,7 @@ impl<N: Network> Router<N> {
                 }
             }
         }
+        Ok(())
     }
 
     fn client_frame(

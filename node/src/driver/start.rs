@@ -14,6 +14,7 @@ use quorate_ring::NodeId;
 
 use crate::identity::MapState;
 use crate::net::{NetError, NetHandler};
+use crate::sources::Sources;
 use crate::storage::Storage;
 
 use super::Driver;
@@ -49,6 +50,8 @@ pub struct Setup<S> {
     pub timing: Timing,
     /// Waiting times of the failure detection.
     pub member_timing: membership::Timing,
+    /// Randomness and the time of day.
+    pub sources: Sources,
 }
 
 /// Why a node cannot start.
@@ -92,7 +95,7 @@ pub fn start<S: Storage, N: Network + Clone>(
         setup.node,
         stored.map.clone(),
         stored.agreement.as_deref(),
-        rand::random(),
+        setup.sources.seed(),
     )?;
     let map = agreement.map();
     let (outlets, inboxes): (Vec<Outlet>, Vec<Inbox>) = (0..setup.shards).map(|_| inbox()).unzip();
@@ -129,12 +132,12 @@ pub fn start<S: Storage, N: Network + Clone>(
 fn router<S, N>(setup: &Setup<S>, map: &Map, shards: Vec<Outlet>, hub: HubOutlet) -> Router<N> {
     Router {
         node: setup.node,
-        incarnation: rand::random(),
+        incarnation: setup.sources.number(),
         placement: Arc::new(Placement::new(Arc::clone(map))),
         shards,
         hub,
         counters: Arc::new(Counters::default()),
-        clock: Clock::default(),
+        clock: Clock::new(setup.sources.clone()),
         network: OnceLock::new(),
         stopping: AtomicBool::new(false),
     }
@@ -149,7 +152,8 @@ fn context<S, N>(setup: &Setup<S>, router: &Router<N>, network: N) -> Context<S,
         storage: Arc::clone(&setup.storage),
         network,
         counters: Arc::clone(&router.counters),
-        clock: router.clock,
+        clock: router.clock.clone(),
+        sources: setup.sources.clone(),
         desk: Arc::new(SyncDesk::new(setup.shards)),
         hub: router.hub.clone(),
     }

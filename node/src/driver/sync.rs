@@ -75,6 +75,7 @@ pub(super) async fn run<S: Storage>(
     loop {
         desk.dirty.notified().await;
         tokio::select! {
+            biased;
             () = desk.urgent.notified() => {}
             () = tokio::time::sleep_until(last + INTERVAL) => {}
         }

@@ -1,6 +1,6 @@
 //! Requests that a shard's replica owes a reply.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use quorate_core::effects::Ticket;
 use quorate_protocol::frame::Header;
@@ -20,7 +20,7 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Tickets {
     next: u64,
-    open: HashMap<Ticket, Waiting>,
+    open: BTreeMap<Ticket, Waiting>,
 }
 
 impl Tickets {
@@ -44,22 +44,21 @@ impl Tickets {
 
     /// Forgets all requests of a client that went away, and names them in the order of their coming.
     pub(super) fn forget(&mut self, client: ClientKey) -> Vec<Ticket> {
-        let mut gone: Vec<Ticket> = self
+        let gone: Vec<Ticket> = self
             .open
             .iter()
             .filter(|(_, waiting)| waiting.client == client)
             .map(|(&ticket, _)| ticket)
             .collect();
-        gone.sort_unstable();
         for ticket in &gone {
             self.open.remove(ticket);
         }
         gone
     }
 
-    /// Ends all requests.
+    /// Ends all requests, in the order of their coming.
     pub(super) fn close_all(&mut self) -> impl Iterator<Item = Waiting> {
-        self.open.drain().map(|(_, waiting)| waiting)
+        std::mem::take(&mut self.open).into_values()
     }
 
     /// Open requests.

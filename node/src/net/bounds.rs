@@ -45,6 +45,9 @@ pub(super) const DIAL_WAIT: Duration = Duration::from_secs(2);
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between attempts on a peer.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// A link that ends sooner than this after it began counts as another failed attempt: a peer whose
+/// links always break is not dialled more and more often.
+pub(super) const LINK_STEADY: Duration = Duration::from_secs(5);
 /// How long the node that is to be dialled waits before it knocks (again).
 pub(super) const KNOCK_WAIT: Duration = Duration::from_millis(300);
 /// A large frame without any progress for so long is given up.

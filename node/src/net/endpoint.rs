@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::bounds::HANDSHAKES_MAX;
 use super::error::NetError;
 use super::settings::NetSettings;
+use crate::sources::Sources;
 use crate::tls::Credentials;
 
 /// What the system may hold for a socket while this process is busy elsewhere, bytes.
@@ -55,9 +56,10 @@ pub(super) fn open(
     runtime: Arc<dyn quinn::Runtime>,
     credentials: &Credentials,
     settings: &NetSettings,
+    sources: &Sources,
 ) -> Result<Endpoint, NetError> {
     let server = server_config(port, credentials, settings)?;
-    let config = endpoint_config(credentials, settings)?;
+    let config = endpoint_config(credentials, settings, sources)?;
     Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
         .map_err(NetError::Socket)
 }
@@ -99,11 +101,12 @@ pub(super) fn client_config(
 fn endpoint_config(
     credentials: &Credentials,
     settings: &NetSettings,
+    sources: &Sources,
 ) -> Result<EndpointConfig, NetError> {
     let reset = blake3::derive_key("quorate 2026 reset tokens", credentials.endpoint_secret());
-    let mut seed = [0; blake3::KEY_LEN];
-    getrandom::fill(&mut seed).map_err(|error| NetError::Random(error.to_string()))?;
+    let seed = sources.try_seed()?;
     let mut config = EndpointConfig::new(Arc::new(ResetKey(reset)));
+    config.rng_seed(Some(sources.try_seed()?));
     config.cid_generator(move || Box::new(ConnectionIds { seed, count: 0 }));
     // Fails above 65,527 only, and the settings were checked.
     let _ = config.max_udp_payload_size(settings.payload_max().max(1472));

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use quorate_ring::NodeId;
 
 use super::events::ClientKey;
+use crate::sources::NoRandomness;
 use crate::tls::TlsError;
 
 /// The network cannot start. Nothing was changed.
@@ -29,8 +30,8 @@ pub enum NetError {
     #[error("TLS lacks a cipher suite that QUIC needs: {0}")]
     NoSuite(String),
     /// The system gives no random bytes.
-    #[error("the system gives no random bytes: {0}")]
-    Random(String),
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
     /// A setting is out of its range.
     #[error("network setting {name} is {value}: it must be {range}")]
     Setting {

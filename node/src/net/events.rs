@@ -70,10 +70,23 @@ pub enum NetEvent {
     },
 }
 
+/// A peer's frame is whole and holds no message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("opcode {opcode:#06x}: {reason}")]
+pub struct NoMessage {
+    /// What it says to be.
+    pub opcode: u16,
+    /// Why it is not.
+    pub reason: String,
+}
+
 /// Takes what the network tells. Called on the network's thread: it must not block.
 pub trait NetHandler: Send + Sync + 'static {
     /// Takes one event.
-    fn on_event(&self, event: NetEvent);
+    ///
+    /// # Errors
+    /// For a peer's frame only: the link that it came on is closed, and the peer told why.
+    fn on_event(&self, event: NetEvent) -> Result<(), NoMessage>;
 
     /// The hello to send now.
     fn hello(&self) -> Hello;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::bounds::STALL_WAIT;
 use super::budget::{Assembly, Share};
+use super::events::NoMessage;
 
 /// Why a stream gives no more frames.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,9 @@ pub(super) enum ReadFault {
     /// No byte came for too long.
     #[error("a large frame made no progress for {} seconds", .0.as_secs())]
     Stalled(Duration),
+    /// What its frame holds is no message.
+    #[error("no message: {0}")]
+    NoMessage(#[from] NoMessage),
     /// The stream or the connection broke; not the other side's mistake.
     #[error("the stream broke: {0}")]
     Broken(#[from] ReadError),

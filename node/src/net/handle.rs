@@ -9,7 +9,6 @@ use bytes::Bytes;
 use quinn::{AsyncUdpSocket, Runtime, TokioRuntime};
 use quorate_protocol::close::CloseCode;
 use quorate_ring::NodeId;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::accept::accept;
@@ -23,7 +22,8 @@ use super::error::{NetError, SendRefused};
 use super::events::{ClientKey, Lane, LinkState, NetHandler};
 use super::peer::Peers;
 use super::settings::NetSettings;
-use super::shared::{Sessions, Shared};
+use super::shared::{Sessions, Shared, Stop};
+use crate::sources::Sources;
 use crate::tls::Tls;
 
 /// What a network is made of. The sockets may be anything that carries datagrams.
@@ -40,6 +40,8 @@ pub struct NetParts {
     pub settings: NetSettings,
     /// Takes the events.
     pub handler: Arc<dyn NetHandler>,
+    /// Randomness.
+    pub sources: Sources,
 }
 
 impl NetParts {
@@ -64,6 +66,7 @@ impl NetParts {
             tls,
             settings,
             handler,
+            sources: Sources::system(),
         })
     }
 }
@@ -82,6 +85,7 @@ pub fn start(parts: NetParts) -> Result<NetHandle, NetError> {
             Arc::clone(&parts.runtime),
             &credentials,
             &parts.settings,
+            &parts.sources,
         )
     };
     let shared = Arc::new(Shared {
@@ -98,7 +102,7 @@ pub fn start(parts: NetParts) -> Result<NetHandle, NetError> {
         assembly: Arc::new(Assembly::new()),
         complaints: Complaints::default(),
         tokio: tokio::runtime::Handle::current(),
-        stop: watch::Sender::new(None),
+        stop: Stop::default(),
         sessions: Sessions::default(),
     });
     for port in [Port::Peer, Port::Client] {
@@ -192,7 +196,7 @@ impl NetHandle {
         for port in [Port::Peer, Port::Client] {
             shared.endpoint(port).set_server_config(None);
         }
-        shared.stop.send_replace(Some(Arc::from(reason)));
+        shared.stop.tell(reason);
         let ended = async {
             while !shared.sessions.is_empty() {
                 sleep(Duration::from_millis(5)).await;

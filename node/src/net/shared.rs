@@ -1,14 +1,14 @@
 //! What all tasks of one network share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use quinn::{Connection, Endpoint};
 use quorate_protocol::ClusterId;
 use quorate_ring::NodeId;
 use rustls_pki_types::CertificateDer;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::budget::Assembly;
 use super::client::Clients;
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) assembly: Arc<Assembly>,
     pub(super) complaints: Complaints,
     pub(super) tokio: Handle,
-    pub(super) stop: watch::Sender<Option<Arc<str>>>,
+    pub(super) stop: Stop,
     pub(super) sessions: Sessions,
 }
 
@@ -48,16 +48,34 @@ impl Shared {
 
     /// Waits until the node is to stop, and says why.
     pub(super) async fn stopping(&self) -> Arc<str> {
-        let mut stop = self.stop.subscribe();
-        match stop.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            // The sender lives in here: this is not reached while anybody can ask.
-            Err(_) => Arc::default(),
+        loop {
+            // Made before the look: whoever sets the reason after it wakes this one.
+            let told = self.stop.told.notified();
+            if let Some(reason) = self.stop.reason.get() {
+                return Arc::clone(reason);
+            }
+            told.await;
         }
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stop.borrow().is_some()
+        self.stop.reason.get().is_some()
+    }
+}
+
+/// The word that the node stops. Unlike tokio's `watch`, which wakes who waits in a random order,
+/// it reaches all in the order in which they began to wait.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    reason: OnceLock<Arc<str>>,
+    told: Notify,
+}
+
+impl Stop {
+    /// Tells everybody. The first reason stays.
+    pub(super) fn tell(&self, reason: &str) {
+        let _ = self.reason.set(Arc::from(reason));
+        self.told.notify_waiters();
     }
 }
 

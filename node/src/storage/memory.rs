@@ -37,7 +37,7 @@ impl Image {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// What reads see.
     live: Image,
@@ -73,6 +73,15 @@ impl Memory {
             state.durable.apply(batch);
         }
         state.live = state.durable.clone();
+    }
+
+    /// A storage with the same contents, live and durable: what a new process finds, while the old
+    /// one, killed in the eyes of all others, still runs on this.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            state: Mutex::new(self.state().clone()),
+        }
     }
 
     /// Batches that a power cut may lose.

@@ -10,6 +10,7 @@ use quorate_core::{Timing, membership};
 use quorate_node::driver::{self, Driver, Network, OneRuntime, Setup, Spawner, Spawners, Threads};
 use quorate_node::identity::MapState;
 use quorate_node::net::{ClientKey, Lane, NetEvent, NetHandler, SendRefused};
+use quorate_node::sources::Sources;
 use quorate_node::storage::memory::Memory;
 use quorate_protocol::ClusterId;
 use quorate_protocol::client::{ClientReply, ClientRequest, Status, StatusReport};
@@ -42,7 +43,7 @@ impl Ether {
     fn deliver(&self, to: NodeId, event: NetEvent) {
         let handler = self.wires().handlers.get(&to).cloned();
         if let Some(handler) = handler {
-            handler.on_event(event);
+            handler.on_event(event).unwrap();
         }
     }
 
@@ -175,6 +176,7 @@ impl Cluster {
             storage: Arc::clone(&self.disks[&node]),
             timing: Timing::default(),
             member_timing: membership::Timing::default(),
+            sources: Sources::system(),
         };
         let shards: &dyn Spawner = if self.shards == 1 {
             &OneRuntime

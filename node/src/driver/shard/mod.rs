@@ -101,7 +101,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
             shards: self.context.shards,
             token_key: self.context.token_key,
             // Never used before: two lives with one seed would issue the same dots.
-            seed: rand::random(),
+            seed: self.context.sources.seed(),
             timing: self.context.timing,
         };
         // The core counts what it finds as durable.

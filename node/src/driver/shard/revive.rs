@@ -85,6 +85,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
         let end = tokio::time::Instant::now() + pause;
         loop {
             let next = tokio::select! {
+                biased;
                 next = self.inbox.next() => next,
                 () = tokio::time::sleep_until(end) => return !self.stopping,
             };

@@ -172,7 +172,8 @@ impl Session {
         writers.shutdown().await;
         let shared = Arc::clone(&seat.shared);
         drop(seat);
-        shared
+        // Only a peer's frames can be found unreadable: clients are answered.
+        let _ = shared
             .handler
             .on_event(NetEvent::ClientLost { client: client.key });
         drop(session);
@@ -186,6 +187,13 @@ async fn serve(
 ) -> End {
     loop {
         tokio::select! {
+            biased;
+            reason = inbox.shared.stopping() => return End::Stopping(reason),
+            Some(done) = readers.join_next() => match done {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => return End::Fault(fault),
+                Err(_) => return End::Broken,
+            },
             stream = connection.accept_bi() => match stream {
                 // Nothing comes back on it: its sending half ends here.
                 Ok((_, stream)) => drop(readers.spawn(inbox.clone().large(stream))),
@@ -195,12 +203,6 @@ async fn serve(
                 Ok(stream) => drop(readers.spawn(inbox.clone().large(stream))),
                 Err(error) => return End::Lost(error),
             },
-            Some(done) = readers.join_next() => match done {
-                Ok(Ok(())) => {}
-                Ok(Err(fault)) => return End::Fault(fault),
-                Err(_) => return End::Broken,
-            },
-            reason = inbox.shared.stopping() => return End::Stopping(reason),
         }
     }
 }
@@ -306,7 +308,8 @@ impl Inbox {
 
     fn take(&self, header: Header, body: Bytes) {
         let (client, principal) = (self.client.key, Arc::clone(&self.client.principal));
-        self.shared.handler.on_event(NetEvent::ClientFrame {
+        // What cannot be read is answered.
+        let _ = self.shared.handler.on_event(NetEvent::ClientFrame {
             client,
             principal,
             header,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use quinn::Connection;
 use quorate_protocol::names::node_name;
 use tokio::net::lookup_host;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::super::bounds::{DIAL_WAIT, KNOCK_WAIT, PAUSE_MIN};
+use super::super::bounds::{DIAL_WAIT, KNOCK_WAIT, LINK_STEADY, PAUSE_MIN};
 use super::super::close::explain;
 use super::super::endpoint::client_config;
 use super::super::shared::Shared;
@@ -22,9 +22,10 @@ pub(super) fn keep(shared: &Arc<Shared>, peer: Arc<Peer>) -> Arc<Peer> {
     let (task_shared, task_peer) = (Arc::clone(shared), Arc::clone(&peer));
     shared.tokio.spawn(async move {
         tokio::select! {
-            () = keep_linked(&task_shared, &task_peer) => {}
-            () = task_peer.gone.notified() => {}
+            biased;
             _ = task_shared.stopping() => {}
+            () = task_peer.gone.notified() => {}
+            () = keep_linked(&task_shared, &task_peer) => {}
         }
     });
     peer
@@ -43,17 +44,22 @@ async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
         }
         if peer.wants_link() {
             tokio::select! {
+                biased;
                 outcome = attempt(shared, peer, dials) => note(peer, outcome),
                 () = woken_meanwhile(peer) => continue,
             }
         }
-        if peer.wants_link() {
-            wait(peer, pause.next()).await;
-        } else {
-            pause.reset();
-            // The other side will see the same end of the link and dial: it is given the time to.
+        if !peer.wants_link() {
+            let linked = Instant::now();
+            peer.until_wants_link(true).await;
+            // The other side sees the same end of the link and dials: it is given the time to.
             patience = KNOCK_WAIT;
+            if linked.elapsed() >= LINK_STEADY {
+                pause.reset();
+                continue;
+            }
         }
+        wait(peer, pause.next()).await;
     }
 }
 
@@ -76,9 +82,10 @@ fn note(peer: &Peer, outcome: Result<(), NoLink>) {
 /// Waits, until woken or linked.
 async fn wait(peer: &Peer, pause: Duration) {
     tokio::select! {
-        () = sleep(pause) => {}
-        () = peer.wake.notified() => {}
+        biased;
         () = peer.until_wants_link(false) => {}
+        () = peer.wake.notified() => {}
+        () = sleep(pause) => {}
     }
 }
 

@@ -124,17 +124,28 @@ async fn run(
         return;
     }
     tracing::info!(peer = %peer.node, address = %link.connection.remote_address(), "link up");
-    shared.handler.on_event(NetEvent::PeerUp {
-        node: peer.node,
-        hello: established.hello.clone(),
-    });
+    tell(
+        &shared,
+        NetEvent::PeerUp {
+            node: peer.node,
+            hello: established.hello.clone(),
+        },
+    );
     let reason = serve(&shared, &link, established).await;
     peer.let_go(&link, &reason);
-    shared.handler.on_event(NetEvent::PeerLost {
-        node: peer.node,
-        reason,
-    });
+    tell(
+        &shared,
+        NetEvent::PeerLost {
+            node: peer.node,
+            reason,
+        },
+    );
     drop((turn, session));
+}
+
+/// Only frames can be found unreadable.
+fn tell(shared: &Shared, event: NetEvent) {
+    let _ = shared.handler.on_event(event);
 }
 
 /// Why serving ended.
@@ -164,16 +175,17 @@ async fn serve(shared: &Arc<Shared>, link: &Arc<Link>, established: Established)
     readers.spawn(inbox.clone().datagrams(connection.clone()));
     let end = loop {
         tokio::select! {
-            stream = connection.accept_uni() => match stream {
-                Ok(stream) => drop(readers.spawn(inbox.clone().large(Arc::clone(shared), stream))),
-                Err(error) => break End::Lost(error),
-            },
+            biased;
+            reason = shared.stopping() => break End::Stopping(reason),
             Some(done) = readers.join_next() => match done {
                 Ok(Ok(())) => {}
                 Ok(Err(fault)) => break End::Fault(fault),
                 Err(_) => break End::Broken,
             },
-            reason = shared.stopping() => break End::Stopping(reason),
+            stream = connection.accept_uni() => match stream {
+                Ok(stream) => drop(readers.spawn(inbox.clone().large(Arc::clone(shared), stream))),
+                Err(error) => break End::Lost(error),
+            },
         }
     };
     let reason = finish(link, end, &mut writers).await;
@@ -217,24 +229,25 @@ struct Inbox {
 }
 
 impl Inbox {
-    fn take(&self, (header, body): (Header, Bytes)) {
+    fn take(&self, (header, body): (Header, Bytes)) -> Result<(), ReadFault> {
         self.handler.on_event(NetEvent::PeerFrame {
             from: self.from,
             header,
             body,
-        });
+        })?;
+        Ok(())
     }
 
     async fn small(self, mut frames: SmallFrames) -> Result<(), ReadFault> {
         while let Some(frame) = frames.next().await? {
-            self.take(frame);
+            self.take(frame)?;
         }
         Ok(())
     }
 
     async fn large(self, shared: Arc<Shared>, stream: RecvStream) -> Result<(), ReadFault> {
         match read_large(stream, &shared.assembly).await {
-            Ok(Some(frame)) => self.take(frame),
+            Ok(Some(frame)) => self.take(frame)?,
             Ok(None) => {}
             // The sender gave this one message up.
             Err(ReadFault::Broken(ReadError::Reset(_))) => {}
@@ -246,9 +259,9 @@ impl Inbox {
     async fn datagrams(self, connection: Connection) -> Result<(), ReadFault> {
         // Its end is the connection's end, which is seen elsewhere.
         while let Ok(datagram) = connection.read_datagram().await {
-            read_datagram(&datagram)?
-                .into_iter()
-                .for_each(|frame| self.take(frame));
+            for frame in read_datagram(&datagram)? {
+                self.take(frame)?;
+            }
         }
         Ok(())
     }

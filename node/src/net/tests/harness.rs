@@ -21,7 +21,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::frames::{LargeFrame, SmallFrames};
 use super::super::{
-    ClientKey, NetEvent, NetHandle, NetHandler, NetParts, NetSettings, bind, budget, hello, start,
+    ClientKey, NetEvent, NetHandle, NetHandler, NetParts, NetSettings, NoMessage, bind, budget,
+    hello, start,
 };
 use crate::tls::testing::{Authority, CLUSTER, Signed};
 use crate::tls::{Credentials, Tls};
@@ -71,9 +72,10 @@ impl Recorder {
 }
 
 impl NetHandler for Recorder {
-    fn on_event(&self, event: NetEvent) {
+    fn on_event(&self, event: NetEvent) -> Result<(), NoMessage> {
         // The test may have ended and dropped its end.
         let _ = self.events.send(event);
+        Ok(())
     }
 
     fn hello(&self) -> Hello {

@@ -167,7 +167,9 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 self.tickets.forget(client);
             }
             HubEvent::Persisted(number) => self.agree(now, AgreementInput::Persisted(number)),
-            HubEvent::Reborn => self.member(now, MemberInput::Reborn(self.context.sources.number())),
+            HubEvent::Reborn => {
+                self.member(now, MemberInput::Reborn(self.context.sources.number()))
+            }
             HubEvent::Warn(warnings) => self.warnings = warnings,
             HubEvent::Stop => {}
         }

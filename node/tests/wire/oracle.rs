@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use quorate_client::Dot;
 
 /// A write, by its number.
 pub(crate) type WriteId = u64;
@@ -34,6 +35,8 @@ struct Write {
 struct Seen {
     writes: BTreeMap<WriteId, Write>,
     reads: Vec<(u64, BTreeSet<WriteId>)>,
+    /// As which dots each write was seen. A request that was carried out twice has two.
+    dots: BTreeMap<WriteId, BTreeSet<Dot>>,
     wrong: Vec<String>,
 }
 
@@ -70,13 +73,15 @@ impl Oracle {
     pub(crate) fn read<'a>(
         &self,
         key: u64,
-        values: impl Iterator<Item = &'a Bytes>,
+        values: impl Iterator<Item = (&'a Bytes, Dot)>,
     ) -> BTreeSet<WriteId> {
         let mut seen = self.0.lock().unwrap();
         let mut ids = BTreeSet::new();
-        for value in values {
+        for (value, dot) in values {
             match name_of(value) {
-                Some(id) if ids.insert(id) => {}
+                Some(id) if ids.insert(id) => {
+                    seen.dots.entry(id).or_default().insert(dot);
+                }
                 Some(id) => seen.wrong.push(format!("key {key}: write {id} came twice")),
                 None => seen
                     .wrong
@@ -138,7 +143,8 @@ impl Seen {
             .collect()
     }
 
-    /// Values that an acknowledged write or delete had replaced.
+    /// Values that an acknowledged write or delete had replaced. Where a request was carried out twice,
+    /// because no node that held the first could be asked, the second time is a later write.
     fn returned(&self, key: u64, last: &BTreeSet<WriteId>) -> Vec<String> {
         let done = self
             .of(key)
@@ -146,6 +152,7 @@ impl Seen {
         let roots: BTreeSet<WriteId> = done.flat_map(|(_, write)| write.replaces.clone()).collect();
         let gone = self.replaced_by(roots);
         last.intersection(&gone)
+            .filter(|id| self.dots.get(id).is_none_or(|dots| dots.len() < 2))
             .map(|id| format!("key {key}: write {id} had been replaced, and is back"))
             .collect()
     }
@@ -196,12 +203,19 @@ fn name_of(bytes: &Bytes) -> Option<WriteId> {
 
 #[cfg(test)]
 mod tests {
+    use quorate_client::ActorId;
+
     use super::*;
 
     fn one(oracle: &Oracle, replaces: &[WriteId]) -> WriteId {
         let id = oracle.begin(1, false, replaces.iter().copied().collect());
         oracle.end(id, Outcome::Acknowledged);
         id
+    }
+
+    fn read(oracle: &Oracle, bytes: Bytes, counter: u64) {
+        let dot = Dot::new(ActorId::new(1), counter);
+        oracle.read(1, [(&bytes, dot)].into_iter());
     }
 
     fn judge(oracle: &Oracle, last: &[WriteId]) -> usize {
@@ -237,10 +251,31 @@ mod tests {
         let oracle = Oracle::default();
         let refused = oracle.begin(1, false, BTreeSet::new());
         oracle.end(refused, Outcome::Refused);
-        oracle.read(1, [value(refused, 20)].iter());
+        read(&oracle, value(refused, 20), 1);
         assert_eq!(judge(&oracle, &[]), 1);
-        oracle.read(1, [value(99, 20), value(99, 20)].iter());
-        oracle.read(1, [Bytes::from_static(b"?")].iter());
-        assert_eq!(judge(&oracle, &[]), 4);
+        read(&oracle, value(99, 20), 1);
+        assert_eq!(judge(&oracle, &[]), 2);
+        read(&oracle, Bytes::from_static(b"?"), 1);
+        assert_eq!(judge(&oracle, &[]), 3);
+    }
+
+    #[test]
+    fn one_write_is_never_two_siblings() {
+        let oracle = Oracle::default();
+        let bytes = value(one(&oracle, &[]), 20);
+        let twins = [1, 2].map(|counter| (&bytes, Dot::new(ActorId::new(1), counter)));
+        oracle.read(1, twins.into_iter());
+        assert_eq!(judge(&oracle, &[1]), 1);
+    }
+
+    #[test]
+    fn the_second_time_of_a_request_is_a_later_write() {
+        let oracle = Oracle::default();
+        let first = one(&oracle, &[]);
+        read(&oracle, value(first, 20), 1);
+        let second = one(&oracle, &[first]);
+        assert_eq!(judge(&oracle, &[first, second]), 1);
+        read(&oracle, value(first, 20), 2);
+        assert_eq!(judge(&oracle, &[first, second]), 0);
     }
 }

@@ -114,7 +114,7 @@ async fn read_all(client: &Client, keys: u64, oracle: &Oracle) -> BTreeMap<u64, 
     let mut finals = BTreeMap::new();
     for key in 0..keys {
         let read = bucket.get(name(key)).r(Count::All).send().await.unwrap();
-        let values = read.siblings.iter().map(|value| &value.data);
+        let values = read.siblings.iter().map(|value| (&value.data, value.dot));
         finals.insert(key, oracle.read(key, values));
     }
     finals

@@ -54,9 +54,10 @@ impl Worker {
     async fn get(&self, bucket: &Bucket, key: u64, known: &mut Known) {
         match bucket.get(name(key)).send().await {
             Ok(read) => {
-                let ids = self
-                    .oracle
-                    .read(key, read.siblings.iter().map(|value| &value.data));
+                let ids = self.oracle.read(
+                    key,
+                    read.siblings.iter().map(|value| (&value.data, value.dot)),
+                );
                 self.note(format!("get {key} {ids:?}"));
                 *known = Known {
                     context: Some(read.context),

@@ -6,6 +6,8 @@
 //! | `invention` | I2 no invention; refused means never visible | history, final state |
 //! | `resurrection` | I3 no resurrection | history, final state |
 //! | `false_siblings` | I4 no false siblings | history |
+//! | `contexts` | I5 context sanity | history, final state |
+//! | `listings` | listings name what is there | history |
 //! | `sessions` | I7 session guarantees | history |
 //! | `freshness` | P4 reads with r + w > n are fresh | history |
 //! | `ack_truth` | I10 acknowledgements are true | every batch and sync |
@@ -16,10 +18,12 @@
 
 pub mod ack_truth;
 pub mod causal;
+pub mod contexts;
 pub mod dot_uniqueness;
 pub mod false_siblings;
 pub mod freshness;
 pub mod invention;
+pub mod listings;
 pub mod lost_writes;
 pub mod resurrection;
 pub mod sessions;
@@ -126,6 +130,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
         lost_writes::judge,
         resurrection::judge,
         false_siblings::judge,
+        contexts::judge,
+        listings::judge,
         sessions::judge,
         freshness::judge,
     ];

@@ -117,6 +117,23 @@ impl Story {
         operation
     }
 
+    pub(crate) fn list(&mut self, here: &[u32], listed: &[u32]) {
+        let kind = Kind::List {
+            here: here.iter().copied().collect(),
+            r: self.r,
+        };
+        self.add(kind, None);
+        let at = self.history.operations.len() - 1;
+        self.history
+            .listed
+            .insert(at, listed.iter().copied().collect());
+    }
+
+    /// The operation at this place came under a forged context.
+    pub(crate) fn forge(&mut self, at: usize) {
+        self.history.forged.insert(at);
+    }
+
     pub(crate) fn ends_with(&mut self, writes: &[u64]) {
         self.finals = writes.iter().map(|&id| shown(id, id)).collect();
     }

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use quorate_core::Ticket;
-use quorate_protocol::client::{ClientReply, ClientRequest, Got, SessionNeed, Written};
+use quorate_protocol::client::{ClientReply, ClientRequest, Got, KeyPage, SessionNeed, Written};
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::ids::Dot;
-use quorate_protocol::limits::SESSION_DOTS_MAX;
+use quorate_protocol::limits::{CHUNK_BYTES, SESSION_DOTS_MAX};
 use quorate_protocol::map::{Bucket, ClusterMap};
 use quorate_ring::Class;
 
 use super::counters::{Counter, Counters};
 use super::dice::Dice;
 use super::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId, write_of};
+use super::tries::{as_retry, is_certain, is_worth_repeating, names_a_session};
 use super::workload::{self, Wish};
 
 /// A client waits so much longer than its deadline for a reply, microseconds.
@@ -107,33 +108,6 @@ pub struct Client {
     session: Option<BTreeMap<Class, BTreeSet<Dot>>>,
 }
 
-/// Whether an error says that certainly nothing was done.
-const fn is_certain(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::Unavailable
-            | ErrorCode::DeadlineExceeded
-            | ErrorCode::TooLarge
-            | ErrorCode::BadContext
-            | ErrorCode::Overloaded
-            | ErrorCode::Invalid
-            | ErrorCode::NoSuchBucket
-            | ErrorCode::NotSupported
-    )
-}
-
-/// Whether repeating the request could help.
-const fn is_worth_repeating(code: ErrorCode) -> bool {
-    !matches!(
-        code,
-        ErrorCode::TooLarge
-            | ErrorCode::BadContext
-            | ErrorCode::Invalid
-            | ErrorCode::NoSuchBucket
-            | ErrorCode::NotSupported
-    )
-}
-
 impl Client {
     /// A client with so many operations before it. Every other one keeps a session.
     #[must_use]
@@ -207,7 +181,14 @@ impl Client {
     }
 
     fn start(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, key: Key, wish: Wish) {
+        cx.counters.count(Counter::Operation(wish.name()));
         match wish {
+            Wish::PutForged => self.start_forged(cx, bucket, key, false),
+            Wish::DeleteForged => self.start_forged(cx, bucket, key, true),
+            Wish::List => {
+                let (kind, request) = workload::list(cx.map, bucket, key, cx.keys);
+                self.record(cx, key, kind, request.into(), None);
+            }
             Wish::Read => self.start_read(cx, bucket, key, None),
             Wish::ReadThenPut => self.start_read(cx, bucket, key, Some(Wish::PutOver)),
             Wish::ReadThenDelete => self.start_read(cx, bucket, key, Some(Wish::DeleteOver)),
@@ -233,6 +214,16 @@ impl Client {
         self.record(cx, key, kind, get.into(), then);
     }
 
+    fn start_forged(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, key: Key, delete: bool) {
+        let token = |(token, _): &(Bytes, BTreeSet<WriteId>)| token.clone();
+        let own = self.contexts.get(&key).map(token);
+        let mut others = self.contexts.iter().filter(|(other, _)| **other != key);
+        let foreign = others.next().map(|(_, context)| token(context));
+        let forged = workload::forged(&mut self.dice, own.as_ref(), foreign.as_ref());
+        cx.history.forged.insert(cx.history.operations.len());
+        self.start_write(cx, bucket, key, delete, Some((forged, BTreeSet::new())));
+    }
+
     fn start_write(
         &mut self,
         cx: &mut Shared<'_>,
@@ -250,6 +241,9 @@ impl Client {
             workload::delete(key, id, token, options).into()
         } else {
             let size = workload::size(&mut self.dice);
+            if size > CHUNK_BYTES {
+                cx.counters.count(Counter::Operation("huge value"));
+            }
             workload::put(key, id, size, token, options).into()
         };
         self.record(cx, key, kind, request, None);
@@ -308,6 +302,8 @@ impl Client {
         current.waiting_to_retry = false;
         if current.attempts > 1 && self.dice.chance(500) {
             current.node = self.dice.index(cx.map.members.len());
+            cx.counters
+                .count(Counter::Operation("retry, maybe through another node"));
         }
         *cx.last_ticket += 1;
         current.ticket = Ticket(*cx.last_ticket);
@@ -340,8 +336,8 @@ impl Client {
             ClientReply::Got(got) => self.on_got(cx, &got),
             ClientReply::Written(written) => self.on_written(cx, &written),
             ClientReply::Failed(WireError { code, .. }) => self.on_error(cx, code),
-            ClientReply::KeyPage(_)
-            | ClientReply::Map(_)
+            ClientReply::KeyPage(page) => self.on_page(cx, &page),
+            ClientReply::Map(_)
             | ClientReply::Pong(_)
             | ClientReply::BucketStored(_)
             | ClientReply::StatusReport(_) => self.on_error(cx, ErrorCode::Protocol),
@@ -375,6 +371,30 @@ impl Client {
             (Some(then), Some(bucket)) => self.start(cx, bucket, current.key, then),
             (_, _) => self.pause(cx),
         }
+    }
+
+    fn on_page(&mut self, cx: &mut Shared<'_>, page: &KeyPage) {
+        let Some(current) = self.current.take() else {
+            return;
+        };
+        let bucket = current.key.bucket;
+        let mut listed = BTreeSet::new();
+        for key in &page.keys {
+            match Key::parse(bucket, key) {
+                Some(key) => {
+                    listed.insert(key.number);
+                }
+                None => {
+                    let why = format!("a listing names the key {key:?}");
+                    cx.history.damaged.push((current.key, why));
+                }
+            }
+        }
+        cx.history.listed.insert(current.index, listed);
+        let operation = &mut cx.history.operations[current.index];
+        operation.outcome = Outcome::Ok;
+        operation.completed_us = cx.at_us;
+        self.pause(cx);
     }
 
     fn on_written(&mut self, cx: &mut Shared<'_>, written: &Written) {
@@ -446,24 +466,4 @@ fn class_of(map: &ClusterMap, bucket: &Bucket, key: Key) -> Class {
         n: bucket.props.n,
         partition: map.ring.partition_of(bucket.id, &key.bytes()),
     }
-}
-
-fn as_retry(request: &ClientRequest) -> ClientRequest {
-    let mut request = request.clone();
-    match &mut request {
-        ClientRequest::Put(put) => put.retry = true,
-        ClientRequest::Delete(delete) => delete.retry = true,
-        ClientRequest::Get(_)
-        | ClientRequest::Keys(_)
-        | ClientRequest::GetMap(_)
-        | ClientRequest::Ping(_)
-        | ClientRequest::PutBucket(_)
-        | ClientRequest::Status(_) => {}
-    }
-    request
-}
-
-/// What a session has seen may have been lost with a node's power: then nobody can ever answer.
-const fn names_a_session(request: &ClientRequest) -> bool {
-    matches!(request, ClientRequest::Get(get) if get.session.is_some())
 }

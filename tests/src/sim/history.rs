@@ -1,7 +1,7 @@
 //! What clients did and saw. Every value carries the id of its write and can be checked whole, so that
 //! the history is an oracle of its own: no checker asks the store what it meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use quorate_protocol::error::ErrorCode;
@@ -64,6 +64,13 @@ pub enum Kind {
         stale_ok: bool,
         /// Whether it named what its session had seen.
         session: bool,
+    },
+    /// To list the keys of one partition; the operation's key names the bucket only.
+    List {
+        /// Numbers of the keys that live there.
+        here: BTreeSet<u32>,
+        /// Replicas that must answer.
+        r: u8,
     },
     /// To write or delete.
     Write {
@@ -137,7 +144,7 @@ impl Operation {
     pub const fn write(&self) -> Option<WriteId> {
         match self.kind {
             Kind::Write { id, .. } => Some(id),
-            Kind::Get { .. } => None,
+            Kind::Get { .. } | Kind::List { .. } => None,
         }
     }
 
@@ -176,6 +183,7 @@ impl Operation {
                     shown.join(", ")
                 )
             }
+            Kind::List { here, r } => format!("list r={r} of {here:?}"),
             Kind::Write {
                 id,
                 delete,
@@ -218,6 +226,10 @@ impl Operation {
 pub struct History {
     /// The operations.
     pub operations: Vec<Operation>,
+    /// The keys that each listing named, by the operation's place.
+    pub listed: BTreeMap<usize, BTreeSet<u32>>,
+    /// Writes under contexts that no node gave out for their key, by the operation's place.
+    pub forged: BTreeSet<usize>,
     /// Values that were not what any write wrote, with the key.
     pub damaged: Vec<(Key, String)>,
 }

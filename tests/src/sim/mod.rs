@@ -14,11 +14,13 @@
 //! counters  what runs provoked
 //! event     what can happen, and in which order
 //! mishaps   faults as they happen, and their end
+//! fault     what a fault is
 //! faults    which fault comes next, and what it must spare
 //! overrides what a minimised run changes of what its seed decides
 //! batch     many runs over several threads, told in the order of their seeds
 //! command   the command line of `quorate-sim`
 //! clients   closed-loop clients; workload says what they do
+//! tries     what a client makes of an error, and of trying again
 //! history   what clients did and saw: the oracle of most checkers
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
@@ -37,6 +39,7 @@ pub mod counters;
 pub mod dice;
 pub mod disk;
 mod event;
+pub mod fault;
 pub mod faults;
 pub mod history;
 mod hub;
@@ -52,6 +55,7 @@ mod route;
 pub mod run;
 mod shard;
 pub mod trace;
+mod tries;
 mod wiring;
 pub mod workload;
 pub mod world;

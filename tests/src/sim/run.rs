@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_core::Note;
 use quorate_protocol::client::ClientReply;
 use quorate_protocol::map::BucketMode;
+use quorate_ring::BucketId;
 
 use super::config::Config;
 use super::converge;
@@ -189,6 +190,7 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
     }
     let (writes, repairs) = (world.data_writes, repairs(world));
     world.read_everything();
+    world.list_everything();
     let until_us = world.at_us + QUIET_US;
     world.run_until(until_us);
     if world.data_writes != writes || self::repairs(world) != repairs {
@@ -201,6 +203,15 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
             ),
         ));
     }
+    for (bucket, here, answer) in world.list_probes.values() {
+        let holds = finals.iter().filter(|(key, shown)| {
+            key.bucket == *bucket && here.contains(&key.number) && !shown.is_empty()
+        });
+        let holds: BTreeSet<u32> = holds.map(|(key, _)| key.number).collect();
+        if let Some(why) = wrong_listing(answer.as_ref(), *bucket, &holds) {
+            violations.push(Violation::general("listing", why));
+        }
+    }
     for (key, answer) in world.probes.values() {
         let by_stamp = world
             .config
@@ -212,6 +223,29 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
         }
     }
     violations
+}
+
+fn wrong_listing(
+    answer: Option<&ClientReply>,
+    bucket: BucketId,
+    holds: &BTreeSet<u32>,
+) -> Option<String> {
+    let Some(ClientReply::KeyPage(page)) = answer else {
+        return Some(format!(
+            "the quiet cluster answers a listing with {answer:?}"
+        ));
+    };
+    let numbers = page
+        .keys
+        .iter()
+        .map(|key| Key::parse(bucket, key).map(|key| key.number));
+    let listed: Option<BTreeSet<u32>> = numbers.collect();
+    (listed.as_ref() != Some(holds)).then(|| {
+        format!(
+            "bucket {bucket}: the quiet cluster holds the keys {holds:?} and lists {:?}",
+            page.keys
+        )
+    })
 }
 
 fn repairs(world: &World<'_>) -> u64 {

@@ -180,6 +180,10 @@ impl World<'_> {
             *answer = Some(reply);
             return;
         }
+        if let Some((_, _, answer)) = self.list_probes.get_mut(&ticket) {
+            *answer = Some(reply);
+            return;
+        }
         if let ClientReply::Written(written) = &reply
             && let Some(dot) = written.dot
         {

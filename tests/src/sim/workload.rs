@@ -1,8 +1,9 @@
 //! What clients do: which key, which operation, under which options.
 
-use quorate_protocol::client::{Content, Delete, Get, Put, SessionNeed};
+use quorate_protocol::client::{Content, Delete, Get, Keys, Put, SessionNeed};
 use quorate_protocol::ids::RequestId;
-use quorate_protocol::map::Bucket;
+use quorate_protocol::limits::KEYS_PAGE_MAX;
+use quorate_protocol::map::{Bucket, ClusterMap};
 use quorate_protocol::options::{Count, ReadOptions, WriteOptions};
 
 use bytes::Bytes;
@@ -27,6 +28,53 @@ pub enum Wish {
     PutBlind,
     /// Delete without a context.
     DeleteBlind,
+    /// Write under a context that no node gave out for this key.
+    PutForged,
+    /// Delete under a context that no node gave out for this key.
+    DeleteForged,
+    /// List the keys of the key's partition.
+    List,
+}
+
+impl Wish {
+    /// Its name among the counters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ReadThenPut => "read, then put",
+            Self::ReadThenDelete => "read, then delete",
+            Self::PutOver => "put over what was read before",
+            Self::DeleteOver => "delete what was read before",
+            Self::PutBlind => "blind put",
+            Self::DeleteBlind => "blind delete",
+            Self::PutForged => "put under a forged context",
+            Self::DeleteForged => "delete under a forged context",
+            Self::List => "list",
+        }
+    }
+}
+
+/// A context that no node gave out for this key: cut short, with a bit flipped, of another key, or made
+/// up. `own` and `foreign` are contexts of this key and of another one, if there are any.
+pub fn forged(dice: &mut Dice, own: Option<&Bytes>, foreign: Option<&Bytes>) -> Bytes {
+    let own = own.filter(|token| token.len() > 1);
+    match (dice.below(4), own, foreign) {
+        (0, Some(token), _) => token.slice(..1 + dice.index(token.len() - 1)),
+        (1, Some(token), _) => {
+            let mut bytes = token.to_vec();
+            let at = dice.index(bytes.len());
+            bytes[at] ^= 1 << dice.below(8);
+            bytes.into()
+        }
+        (2, _, Some(token)) if !token.is_empty() => token.clone(),
+        (_, _, _) => {
+            let length = dice.between(1, 60);
+            (0..length)
+                .map(|_| u8::try_from(dice.below(256)).unwrap_or(0))
+                .collect()
+        }
+    }
 }
 
 /// Keys whose operations are all of r = w = 2 and know what they replace: their reads must be fresh
@@ -50,7 +98,10 @@ pub fn wish(dice: &mut Dice, key: Key) -> Wish {
         65..73 => Wish::ReadThenDelete,
         73..83 => Wish::PutOver,
         83..86 => Wish::DeleteOver,
-        86..96 => Wish::PutBlind,
+        86..94 => Wish::PutBlind,
+        94 => Wish::PutForged,
+        95 if dice.chance(500) => Wish::DeleteForged,
+        95..97 => Wish::List,
         _ if may_be_wiped(key) => Wish::DeleteBlind,
         _ => Wish::Read,
     }
@@ -148,6 +199,28 @@ pub fn write_kind(
         dw: options.dw.map_or(0, |dw| dw.resolve("dw", n).unwrap_or(0)),
         sloppy: options.sloppy.unwrap_or(defaults.sloppy),
     }
+}
+
+/// A listing of a key's partition, and as the history remembers it, of so many keys.
+#[must_use]
+pub fn list(map: &ClusterMap, bucket: &Bucket, key: Key, keys: u32) -> (Kind, Keys) {
+    let place = |number| {
+        map.ring
+            .partition_of(bucket.id, &Key { number, ..key }.bytes())
+    };
+    let partition = place(key.number);
+    let here = (0..keys).filter(|&number| place(number) == partition);
+    let kind = Kind::List {
+        here: here.collect(),
+        r: resolved(None, bucket.props.defaults.r, bucket.props.n),
+    };
+    let request = Keys {
+        bucket: bucket.id,
+        partition,
+        after: None,
+        limit: u32::try_from(KEYS_PAGE_MAX).unwrap_or(u32::MAX),
+    };
+    (kind, request)
 }
 
 /// A read.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use quorate_core::{Replica, Ticket};
 use quorate_protocol::client::ClientReply;
 use quorate_protocol::options::{Count, ReadOptions};
-use quorate_ring::NodeId;
+use quorate_ring::{BucketId, NodeId};
 
 use super::clients::{Client, ClientEvent, ClientWant, Shared};
 use super::config::{Config, Goals};
@@ -18,7 +18,7 @@ use super::dice::Dice;
 use super::disk;
 use super::event::{Event, Scheduled};
 use super::faults::Faults;
-use super::history::{History, Key};
+use super::history::{History, Key, Kind};
 use super::network::Network;
 use super::node::{Node, Want};
 use super::trace::Trace;
@@ -73,6 +73,8 @@ pub struct World<'a> {
     pub(super) clients: Vec<Client>,
     /// Reads of the end and what was answered.
     pub probes: BTreeMap<Ticket, (Key, Option<ClientReply>)>,
+    /// Listings of the end: the bucket, the keys that live in the partition, and what was answered.
+    pub list_probes: BTreeMap<Ticket, (BucketId, BTreeSet<u32>, Option<ClientReply>)>,
     pub(super) waiting: BTreeMap<Ticket, Waiting>,
     last_write: u64,
     last_ticket: u64,
@@ -133,6 +135,7 @@ impl<'a> World<'a> {
             dice,
             clients,
             probes: BTreeMap::new(),
+            list_probes: BTreeMap::new(),
             waiting: BTreeMap::new(),
             last_write: 0,
             last_ticket: 0,
@@ -223,6 +226,38 @@ impl<'a> World<'a> {
                     node,
                     ticket,
                     request,
+                    deadline_ms: 5_000,
+                };
+                self.schedule(1, event);
+            }
+        }
+    }
+
+    /// Lists every partition that has keys, each through some node. The answers are in
+    /// [`Self::list_probes`] once they came.
+    pub fn list_everything(&mut self) {
+        for bucket in self.config.map.buckets.clone() {
+            let mut done = BTreeSet::new();
+            for number in 0..self.config.keys {
+                let key = Key {
+                    bucket: bucket.id,
+                    number,
+                };
+                let (kind, request) =
+                    workload::list(&self.config.map, &bucket, key, self.config.keys);
+                let Kind::List { here, .. } = kind else {
+                    continue;
+                };
+                if !done.insert(request.partition) {
+                    continue;
+                }
+                self.last_ticket += 1;
+                let ticket = Ticket(self.last_ticket);
+                self.list_probes.insert(ticket, (bucket.id, here, None));
+                let event = Event::Request {
+                    node: self.dice.index(self.nodes.len()),
+                    ticket,
+                    request: request.into(),
                     deadline_ms: 5_000,
                 };
                 self.schedule(1, event);

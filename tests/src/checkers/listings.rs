@@ -1,0 +1,124 @@
+//! Listings of a partition's keys: never a key that nobody wrote, and every key whose write was
+//! acknowledged before, by so many primaries that one of the listing's replicas has it, unless somebody
+//! deletes the key. That a quiet cluster lists exactly the keys that have values is judged where a run ends.
+//!
+//! Source: keys that listings of other stores missed while replicas came back.
+
+use super::causal::Causal;
+use super::{Evidence, Violation};
+use crate::sim::history::{Kind, Operation, Outcome};
+
+/// Listings that are wrong.
+#[must_use]
+pub fn judge(evidence: &Evidence<'_>, _: &Causal<'_>) -> Vec<Violation> {
+    let history = evidence.history;
+    let mut violations = Vec::new();
+    for (&at, listed) in &history.listed {
+        let Some(listing) = history.operations.get(at) else {
+            continue;
+        };
+        let Kind::List { here, r } = &listing.kind else {
+            continue;
+        };
+        let strange = listed.difference(here).copied();
+        let unwritten = here.intersection(listed).copied();
+        let unwritten = unwritten.filter(|&number| !may_be_there(evidence, listing, number));
+        let missing = here.difference(listed).copied();
+        let missing = missing.filter(|&number| must_be_there(evidence, listing, number, *r));
+        let all = [
+            (
+                "names a key of another partition",
+                strange.collect::<Vec<_>>(),
+            ),
+            ("names a key that was never written", unwritten.collect()),
+            ("misses a key that was acknowledged", missing.collect()),
+        ];
+        for (what, numbers) in all {
+            violations.extend(numbers.into_iter().map(|number| {
+                let mut key = listing.key;
+                key.number = number;
+                Violation::of("listing", key, format!("{what}: {}", listing.line()))
+            }));
+        }
+    }
+    violations
+}
+
+fn of_key<'a>(
+    evidence: &'a Evidence<'_>,
+    listing: &Operation,
+    number: u32,
+) -> impl Iterator<Item = &'a Operation> {
+    let bucket = listing.key.bucket;
+    let operations = evidence.history.operations.iter();
+    operations.filter(move |op| (op.key.bucket, op.key.number) == (bucket, number))
+}
+
+/// Whether somebody had begun to write the key by then.
+fn may_be_there(evidence: &Evidence<'_>, listing: &Operation, number: u32) -> bool {
+    of_key(evidence, listing, number).any(|op| {
+        let put = op.write().is_some() && !op.deletes();
+        let refused = matches!(op.outcome, Outcome::Failed(_));
+        put && !refused && op.invoked_us <= listing.completed_us
+    })
+}
+
+fn must_be_there(evidence: &Evidence<'_>, listing: &Operation, number: u32, r: u8) -> bool {
+    let Some(&n) = evidence.copies.get(&listing.key.bucket) else {
+        return false;
+    };
+    let deleted = of_key(evidence, listing, number)
+        .any(|op| op.deletes() && op.invoked_us <= listing.completed_us);
+    let acknowledged = of_key(evidence, listing, number).any(|op| {
+        let Kind::Write {
+            w, sloppy: false, ..
+        } = op.kind
+        else {
+            return false;
+        };
+        let meets = u16::from(w) + u16::from(r) > u16::from(n);
+        meets && evidence.is_kept(op) && op.completed_us < listing.invoked_us
+    });
+    acknowledged && !deleted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{KEY, Story, catches};
+    use super::*;
+
+    #[test]
+    fn a_key_that_nobody_wrote_and_one_of_elsewhere_are_found() {
+        let mut story = Story::default();
+        story.list(&[KEY.number], &[]);
+        assert!(!catches(&story.judge(judge)));
+        story.list(&[KEY.number], &[KEY.number]);
+        assert!(catches(&story.judge(judge)));
+        let mut story = Story::default();
+        story.put(1, None);
+        story.list(&[KEY.number], &[KEY.number]);
+        assert!(!catches(&story.judge(judge)));
+        story.list(&[KEY.number], &[KEY.number, 999]);
+        assert!(catches(&story.judge(judge)));
+    }
+
+    #[test]
+    fn an_acknowledged_key_is_listed_unless_it_may_be_deleted() {
+        let mut story = Story::default();
+        story.put(1, None);
+        story.list(&[KEY.number], &[]);
+        assert!(!catches(&story.judge(judge)), "fallbacks may hold it");
+        story.sloppy = false;
+        story.put(2, None);
+        story.list(&[KEY.number], &[KEY.number]);
+        assert!(!catches(&story.judge(judge)));
+        story.list(&[KEY.number], &[]);
+        assert!(catches(&story.judge(judge)));
+        let mut story = Story::default();
+        story.sloppy = false;
+        story.put(1, None);
+        story.delete(2, Some(&[1]));
+        story.list(&[KEY.number], &[]);
+        assert!(!catches(&story.judge(judge)));
+    }
+}

@@ -24,7 +24,12 @@ fn random_batch(random: &mut impl Rng) -> Batch {
     let writes = (0..random.random_range(1..12)).map(|_| {
         let family = Family::ALL[random.random_range(0..Family::ALL.len())];
         let key = random_key(random);
-        if random.random_range(0..4) == 0 {
+        let choice = random.random_range(0..16);
+        if choice == 0 {
+            let other = random_key(random);
+            let (from, to) = (key.clone().min(other.clone()), key.max(other));
+            Write::Clear { family, from, to }
+        } else if choice < 4 {
             Write::Delete { family, key }
         } else {
             let value = vec![random.random(); random.random_range(0..200)];

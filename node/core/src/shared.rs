@@ -1,7 +1,7 @@
 //! What the machines of one replica share: the view, the vnodes, the step under construction.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
 use crate::hints::HintShelf;
 use crate::plant::Plant;
 use crate::record::{encode_alive, keys};
+use crate::record::keys::KeyRange;
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -78,6 +79,8 @@ pub(crate) struct Shared {
     next_op: u64,
     step: Step,
     overlay: BTreeMap<Family, BTreeMap<Vec<u8>, Option<Bytes>>>,
+    /// Ranges that this step removed; what was written into them afterwards is in the overlay.
+    cleared: Vec<(Family, KeyRange)>,
     last_seq: BatchSeq,
 }
 
@@ -114,6 +117,7 @@ impl Shared {
             next_op,
             step: Step::default(),
             overlay: BTreeMap::new(),
+            cleared: Vec::new(),
             last_seq: 0,
         }
     }
@@ -256,6 +260,18 @@ impl Shared {
         self.step.batch.writes.push(Write::Delete { family, key });
     }
 
+    /// Collects the removal of a whole range, readable or not.
+    pub(crate) fn clear(&mut self, family: Family, (from, to): KeyRange) {
+        if let Some(records) = self.overlay.get_mut(&family) {
+            records.retain(|key, _| *key < from || *key >= to);
+        }
+        self.cleared.push((family, (from.clone(), to.clone())));
+        self.step
+            .batch
+            .writes
+            .push(Write::Clear { family, from, to });
+    }
+
     /// Ends the step.
     pub(crate) fn finish(&mut self) -> Step {
         if let Some(record) = self.alive.take_changed() {
@@ -264,12 +280,22 @@ impl Shared {
             self.put(Family::Vnodes, key, record);
         }
         self.overlay.clear();
+        self.cleared.clear();
         let mut step = std::mem::take(&mut self.step);
         if !step.batch.writes.is_empty() {
             self.last_seq += 1;
             step.seq = Some(self.last_seq);
         }
         step
+    }
+
+    /// Whether this step removed the range of a key and has not written the key since.
+    fn is_cleared(&self, family: Family, key: &[u8]) -> bool {
+        let holds = |(of, (from, to)): &(Family, KeyRange)| {
+            *of == family && from.as_slice() <= key && key < to.as_slice()
+        };
+        let written = self.overlay.get(&family);
+        self.cleared.iter().any(holds) && written.is_none_or(|records| !records.contains_key(key))
     }
 
     /// Whether this replica handles a partition.
@@ -294,8 +320,48 @@ impl Cx<'_> {
             .and_then(|records| records.get(key))
         {
             Some(written) => Ok(written.clone()),
+            None if self.s.is_cleared(family, key) => Ok(None),
             None => self.store.get(family, key),
         }
+    }
+
+    /// The keys of a range in order, those that this step wrote included and those that it removed
+    /// left out; at most `limit` of them, and whether that is all.
+    ///
+    /// # Errors
+    /// The range could not be read to its end; nothing is said about any of it.
+    pub(crate) fn keys_between(
+        &self,
+        family: Family,
+        (from, to): KeyRange,
+        limit: usize,
+    ) -> Result<(BTreeSet<Vec<u8>>, bool), StoreError> {
+        let mut found = BTreeSet::new();
+        if from >= to {
+            return Ok((found, true));
+        }
+        let written = self.s.overlay.get(&family);
+        self.scan(family, (from.clone(), to.clone()), |key, _| {
+            let gone = self.s.is_cleared(family, key)
+                || written.is_some_and(|records| records.get(key) == Some(&None));
+            if !gone {
+                found.insert(key.to_vec());
+            }
+            if found.len() > limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        let bounds = (Bound::Included(from), Bound::Excluded(to));
+        let fresh = written.map(|records| records.range::<Vec<u8>, _>(bounds));
+        let fresh = fresh.into_iter().flatten();
+        found.extend(fresh.filter(|(_, value)| value.is_some()).map(|(key, _)| key.clone()));
+        let all = found.len() <= limit;
+        while found.len() > limit {
+            found.pop_last();
+        }
+        Ok((found, all))
     }
 
     /// Scans records that earlier steps wrote.

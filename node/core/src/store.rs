@@ -105,6 +105,16 @@ pub enum Write {
         /// The key.
         key: Vec<u8>,
     },
+    /// Remove everything with `from <= key < to`, readable or not: the way out where a damaged
+    /// record cannot even be named.
+    Clear {
+        /// Where.
+        family: Family,
+        /// The first key.
+        from: Vec<u8>,
+        /// The first key that stays.
+        to: Vec<u8>,
+    },
 }
 
 /// Counts the non-empty batches of one replica, from 1 at its opening.

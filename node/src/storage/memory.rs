@@ -32,6 +32,9 @@ impl Image {
                 Write::Delete { family, key } => {
                     self.0[*family as usize].remove(key);
                 }
+                Write::Clear { family, from, to } => {
+                    self.0[*family as usize].retain(|key, _| key < from || key >= to);
+                }
             }
         }
     }

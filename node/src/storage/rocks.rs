@@ -369,6 +369,9 @@ impl Storage for Rocks {
                         writes.put_cf(column(db, *family)?, key, value)
                     }
                     Write::Delete { family, key } => writes.delete_cf(column(db, *family)?, key),
+                    Write::Clear { family, from, to } => {
+                        writes.delete_range_cf(column(db, *family)?, from, to);
+                    }
                 }
             }
             db.write(writes)

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_core::record::{decode_hint, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::ids::Dot;
+use quorate_ring::Class;
 
 /// The copies of all acknowledged writes.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,7 @@ pub struct Copies {
     /// The dots of each hint.
     hints: BTreeMap<(usize, Vec<u8>), Vec<Dot>>,
     acked: BTreeSet<Dot>,
+    classes: BTreeMap<Dot, Class>,
 }
 
 impl Copies {
@@ -29,7 +31,8 @@ impl Copies {
                     key,
                     ..
                 } => {
-                    if let Some((_, dot)) = keys::parse_log_key(key) {
+                    if let Some((class, dot)) = keys::parse_log_key(key) {
+                        self.classes.insert(dot, class);
                         self.holds(dot, node, batch);
                     }
                 }
@@ -52,7 +55,25 @@ impl Copies {
                         self.drops(dot, node);
                     }
                 }
-                Write::Put { .. } | Write::Delete { .. } => {}
+                Write::Clear {
+                    family: Family::Log,
+                    from,
+                    to,
+                } => self.forgets(node, from, to),
+                Write::Put { .. } | Write::Delete { .. } | Write::Clear { .. } => {}
+            }
+        }
+    }
+
+    /// A vnode that lost something forgets what it had: nobody may count on the rest.
+    fn forgets(&mut self, node: usize, from: &[u8], to: &[u8]) {
+        for (dot, class) in &self.classes {
+            let key = keys::log_key(*class, *dot);
+            if from <= key.as_slice()
+                && key.as_slice() < to
+                && let Some(nodes) = self.held.get_mut(dot)
+            {
+                nodes.remove(&node);
             }
         }
     }

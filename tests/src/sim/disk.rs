@@ -25,19 +25,38 @@ impl Image {
         &self.0[slot(family)]
     }
 
-    /// Applies a batch; returns what each of its records was before.
-    fn apply(&mut self, batch: &Batch) -> Vec<Option<Bytes>> {
+    /// Applies a batch; returns what was there before each of its writes.
+    fn apply(&mut self, batch: &Batch) -> Vec<Before> {
         let replaced = |write: &Write| match write {
-            Write::Put { family, key, value } => self.set(*family, key, Some(value.clone())),
-            Write::Delete { family, key } => self.set(*family, key, None),
+            Write::Put { family, key, value } => {
+                Before::One(self.set(*family, key, Some(value.clone())))
+            }
+            Write::Delete { family, key } => Before::One(self.set(*family, key, None)),
+            Write::Clear { family, from, to } => {
+                let inside = |key: &Vec<u8>, _: &mut Bytes| from <= key && key < to;
+                Before::Range(self.0[slot(*family)].extract_if(.., inside).collect())
+            }
         };
         batch.writes.iter().map(replaced).collect()
     }
 
     fn undo(&mut self, written: Written) {
         for (write, before) in written.batch.writes.iter().zip(written.before).rev() {
-            let (Write::Put { family, key, .. } | Write::Delete { family, key }) = write;
-            self.set(*family, key, before);
+            match (write, before) {
+                (
+                    Write::Put { family, key, .. } | Write::Delete { family, key },
+                    Before::One(before),
+                ) => {
+                    self.set(*family, key, before);
+                }
+                (
+                    Write::Put { family, .. }
+                    | Write::Delete { family, .. }
+                    | Write::Clear { family, .. },
+                    Before::Range(before),
+                ) => self.0[slot(*family)].extend(before),
+                (Write::Clear { .. }, Before::One(_)) => {}
+            }
         }
     }
 
@@ -66,7 +85,14 @@ const fn slot(family: Family) -> usize {
 #[derive(Clone, Debug)]
 struct Written {
     batch: Arc<Batch>,
-    before: Vec<Option<Bytes>>,
+    before: Vec<Before>,
+}
+
+/// What was there before one write.
+#[derive(Clone, Debug)]
+enum Before {
+    One(Option<Bytes>),
+    Range(Vec<(Vec<u8>, Bytes)>),
 }
 
 /// What the next writes of a disk do.
@@ -114,8 +140,14 @@ impl Disk {
         };
         if !self.damaged.is_empty() {
             for write in &batch.writes {
-                let (Write::Put { family, key, .. } | Write::Delete { family, key }) = write;
-                self.damaged.remove(&(slot(*family), key.clone()));
+                match write {
+                    Write::Put { family, key, .. } | Write::Delete { family, key } => {
+                        self.damaged.remove(&(slot(*family), key.clone()));
+                    }
+                    Write::Clear { family, from, to } => self
+                        .damaged
+                        .retain(|(of, key)| *of != slot(*family) || key < from || key >= to),
+                }
             }
         }
         let before = self.live.apply(batch);

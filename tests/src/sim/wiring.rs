@@ -144,7 +144,9 @@ impl World<'_> {
             self.copies.wrote(node, number, writes);
         }
         let data = |write: &&Write| {
-            let (Write::Put { family, .. } | Write::Delete { family, .. }) = write;
+            let (Write::Put { family, .. }
+            | Write::Delete { family, .. }
+            | Write::Clear { family, .. }) = write;
             match family {
                 Family::Objects | Family::Chunks | Family::Hints | Family::Log => true,
                 Family::Vnodes | Family::Requests => false,

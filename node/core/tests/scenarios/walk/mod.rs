@@ -43,6 +43,10 @@ impl Disk {
                 Write::Delete { family, key } => {
                     self.0.entry(*family).or_default().remove(key);
                 }
+                Write::Clear { family, from, to } => {
+                    let records = self.0.entry(*family).or_default();
+                    records.retain(|key, _| key < from || key >= to);
+                }
             }
         }
     }

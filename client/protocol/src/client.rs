@@ -372,6 +372,8 @@ pub struct VnodeStatus {
     pub log_entries: u64,
     /// Whether damage was found: its absences count for nothing.
     pub damaged: bool,
+    /// While it is filled again from a peer: how many objects it has taken.
+    pub rebuilding: Option<u64>,
 }
 
 /// A node's report.

@@ -5,6 +5,7 @@
 mod alive;
 mod cluster;
 mod converge;
+mod rebuild;
 
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
@@ -23,6 +24,7 @@ pub use self::converge::{
     ActorClock, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, DotsAnswer, DotsAsk, Hints,
     HintsAck, SettledObject, VnodeClock,
 };
+pub use self::rebuild::{Remembered, SnapshotAsk, SnapshotEntry, SnapshotPage, SnapshotPlace};
 messages! {
     /// A message between nodes.
     PeerMessage {
@@ -62,6 +64,12 @@ messages! {
         0x0224 => CatchUpAnswer(CatchUpAnswer),
         /// How far the sender has come in seeing who is alive.
         0x0225 => Alive(Alive),
+        /// Please hand over a page of all that your vnode has.
+        0x0226 => SnapshotAsk(SnapshotAsk),
+        /// The page.
+        0x0227 => SnapshotPage(SnapshotPage),
+        /// You said once that you have this durably.
+        0x0228 => Remembered(Remembered),
         /// A heartbeat.
         0x0240 => Heartbeat(Heartbeat),
         /// Its echo.
@@ -308,6 +316,9 @@ impl PeerMessage {
             Self::Forwarded(message) => Some(message.partition),
             Self::DotsAsk(message) => Some(message.class.partition),
             Self::DotsAnswer(message) => Some(message.class.partition),
+            Self::SnapshotAsk(message) => Some(message.class.partition),
+            Self::SnapshotPage(message) => Some(message.class.partition),
+            Self::Remembered(message) => Some(message.class.partition),
             Self::Hints(message) => Some(message.class.partition),
             Self::HintsAck(message) => Some(message.class.partition),
             Self::ReplicaState(_)

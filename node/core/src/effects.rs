@@ -156,6 +156,10 @@ pub enum Note {
     QuorumNotMet,
     /// A peer asked for a dot that is in the clock and no longer in the log.
     DotGone,
+    /// A vnode that lost something, or is too far behind, begins to be filled again from a peer.
+    Rebuilding,
+    /// It has been filled.
+    Rebuilt,
     /// A peer's durable clock is behind what it once confirmed for the same storage.
     PeerBehindItsWord,
 }

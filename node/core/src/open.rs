@@ -198,6 +198,7 @@ impl Shared {
             clock: Clock::new(),
             actors: Default::default(),
             damaged: false,
+            rebuilding: None,
         }
     }
 
@@ -268,6 +269,14 @@ impl Shared {
 
     /// Everything up to this batch is fsynced.
     pub(crate) fn take_synced(&mut self, seq: BatchSeq) {
+        while let Some((_, class, clock)) =
+            self.unsynced_clocks.pop_front_if(|first| first.0 <= seq)
+        {
+            if let Some(vnode) = self.vnodes.get_mut(&class) {
+                vnode.durable.merge(&clock);
+                vnode.revision += 1;
+            }
+        }
         while let Some(&(written, class, dot)) = self.unsynced.front() {
             if written > seq {
                 return;

@@ -28,6 +28,14 @@ pub enum Plant {
     ForgetsWhoWasAlive,
     /// A replica becomes current while other nodes keep hints for it.
     CurrentWithoutHints,
+    /// A vnode that is filled again takes the sender's clock as it is at the end of the transfer.
+    SnapshotClockAtEnd,
+    /// A vnode that found damage keeps its clock while it is filled again.
+    RebuildTrustsOldClock,
+    /// What was known of a vnode's durable clock is kept when its storage changed.
+    StorageIdIgnored,
+    /// A dot that one peer's log has no more is asked of nobody, and no snapshot is asked for.
+    GoneForAll,
 }
 
 impl Shared {

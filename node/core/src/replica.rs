@@ -20,6 +20,7 @@ use crate::replicate::anti_entropy::AntiEntropy;
 use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
 use crate::replicate::handoff::Handoff;
+use crate::replicate::rebuild::Rebuild;
 use crate::shared::{Asker, Cx, Local, Principal, Shared};
 use crate::shelf::Place;
 use crate::store::{BatchSeq, Store};
@@ -38,6 +39,7 @@ pub struct Replica {
     collector: Collector,
     /// Messages that may not be listened to yet.
     held: Held,
+    rebuild: Rebuild,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -67,6 +69,7 @@ impl Replica {
             catch_up,
             collector,
             held: Held::default(),
+            rebuild: Rebuild::default(),
         }
     }
 
@@ -120,6 +123,7 @@ impl Replica {
             self.listings.next_due(),
             self.forwards.next_due(),
             self.handoff.next_due(),
+            self.rebuild.next_due(),
         ];
         ops.into_iter().flatten().fold(self.next_tick_us, u64::min)
     }
@@ -302,6 +306,9 @@ impl Replica {
             PeerMessage::CatchUpAsk(ask) => cx.s.answer_catch_up(from, ask),
             PeerMessage::CatchUpAnswer(answer) => self.catch_up.on_answer(cx, from, answer),
             PeerMessage::Alive(alive) => cx.s.alive.learn(from, alive),
+            PeerMessage::SnapshotAsk(ask) => cx.answer_snapshot(from, &ask),
+            PeerMessage::SnapshotPage(page) => self.rebuild.on_page(cx, from, page),
+            PeerMessage::Remembered(word) => cx.s.on_remembered(from, &word),
             PeerMessage::Hints(hints) => cx.take_hints(from, hints),
             PeerMessage::HintsAck(ack) => self.handoff.on_ack(cx, from, &ack),
             // The node's business, not a replica's.
@@ -348,6 +355,7 @@ impl Replica {
         }
         self.anti_entropy.on_peer_change(node);
         self.handoff.on_peer_change(node);
+        self.rebuild.on_peer_change(node);
         let cx = &mut Cx {
             s: &mut self.shared,
             store,
@@ -363,6 +371,7 @@ impl Replica {
         }
         self.anti_entropy.on_peer_change(node);
         self.handoff.on_peer_change(node);
+        self.rebuild.on_peer_change(node);
         let cx = &mut Cx {
             s: &mut self.shared,
             store,
@@ -419,6 +428,14 @@ impl Replica {
                 .is_some_and(|due_us| due_us <= now_us)
         {
             self.handoff.on_tick(cx);
+        }
+        if background
+            || self
+                .rebuild
+                .next_due()
+                .is_some_and(|due_us| due_us <= now_us)
+        {
+            self.rebuild.on_tick(cx);
         }
         if background {
             self.catch_up.on_tick(cx);

@@ -14,12 +14,13 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
 use crate::alive::AliveLog;
+use crate::causality::Clock;
 use crate::coordinate::Ask;
 use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
 use crate::hints::HintShelf;
 use crate::plant::Plant;
-use crate::record::{encode_alive, keys};
 use crate::record::keys::KeyRange;
+use crate::record::{encode_alive, keys};
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) local: VecDeque<Local>,
     /// Dots applied and not yet fsynced, with the batch they were written in.
     pub(crate) unsynced: VecDeque<(BatchSeq, Class, Dot)>,
+    /// Clocks taken over whole and not yet fsynced.
+    pub(crate) unsynced_clocks: VecDeque<(BatchSeq, Class, Clock)>,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -111,6 +114,7 @@ impl Shared {
             planted: None,
             local: VecDeque::new(),
             unsynced: VecDeque::new(),
+            unsynced_clocks: VecDeque::new(),
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,
@@ -356,7 +360,11 @@ impl Cx<'_> {
         let bounds = (Bound::Included(from), Bound::Excluded(to));
         let fresh = written.map(|records| records.range::<Vec<u8>, _>(bounds));
         let fresh = fresh.into_iter().flatten();
-        found.extend(fresh.filter(|(_, value)| value.is_some()).map(|(key, _)| key.clone()));
+        found.extend(
+            fresh
+                .filter(|(_, value)| value.is_some())
+                .map(|(key, _)| key.clone()),
+        );
         let all = found.len() <= limit;
         while found.len() > limit {
             found.pop_last();

@@ -11,8 +11,8 @@ use crate::effects::Note;
 use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{
-    LogKind, LogRecord, RecordError, RequestRecord, assemble, decode_object, encode_log,
-    encode_object, encode_request, encode_vnode,
+    LogKind, LogRecord, RebuildStage, RecordError, RequestRecord, assemble, decode_object,
+    encode_log, encode_object, encode_request, encode_vnode,
 };
 use crate::shared::{Cx, Shared};
 use crate::store::{Family, StoreError};
@@ -66,6 +66,21 @@ impl Cx<'_> {
                 decode_object(&key, &bytes).map_err(|error| damaged(Family::Objects, &error))
             }
         }
+    }
+
+    /// This node's copy of a key as others may build on it. While a vnode is rebuilt, a version that it
+    /// held before may have been superseded by writes that it has forgotten: until the sender's clock
+    /// has judged it, it goes to nobody as something to keep.
+    pub(crate) fn load_proven(&self, place: &Place) -> Result<Object, StoreError> {
+        let mut object = self.load(place)?;
+        if let Some(vnode) = self.s.vnodes.get(&place.class)
+            && vnode.rebuilding.is_some()
+        {
+            object
+                .versions
+                .retain(|version| vnode.has_seen(version.dot, place.bucket, &place.key));
+        }
+        Ok(object)
     }
 
     /// Puts the pieces of long values together, for the versions wanted.
@@ -150,7 +165,7 @@ impl Cx<'_> {
         };
         let merged = merge(
             &local,
-            &|dot| vnode.clock.contains(dot),
+            &|dot| vnode.has_seen(dot, place.bucket, &place.key),
             &arrival.object,
             &arrival.settles,
         );
@@ -181,7 +196,7 @@ impl Cx<'_> {
 }
 
 /// What a dot that came with an object was: a delete is neither held nor covered by the context.
-fn kind_of(object: &Object, dot: Dot) -> LogKind {
+pub(crate) fn kind_of(object: &Object, dot: Dot) -> LogKind {
     if object.has(dot) || object.context.covers(dot) {
         LogKind::Merged
     } else {
@@ -298,10 +313,19 @@ impl Shared {
     }
 
     /// Something of the vnode's own is unreadable: from now on its absences count for nothing.
+    ///
+    /// A vnode that is being sifted is just about to find that out by itself.
     pub(crate) fn mark_damaged(&mut self, class: Class) {
         let Some(vnode) = self.vnodes.get_mut(&class) else {
             return;
         };
+        let stage = vnode
+            .rebuilding
+            .as_ref()
+            .map(|rebuilding| &rebuilding.stage);
+        if matches!(stage, Some(RebuildStage::Sifting { .. })) {
+            return;
+        }
         if !std::mem::replace(&mut vnode.damaged, true) {
             vnode.revision += 1;
             self.note(Note::DamageFound);

@@ -70,6 +70,7 @@ impl Replica {
             lag: vnode.lag(),
             log_entries: vnode.log_entries,
             damaged: vnode.damaged,
+            rebuilding: vnode.rebuilding.as_ref().map(|state| state.objects),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One vnode: this node's replica of one replication class. Its clock, what its peers have, and
 //! whether its absences count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use quorate_protocol::ids::{ActorId, Dot, StorageId, VnodeId};
@@ -9,7 +9,14 @@ use quorate_protocol::peer::VnodeClock;
 use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
 use crate::causality::Clock;
-use crate::record::VnodeRecord;
+use crate::record::{RebuildStage, Rebuilding, VnodeRecord};
+
+/// Earlier storages of one peer that are remembered.
+const VOID_MAX: usize = 8;
+
+/// For how long, microseconds: no frame is delayed by more. They are not remembered for ever because
+/// a power cut may bring an earlier storage back, before its successor was fsynced.
+const VOID_US: u64 = 10_000_000;
 
 /// What is known of one peer's vnode of the same class, by its own word.
 #[derive(Clone, Debug)]
@@ -18,6 +25,8 @@ pub(crate) struct PeerVnode {
     pub(crate) storage: StorageId,
     pub(crate) applied: Clock,
     pub(crate) durable: Clock,
+    /// More than `durable`, if it once said to have more of the same storage.
+    pub(crate) remembered: Option<Clock>,
     /// When it was said, monotonic microseconds here.
     pub(crate) at_us: u64,
 }
@@ -32,6 +41,9 @@ pub(crate) struct Wait {
     pub(crate) cover: Option<Clock>,
     /// Whether the node has a clock of this class to tell at all.
     pub(crate) is_peer: bool,
+    /// Only answers to questions with a greater number count: earlier ones do not know yet that the
+    /// vnode lost something.
+    pub(crate) after: u64,
 }
 
 /// One vnode.
@@ -55,8 +67,12 @@ pub(crate) struct Vnode {
     pub(crate) waits: BTreeMap<NodeId, Wait>,
     /// Something of its own was unreadable: its absences never count, until it is rebuilt.
     pub(crate) damaged: bool,
-    /// Dots that peers have and no log answers any more.
-    pub(crate) gone: BTreeSet<Dot>,
+    /// It is filled again from a peer; see [`crate::replicate::rebuild`].
+    pub(crate) rebuilding: Option<Rebuilding>,
+    /// Dots that a peer has and its log does not answer any more.
+    pub(crate) gone: BTreeMap<NodeId, BTreeSet<Dot>>,
+    /// Storages that peers had before: what arrives late about them is void.
+    void: BTreeMap<NodeId, VecDeque<(StorageId, u64)>>,
     /// Dot-log entries held.
     pub(crate) log_entries: u64,
     /// Logged deletes by key. Nothing in the object names a delete's own dot, yet the object must keep
@@ -80,7 +96,9 @@ impl Vnode {
             peers: BTreeMap::new(),
             waits: BTreeMap::new(),
             damaged: record.damaged,
-            gone: BTreeSet::new(),
+            rebuilding: record.rebuilding,
+            gone: BTreeMap::new(),
+            void: BTreeMap::new(),
             log_entries: 0,
             deletes: BTreeMap::new(),
         }
@@ -95,12 +113,79 @@ impl Vnode {
             clock: self.clock.clone(),
             actors: self.actors.clone(),
             damaged: self.damaged,
+            rebuilding: self.rebuilding.clone(),
         }
     }
 
     /// Whether its absences count.
     pub(crate) fn is_current(&self) -> bool {
-        self.waits.is_empty() && !self.damaged
+        self.waits.is_empty() && self.is_whole()
+    }
+
+    /// Whether it has all that its clock says, and its clock all that it has.
+    pub(crate) const fn is_whole(&self) -> bool {
+        !self.damaged && self.rebuilding.is_none()
+    }
+
+    /// Whether a write to a key was applied here: by its own clock, or by the clock of the peer from
+    /// which it is filled, for the keys that it has taken already.
+    pub(crate) fn has_seen(&self, dot: Dot, bucket: BucketId, key: &Bytes) -> bool {
+        let taken = |rebuilding: &Rebuilding| match &rebuilding.stage {
+            RebuildStage::Sifting { .. } | RebuildStage::Waiting => false,
+            RebuildStage::Objects { source, after } => {
+                let passed = after
+                    .as_ref()
+                    .is_some_and(|last| (bucket, key) <= (last.0, &last.1));
+                passed && source.clock.contains(dot)
+            }
+            RebuildStage::Log { source, .. } => source.clock.contains(dot),
+        };
+        self.clock.contains(dot) || self.rebuilding.as_ref().is_some_and(taken)
+    }
+
+    /// Begins anew on the same disk: nobody may count any more on what was said of it before.
+    pub(crate) fn forget(&mut self, storage: StorageId, keep_clock: bool) {
+        self.storage = storage;
+        self.actor = None;
+        if !keep_clock {
+            self.clock = Clock::new();
+        }
+        self.durable = Clock::new();
+        self.gone.clear();
+        self.deletes.clear();
+        self.log_entries = 0;
+        self.revision += 1;
+    }
+
+    /// Takes note of the storage that a peer's vnode speaks for. What was known of another one is
+    /// void. Returns whether it is the newest known.
+    pub(crate) fn meet_storage(&mut self, node: NodeId, storage: StorageId, now_us: u64) -> bool {
+        let void = self.void.entry(node).or_default();
+        void.retain(|&(_, since_us)| since_us + VOID_US > now_us);
+        if void.iter().any(|&(known, _)| known == storage) {
+            return false;
+        }
+        let changed = |known: &&PeerVnode| known.storage != storage;
+        if let Some(known) = self.peers.get(&node).filter(changed) {
+            void.push_back((known.storage, now_us));
+            if void.len() > VOID_MAX {
+                void.pop_front();
+            }
+            self.peers.remove(&node);
+            self.gone.remove(&node);
+        }
+        true
+    }
+
+    /// Whether deletes of a key are in its log.
+    pub(crate) fn has_deletes(&self, bucket: BucketId, key: &Bytes) -> bool {
+        self.deletes.contains_key(&(bucket, key.clone()))
+    }
+
+    /// The logged deletes of a key.
+    pub(crate) fn deletes_of(&self, bucket: BucketId, key: &Bytes) -> impl Iterator<Item = Dot> {
+        let dots = self.deletes.get(&(bucket, key.clone())).cloned();
+        dots.into_iter().flatten()
     }
 
     /// Its clocks for the wire.
@@ -125,7 +210,9 @@ impl Vnode {
         let new = self.clock.add(dot);
         if new {
             self.revision += 1;
-            self.gone.remove(&dot);
+            self.gone.values_mut().for_each(|dots| {
+                dots.remove(&dot);
+            });
         }
         new
     }
@@ -180,6 +267,7 @@ impl Vnode {
                 no_hints: false,
                 cover: None,
                 is_peer,
+                after: 0,
             },
         );
     }

@@ -13,7 +13,8 @@ use std::path::Path;
 use bytes::Bytes;
 use quorate_core::causality::{Body, Clock, Content, Object, Version};
 use quorate_core::record::{
-    self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RequestRecord, VnodeRecord, keys,
+    self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
+    RequestRecord, SnapshotSource, VnodeRecord, keys,
 };
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
@@ -126,6 +127,7 @@ fn vnode() -> VnodeRecord {
         clock: Clock::from_wire(&clock).unwrap(),
         actors: BTreeMap::from([(dot(1, 1).actor, (TARGET, RingVersion::new(1)))]),
         damaged: true,
+        rebuilding: None,
     }
 }
 
@@ -255,6 +257,59 @@ fn who_was_alive_has_the_bytes_of_format_1() {
     for (name, record) in [("1-alive", record), ("1-alive-settled", settled)] {
         let bytes = record::encode_alive(&storage_key, &record);
         check(name, &storage_key, &bytes, &record, record::decode_alive);
+    }
+}
+
+#[test]
+fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_1() {
+    let source = SnapshotSource {
+        node: TARGET,
+        storage: StorageId::new(0x4041_4243_4445_4647),
+        clock: vnode().clock,
+    };
+    let key = (BUCKET, Bytes::from_static(KEY));
+    let stages = [
+        (
+            "sifting",
+            RebuildStage::Sifting {
+                after: Some(key.clone()),
+            },
+        ),
+        ("waiting", RebuildStage::Waiting),
+        (
+            "objects",
+            RebuildStage::Objects {
+                source: source.clone(),
+                after: Some(key),
+            },
+        ),
+        (
+            "log",
+            RebuildStage::Log {
+                source,
+                after: Some(dot(1, 300)),
+            },
+        ),
+    ];
+    let storage_key = keys::vnode_key(CLASS);
+    for (name, stage) in stages {
+        let rebuilding = Rebuilding {
+            lost: name != "log",
+            objects: 300,
+            stage,
+        };
+        let vnode = VnodeRecord {
+            damaged: false,
+            rebuilding: Some(rebuilding),
+            ..vnode()
+        };
+        check(
+            &format!("1-vnode-{name}"),
+            &storage_key,
+            &record::encode_vnode(&storage_key, &vnode),
+            &vnode,
+            record::decode_vnode,
+        );
     }
 }
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use quorate_core::causality::{Body, Clock, Content, Object, Version};
 use quorate_core::record::{
-    self, HintRecord, LogKind, LogRecord, RecordError, RecordKind, RequestRecord, VnodeRecord,
+    self, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding, RecordError, RecordKind,
+    RequestRecord, SnapshotSource, VnodeRecord,
 };
 use quorate_protocol::{ActorId, Dot, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, NodeId, RingVersion};
@@ -122,6 +123,31 @@ fn log() -> impl Strategy<Value = LogRecord> {
         })
 }
 
+fn rebuilding() -> impl Strategy<Value = Rebuilding> {
+    let source = (number(), number(), prop::collection::vec(dot(), 0..9));
+    let key = prop::option::of((number(), prop::collection::vec(any::<u8>(), 0..9)));
+    let place = (source, key, prop::option::of(dot()), 0..4, any::<bool>());
+    place.prop_map(|((node, objects, dots), key, dot, stage, lost)| {
+        let source = SnapshotSource {
+            node: NodeId::new(node),
+            storage: StorageId::new(!node),
+            clock: clock(dots),
+        };
+        let after = key.map(|(bucket, key)| (BucketId::new(bucket), Bytes::from(key)));
+        let stage = match stage {
+            0 => RebuildStage::Sifting { after },
+            1 => RebuildStage::Waiting,
+            2 => RebuildStage::Objects { source, after },
+            _ => RebuildStage::Log { source, after: dot },
+        };
+        Rebuilding {
+            lost,
+            objects,
+            stage,
+        }
+    })
+}
+
 fn vnode() -> impl Strategy<Value = VnodeRecord> {
     let actors =
         prop::collection::btree_map(number().prop_map(ActorId::new), (number(), number()), 0..4);
@@ -131,18 +157,24 @@ fn vnode() -> impl Strategy<Value = VnodeRecord> {
         prop::collection::vec(dot(), 0..30),
         actors,
         any::<bool>(),
+        prop::option::of(rebuilding()),
     )
-        .prop_map(|(vnode, ring, dots, actors, damaged)| VnodeRecord {
-            vnode: VnodeId::new(vnode),
-            storage: StorageId::new(!vnode),
-            ring: RingVersion::new(ring),
-            clock: clock(dots),
-            actors: actors
-                .into_iter()
-                .map(|(actor, (node, ring))| (actor, (NodeId::new(node), RingVersion::new(ring))))
-                .collect(),
-            damaged,
-        })
+        .prop_map(
+            |(vnode, ring, dots, actors, damaged, rebuilding)| VnodeRecord {
+                vnode: VnodeId::new(vnode),
+                storage: StorageId::new(!vnode),
+                ring: RingVersion::new(ring),
+                clock: clock(dots),
+                actors: actors
+                    .into_iter()
+                    .map(|(actor, (node, ring))| {
+                        (actor, (NodeId::new(node), RingVersion::new(ring)))
+                    })
+                    .collect(),
+                damaged,
+                rebuilding,
+            },
+        )
 }
 
 fn clock(dots: Vec<Dot>) -> Clock {
@@ -418,6 +450,7 @@ fn an_enormous_vnode_record_comes_back() {
         clock: clock(dots),
         actors: BTreeMap::new(),
         damaged: false,
+        rebuilding: None,
     };
     assert_eq!(
         record::decode_vnode(b"k", &record::encode_vnode(b"k", &vnode)),

@@ -39,6 +39,8 @@ named! { NOTES, note_name, Note {
     DeadlineExceeded => "deadline_exceeded", "Requests ended by their deadline";
     QuorumNotMet => "quorum_not_met", "Requests that failed for want of answers";
     DotGone => "dots_gone", "Dots asked for that are no longer in the log";
+    Rebuilding => "rebuilds_begun", "Vnodes that began to be filled again from a peer";
+    Rebuilt => "rebuilds_ended", "Vnodes filled again from a peer";
     PeerBehindItsWord => "peers_behind_their_word", "Peers whose durable clock fell behind what it had confirmed";
 }}
 

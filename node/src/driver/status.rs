@@ -137,6 +137,11 @@ fn add(report: &mut StatusReport, part: ReplicaStatus, vnodes: bool) {
             vnode.class
         )
     }));
+    let rebuilt = part.vnodes.iter();
+    let rebuilt = rebuilt.filter_map(|vnode| Some((vnode.class, vnode.rebuilding?)));
+    report.warnings.extend(rebuilt.map(|(class, objects)| {
+        format!("{class} is being rebuilt from a peer: {objects} objects so far")
+    }));
     if vnodes {
         report.vnodes.extend(part.vnodes);
     }

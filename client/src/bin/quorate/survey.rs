@@ -127,6 +127,7 @@ fn report_json(map: &ClusterMap, report: &StatusReport) -> Value {
             json!({
                 "n": vnode.class.n, "partition": vnode.class.partition.get(), "vnode": vnode.vnode.to_string(),
                 "current": vnode.current, "lag": vnode.lag, "log_entries": vnode.log_entries, "damaged": vnode.damaged,
+                "rebuilding": vnode.rebuilding,
                 "waits_for": vnode.waits_for.iter().map(|&node| name_of(map, node)).collect::<Vec<_>>(),
             })
         })

@@ -164,6 +164,17 @@ impl AliveLog {
         excusable
     }
 
+    /// This replica lost something: it needs all that anybody has, as it does not know what it had.
+    pub(crate) fn owe(&mut self, seq: BatchSeq) {
+        for (&node, peer) in &mut self.record.peers {
+            if std::mem::take(&mut peer.excusable) {
+                self.unproven.insert(node, seq);
+                self.changed = true;
+            }
+        }
+        self.settled = false;
+    }
+
     /// A peer answers no longer.
     pub(crate) fn down(&mut self, node: NodeId) {
         self.heard_us.remove(&node);

@@ -32,6 +32,17 @@ pub fn merge(
     join(local, seen_here, remote, &member_of(settles))
 }
 
+/// Merges what a peer handed over of a key that has, beyond what the object says, seen all that
+/// `seen_there` says: there a dot that is seen and not held is superseded.
+pub fn merge_snapshot(
+    local: &Object,
+    seen_here: &dyn Fn(Dot) -> bool,
+    remote: &Object,
+    seen_there: &dyn Fn(Dot) -> bool,
+) -> Merged {
+    join(local, seen_here, remote, seen_there)
+}
+
 /// Merges two hints of one key. A hint has no clock; the dots that each settles stand in for one.
 /// The merged hint settles what either settled.
 #[must_use]

@@ -46,7 +46,7 @@ mod version_vector;
 
 pub use clock::{CLOCK_ACTORS_MAX, CLOCK_RUNS_MAX, Clock};
 pub use error::CausalityError;
-pub use merge::{Merged, merge, merge_hints};
+pub use merge::{Merged, merge, merge_hints, merge_snapshot};
 pub use object::{Body, Content, Object, SIBLINGS_HARD_MAX, Version, check_dots};
 pub use replies::{ReplyView, differing, merge_replies};
 pub use version_vector::{CONTEXT_ACTORS_MAX, VersionVector};

@@ -20,7 +20,7 @@ impl GetOp {
             return false;
         }
         let merged = merge_replies(&self.views());
-        if self.stale(&merged).is_empty() {
+        if self.stale(&merged).is_empty() || self.only_behind() {
             return true;
         }
         if self.ask_where_they_differ(cx) || self.fetch_bodies(cx) {
@@ -34,6 +34,12 @@ impl GetOp {
             self.send_repairs(cx, &merged);
         }
         true
+    }
+
+    /// Whether replicas that are catching up answered and no current one: what they show may have been
+    /// superseded by something that all of them lost, and is not to be spread.
+    fn only_behind(&self) -> bool {
+        self.tally.catching_up() > 0 && self.tally.primaries() == 0
     }
 
     /// Replicas whose versions are not those of the result. Contexts alone do not count: they go

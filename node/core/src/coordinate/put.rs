@@ -286,7 +286,27 @@ impl PutOp {
             LogKind::Delete
         };
         cx.s.log_dot(&self.place, dot, kind, Some(self.ask.request));
+        let (object, settles) = self.proven(cx, object, settles);
         Ok(self.shipment(dot, &object, settles))
+    }
+
+    /// What others may build on, see [`Cx::load_proven`], and what that settles: of a version that is
+    /// held here and left out nothing is said at all.
+    fn proven(&self, cx: &Cx<'_>, full: Object, mut settles: Vec<Dot>) -> (Object, Vec<Dot>) {
+        let Place { class, bucket, key } = &self.place;
+        let Some(vnode) =
+            cx.s.vnodes
+                .get(class)
+                .filter(|vnode| vnode.rebuilding.is_some())
+        else {
+            return (full, settles);
+        };
+        settles.retain(|&dot| !full.has(dot) || vnode.has_seen(dot, *bucket, key));
+        let mut object = full;
+        object
+            .versions
+            .retain(|version| vnode.has_seen(version.dot, *bucket, key));
+        (object, settles)
     }
 
     fn write_own_hint(&mut self, cx: &mut Cx<'_>) -> Result<Shipment, WireError> {

@@ -56,7 +56,7 @@ impl Cx<'_> {
         if (record.bucket, &record.key) != (place.bucket, &place.key) {
             return Ok(None);
         }
-        let mut object = self.load(place)?;
+        let mut object = self.load_proven(place)?;
         self.load_bodies(ChunkOwner::Vnode, place, &mut object, |_| true)?;
         let settles = with_dots(&object, [record.dot]);
         Ok(Some(FirstTry {

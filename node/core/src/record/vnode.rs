@@ -1,7 +1,7 @@
 //! The record of a vnode: who it is, what it has applied, who its actors are.
 //!
 //! ```text
-//! record flags  1 damaged: its absences count for nothing
+//! record flags  1 damaged: its absences count for nothing; 2 it is being rebuilt
 //! vnode         u64
 //! storage       u64
 //! ring          varint: the ring version at the vnode's birth
@@ -11,6 +11,7 @@
 //!   runs        count varint, then each: gap varint, length varint
 //!               (gap: counters missing since the end of what stands before, at least 1)
 //! actors        count varint, then each, ascending: actor u64, node u64, ring version varint
+//! rebuilding    if flagged, see `rebuilding.rs`
 //! ```
 
 use std::collections::BTreeMap;
@@ -22,9 +23,11 @@ use quorate_ring::{NodeId, RingVersion};
 use super::body::{Reader, Writer};
 use super::error::RecordError;
 use super::header::{RecordKind, open, seal, start};
+use super::rebuilding::{self, Rebuilding};
 use crate::causality::Clock;
 
 const DAMAGED: u8 = 1;
+const REBUILDING: u8 = 2;
 
 /// Actor, base, count of runs.
 const CLOCK_ENTRY_BYTES_MIN: usize = 10;
@@ -46,12 +49,18 @@ pub struct VnodeRecord {
     pub actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
     /// Something of its own was unreadable or missing: its absences count for nothing.
     pub damaged: bool,
+    /// How far its rebuilding has come, if it is being rebuilt.
+    pub rebuilding: Option<Rebuilding>,
 }
 
 /// The record to store under `storage_key`.
 #[must_use]
 pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
-    let mut record = start(RecordKind::Vnode, if vnode.damaged { DAMAGED } else { 0 });
+    let mut flags = if vnode.damaged { DAMAGED } else { 0 };
+    if vnode.rebuilding.is_some() {
+        flags |= REBUILDING;
+    }
+    let mut record = start(RecordKind::Vnode, flags);
     record.u64(vnode.vnode.get());
     record.u64(vnode.storage.get());
     record.varint(vnode.ring.get());
@@ -62,6 +71,9 @@ pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
         record.u64(node.get());
         record.varint(ring.get());
     }
+    if let Some(rebuilding) = &vnode.rebuilding {
+        rebuilding::write(rebuilding, &mut record);
+    }
     seal(storage_key, record)
 }
 
@@ -70,7 +82,8 @@ pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
 /// # Errors
 /// The record is damaged, of a newer format, or no vnode's.
 pub fn decode_vnode(storage_key: &[u8], record: &[u8]) -> Result<VnodeRecord, RecordError> {
-    let (flags, mut body) = open(storage_key, record, RecordKind::Vnode, DAMAGED)?;
+    let known = DAMAGED | REBUILDING;
+    let (flags, mut body) = open(storage_key, record, RecordKind::Vnode, known)?;
     let vnode = VnodeRecord {
         vnode: VnodeId::new(body.u64()?),
         storage: StorageId::new(body.u64()?),
@@ -78,12 +91,15 @@ pub fn decode_vnode(storage_key: &[u8], record: &[u8]) -> Result<VnodeRecord, Re
         clock: read_clock(&mut body)?,
         actors: read_actors(&mut body)?,
         damaged: flags & DAMAGED != 0,
+        rebuilding: (flags & REBUILDING != 0)
+            .then(|| rebuilding::read(&mut body))
+            .transpose()?,
     };
     body.end()?;
     Ok(vnode)
 }
 
-fn write_clock(clock: &Clock, out: &mut Writer) {
+pub(super) fn write_clock(clock: &Clock, out: &mut Writer) {
     out.length(clock.len_actors());
     for entry in clock.to_wire() {
         out.actor(entry.actor);
@@ -99,7 +115,7 @@ fn write_clock(clock: &Clock, out: &mut Writer) {
     }
 }
 
-fn read_clock(body: &mut Reader<'_>) -> Result<Clock, RecordError> {
+pub(super) fn read_clock(body: &mut Reader<'_>) -> Result<Clock, RecordError> {
     let count = body.count(CLOCK_ENTRY_BYTES_MIN)?;
     let mut clock = Clock::new();
     for _ in 0..count {

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
-use quorate_protocol::peer::{Clocks, DotsAnswer, DotsAsk, SettledObject, VnodeClock};
+use quorate_protocol::peer::{Clocks, DotsAnswer, DotsAsk, Remembered, SettledObject, VnodeClock};
 use quorate_ring::{BucketId, Class, NodeId};
 
 use crate::causality::{CLOCK_ACTORS_MAX, Clock};
 use crate::effects::{Note, Priority};
-use crate::record::decode_log;
+use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
+use crate::record::{RebuildStage, decode_log};
 use crate::replicate::handoff::arrival;
 use crate::shared::{Cx, Shared};
 use crate::shelf::{Place, damaged};
@@ -44,6 +45,9 @@ pub(crate) struct AntiEntropy {
     told_us: u64,
     told_all_us: u64,
     questions: BTreeMap<Class, Question>,
+    /// Who was asked last: the others come before it, so that one silent peer cannot keep a vnode from
+    /// asking those that would answer.
+    asked: BTreeMap<Class, NodeId>,
 }
 
 impl AntiEntropy {
@@ -104,26 +108,42 @@ impl AntiEntropy {
         }
     }
 
-    /// Asks one peer for writes that it has and this vnode lacks, if there are any old enough.
+    /// Asks one peer for writes that it has and this vnode lacks, if there are any old enough. Where no
+    /// log has them any more, the vnode must be filled again.
     fn ask_class(&mut self, cx: &mut Cx<'_>, class: Class) {
         let Some(vnode) = cx.s.vnodes.get(&class) else {
             return;
         };
+        if vnode
+            .rebuilding
+            .as_ref()
+            .is_some_and(|state| state.stage != RebuildStage::Waiting)
+        {
+            return; // what is missing comes by pages
+        }
         let catching_up = !vnode.waits.is_empty();
         let ripe = |peer: &PeerVnode| {
             catching_up || peer.at_us + cx.s.timing.missing_us <= cx.s.now.mono_us
         };
         let reachable = |node: &NodeId| cx.s.view.is_reachable(*node);
-        let candidates = vnode
+        let last = self.asked.get(&class);
+        let mut candidates: Vec<(NodeId, &PeerVnode)> = vnode
             .peers
             .iter()
-            .filter(|(node, peer)| reachable(node) && ripe(peer));
-        let question = candidates.into_iter().find_map(|(&node, peer)| {
-            let runs = bounded_runs(vnode.clock.missing_from(&peer.applied), &vnode.gone);
+            .filter(|(node, peer)| reachable(node) && ripe(peer))
+            .map(|(&node, peer)| (node, peer))
+            .collect();
+        let first = candidates.partition_point(|(node, _)| last.is_some_and(|last| node <= last));
+        candidates.rotate_left(first);
+        let nothing = BTreeSet::new();
+        let question = candidates.into_iter().find_map(|(node, peer)| {
+            let gone = vnode.gone.get(&node).unwrap_or(&nothing);
+            let runs = bounded_runs(vnode.clock.missing_from(&peer.applied), gone);
             (!runs.is_empty()).then_some((node, runs))
         });
         if let Some((to, runs)) = question {
             let number = cx.s.new_op();
+            self.asked.insert(class, to);
             self.questions.insert(
                 class,
                 Question {
@@ -157,7 +177,7 @@ impl AntiEntropy {
         if expected {
             self.questions.remove(&class);
         }
-        let progress = cx.take_dots(answer);
+        let progress = cx.take_dots(from, answer);
         cx.s.settle_all();
         // Without progress the next tick is soon enough: asking at once could go on for ever.
         if expected && progress && self.questions.len() < QUESTIONS_MAX {
@@ -216,16 +236,35 @@ impl Shared {
         ) else {
             return; // a malformed clock says nothing
         };
+        let ignored = self.breaks(Plant::StorageIdIgnored);
         let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
             return;
         };
-        let behind = |known: &PeerVnode| {
-            (known.vnode, known.storage) == (clock.vnode, clock.storage)
-                && !durable.covers(&known.durable)
-        };
-        if vnode.peers.get(&from).is_some_and(behind) {
-            // Late by the network, or storage that dropped what it had confirmed: worth a look.
+        let mut durable = durable;
+        if ignored && let Some(known) = vnode.peers.get(&from) {
+            durable.merge(&known.durable);
+        } else if !vnode.meet_storage(from, clock.storage, now_us) {
+            return; // late word of a storage that is no more
+        }
+        let known = vnode
+            .peers
+            .get(&from)
+            .filter(|known| known.vnode == clock.vnode);
+        let word = known.map(|known| known.remembered.as_ref().unwrap_or(&known.durable));
+        let remembered = word.filter(|word| !durable.covers(word)).map(|word| {
+            let mut word = word.clone();
+            word.merge(&durable);
+            word
+        });
+        if let Some(word) = &remembered {
+            // Late by the network, or storage that dropped what it had confirmed: it can tell.
+            let message = Remembered {
+                class: clock.class,
+                storage: clock.storage,
+                durable: word.to_wire(),
+            };
             self.note(Note::PeerBehindItsWord);
+            self.send(from, message, 0, Priority::Background);
         }
         let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
             return;
@@ -241,17 +280,60 @@ impl Shared {
             storage: clock.storage,
             applied,
             durable,
+            remembered,
             at_us: now_us,
         };
         vnode.peers.insert(from, told);
     }
 }
 
+impl Shared {
+    /// Takes note of dots that a peer has and its log has no more. Each is asked for elsewhere; one that
+    /// no peer within reach could still answer for means that the vnode must be filled again.
+    fn take_gone(&mut self, from: NodeId, class: Class, gone: Vec<Dot>) {
+        let members = self.members(class);
+        let for_all = self.breaks(Plant::GoneForAll);
+        let reachable: BTreeSet<NodeId> = members
+            .iter()
+            .copied()
+            .filter(|&node| self.view.is_reachable(node))
+            .collect();
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let clock = &vnode.clock;
+        let missing: Vec<Dot> = gone
+            .into_iter()
+            .filter(|&dot| !clock.contains(dot))
+            .take(BATCH_ITEMS_MAX)
+            .collect();
+        if for_all {
+            for member in members {
+                vnode.gone.entry(member).or_default().extend(&missing);
+            }
+            return;
+        }
+        let known = vnode.gone.entry(from).or_default();
+        let room = GONE_MAX.saturating_sub(known.len());
+        known.extend(missing.iter().take(room));
+        let may_answer = |dot: &Dot| {
+            vnode.peers.iter().any(|(node, peer)| {
+                let said = vnode.gone.get(node).is_some_and(|dots| dots.contains(dot));
+                reachable.contains(node) && peer.applied.contains(*dot) && !said
+            })
+        };
+        if missing.iter().any(|dot| !may_answer(dot)) {
+            self.begin_snapshot(class);
+        }
+    }
+}
+
 impl Cx<'_> {
     /// Answers a peer's question from log and objects.
     pub(crate) fn answer_dots(&mut self, from: NodeId, ask: DotsAsk) {
-        if !self.s.is_member(from, ask.class) {
-            return;
+        let damaged = |vnode: &crate::vnode::Vnode| vnode.damaged;
+        if !self.s.is_member(from, ask.class) || self.s.vnodes.get(&ask.class).is_none_or(damaged) {
+            return; // what is damaged would pass on a loss as a delete
         }
         let class = ask.class;
         let collected = self.collect_dots(&ask);
@@ -328,7 +410,7 @@ impl Cx<'_> {
         key: Bytes,
     ) -> Result<SettledObject, StoreError> {
         let place = Place { class, bucket, key };
-        let mut object = self.load(&place)?;
+        let mut object = self.load_proven(&place)?;
         self.load_bodies(ChunkOwner::Vnode, &place, &mut object, |_| true)?;
         let settles = object.dots().collect();
         Ok(SettledObject {
@@ -341,7 +423,7 @@ impl Cx<'_> {
     }
 
     /// Merges what came. Returns whether anything of it was new.
-    fn take_dots(&mut self, answer: DotsAnswer) -> bool {
+    fn take_dots(&mut self, from: NodeId, answer: DotsAnswer) -> bool {
         let class = answer.class;
         if !self.s.vnodes.contains_key(&class) || !self.s.writable {
             return false;
@@ -362,14 +444,7 @@ impl Cx<'_> {
                 progress = true;
             }
         }
-        if let Some(vnode) = self.s.vnodes.get_mut(&class) {
-            let missing = answer
-                .gone
-                .into_iter()
-                .filter(|&dot| !vnode.clock.contains(dot));
-            let room = GONE_MAX.saturating_sub(vnode.gone.len());
-            vnode.gone.extend(missing.take(BATCH_ITEMS_MAX.min(room)));
-        }
+        self.s.take_gone(from, class, answer.gone);
         progress
     }
 }

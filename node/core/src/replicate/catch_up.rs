@@ -10,7 +10,7 @@
 //! is let off: a write that two nodes acknowledged is also on another one, which has been heard. So
 //! one dead fallback blocks nobody; a member is always waited for, and so are two fallbacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::peer::{AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Testimony};
 use quorate_ring::{Class, NodeId};
@@ -18,6 +18,7 @@ use quorate_ring::{Class, NodeId};
 use crate::causality::Clock;
 use crate::effects::{Note, Priority};
 use crate::plant::Plant;
+use crate::record::Rebuilding;
 use crate::shared::{Cx, Shared};
 use crate::vnode::{Vnode, Wait};
 
@@ -148,7 +149,7 @@ impl CatchUp {
         };
         cx.s.alive.take(from, testimony);
         for entry in answer.entries {
-            cx.s.take_entry(from, entry);
+            cx.s.take_entry(from, entry, answer.number);
         }
         cx.s.settle_all();
     }
@@ -162,14 +163,16 @@ impl Shared {
             .peers()
             .map(|node| (node, self.is_member(node, class)))
             .collect();
+        let after = self.new_op();
         if let Some(vnode) = self.vnodes.get_mut(&class) {
             peers
                 .into_iter()
                 .for_each(|(node, is_peer)| vnode.wait_for(node, is_peer));
+            vnode.waits.values_mut().for_each(|wait| wait.after = after);
         }
     }
 
-    fn take_entry(&mut self, from: NodeId, entry: CatchUpEntry) {
+    fn take_entry(&mut self, from: NodeId, entry: CatchUpEntry, number: u64) {
         let careless = self.breaks(Plant::CurrentWithoutHints);
         let Some(vnode) = self.vnodes.get_mut(&entry.class) else {
             return;
@@ -177,6 +180,9 @@ impl Shared {
         let Some(wait) = vnode.waits.get_mut(&from) else {
             return;
         };
+        if number <= wait.after {
+            return;
+        }
         wait.no_hints = entry.hints == 0 || careless;
         if let Some(clock) = &entry.clock
             && let Ok(applied) = Clock::from_wire(&clock.applied)
@@ -206,12 +212,14 @@ impl Shared {
 
     /// Whom a vnode waits for: without those that are only waited for as long as others are, too.
     pub(crate) fn awaited(&self, vnode: &Vnode) -> Vec<NodeId> {
-        if vnode.waits.is_empty() {
-            return Vec::new();
+        let source = vnode.rebuilding.as_ref().and_then(Rebuilding::source);
+        let mut awaited: BTreeSet<NodeId> = source.map(|source| source.node).into_iter().collect();
+        if !vnode.waits.is_empty() {
+            let excused = self.alive.excused();
+            let waits = vnode.waits.keys().copied();
+            awaited.extend(waits.filter(|node| !excused.contains(node)));
         }
-        let excused = self.alive.excused();
-        let waits = vnode.waits.keys().copied();
-        waits.filter(|node| !excused.contains(node)).collect()
+        awaited.into_iter().collect()
     }
 
     /// What this node has of some classes for the asker.

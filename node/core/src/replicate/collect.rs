@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use quorate_protocol::ids::{ActorId, Dot, RequestId};
+use quorate_protocol::ids::{ActorId, Dot, RequestId, StorageId};
 use quorate_protocol::limits::RETRY_WINDOW_MS;
 use quorate_ring::Class;
 
@@ -25,6 +25,8 @@ const REQUESTS_PER_TICK: usize = 4096;
 /// Where the collection of one vnode stands.
 #[derive(Debug, Default)]
 struct Progress {
+    /// The storage whose log was gone through: another one has a log of its own.
+    storage: Option<StorageId>,
     /// What every member had when the vnode was last gone through to the end.
     common: Clock,
     /// For each actor, up to which counter its entries were looked at.
@@ -66,7 +68,7 @@ impl Collector {
         let classes: Vec<Class> =
             cx.s.vnodes
                 .values()
-                .filter(|vnode| vnode.log_entries > 0 && !vnode.damaged)
+                .filter(|vnode| vnode.log_entries > 0 && vnode.is_whole())
                 .map(|vnode| vnode.class)
                 .collect();
         for class in classes {
@@ -87,6 +89,13 @@ impl Collector {
                 continue;
             };
             let progress = self.progress.entry(class).or_default();
+            let storage = cx.s.vnodes.get(&class).map(|vnode| vnode.storage);
+            if progress.storage != storage {
+                *progress = Progress {
+                    storage,
+                    ..Progress::default()
+                };
+            }
             if progress.common != common {
                 progress.collect(cx, class, &common, &mut budget);
             }

@@ -4,4 +4,5 @@ pub(crate) mod anti_entropy;
 pub(crate) mod catch_up;
 pub(crate) mod collect;
 pub(crate) mod handoff;
+pub(crate) mod rebuild;
 pub(crate) mod serve;

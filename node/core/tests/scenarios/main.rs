@@ -11,6 +11,7 @@
 mod catching_up;
 #[cfg(feature = "planted")]
 mod planted;
+mod rebuilding;
 mod requests;
 mod versions;
 mod walk;

@@ -230,6 +230,7 @@ fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
         "LAG",
         "LOG",
         "DAMAGED",
+        "REBUILDING",
         "WAITS FOR",
     ]);
     for said in said {
@@ -242,6 +243,9 @@ fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
                 vnode.lag.to_string(),
                 vnode.log_entries.to_string(),
                 yes(vnode.damaged),
+                vnode
+                    .rebuilding
+                    .map_or_else(|| "no".to_owned(), |objects| format!("{objects} objects")),
                 vnode
                     .waits_for
                     .iter()

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_core::store::Visit;
 use quorate_core::{
-    Effect, Family, Input, Note, Now, Replica, ReplicaConfig, Step, Store, StoreError, Ticket,
-    Timing, When, Write,
+    Effect, Family, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Step, Store,
+    StoreError, Ticket, Timing, When, Write,
 };
 use quorate_protocol::client::{
     ClientReply, ClientRequest, Content, Delete, Get, Got, Put, Written,
@@ -23,27 +23,53 @@ use quorate_ring::{BucketId, NodeId, PartitionCount, PreferenceList, Ring};
 pub const SIBLINGS: BucketId = BucketId::new(1);
 pub const LWW: BucketId = BucketId::new(2);
 
-#[derive(Default)]
-pub struct Disk(BTreeMap<Family, BTreeMap<Vec<u8>, Bytes>>);
+#[derive(Clone, Default)]
+pub struct Disk(
+    BTreeMap<Family, BTreeMap<Vec<u8>, Bytes>>,
+    /// Records that fail their checksum, until they are written again.
+    BTreeSet<(Family, Vec<u8>)>,
+);
 
 impl Disk {
     pub fn entries(&self, family: Family) -> usize {
         self.0.get(&family).map_or(0, BTreeMap::len)
     }
 
+    pub fn records(&self, family: Family) -> BTreeMap<Vec<u8>, Bytes> {
+        self.0.get(&family).cloned().unwrap_or_default()
+    }
+
+    pub fn damage(&mut self, family: Family, key: &[u8]) {
+        self.1.insert((family, key.to_vec()));
+    }
+
+    fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
+        if self.1.contains(&(family, key.to_vec())) {
+            return Err(StoreError::Damaged {
+                family: family.name(),
+                detail: "a block fails its checksum".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     fn commit(&mut self, step: &Step) {
         for write in &step.batch.writes {
             match write {
                 Write::Put { family, key, value } => {
+                    self.1.remove(&(*family, key.clone()));
                     self.0
                         .entry(*family)
                         .or_default()
                         .insert(key.clone(), value.clone());
                 }
                 Write::Delete { family, key } => {
+                    self.1.remove(&(*family, key.clone()));
                     self.0.entry(*family).or_default().remove(key);
                 }
                 Write::Clear { family, from, to } => {
+                    self.1
+                        .retain(|(of, key)| of != family || key < from || key >= to);
                     let records = self.0.entry(*family).or_default();
                     records.retain(|key, _| key < from || key >= to);
                 }
@@ -54,6 +80,7 @@ impl Disk {
 
 impl Store for Disk {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.check(family, key)?;
         Ok(self
             .0
             .get(&family)
@@ -72,6 +99,7 @@ impl Store for Disk {
             return Ok(());
         };
         for (key, value) in records.range(from.to_vec()..to.to_vec()) {
+            self.check(family, key)?;
             if visit(key, value) == ControlFlow::Break(()) {
                 break;
             }
@@ -99,6 +127,8 @@ pub struct Walk {
     /// A node whose wall clock runs ahead, and by how many milliseconds.
     ahead: Option<(NodeId, u64)>,
     prepare: fn(&mut Replica),
+    losing: Option<(&'static str, NodeId, u32)>,
+    timing: Timing,
 }
 
 impl Walk {
@@ -132,6 +162,8 @@ impl Walk {
             cut: None,
             ahead: None,
             prepare,
+            losing: None,
+            timing: Timing::default(),
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -155,7 +187,7 @@ impl Walk {
             shards: 1,
             token_key: [7; 32],
             seed: [self.lives; 32],
-            timing: Timing::default(),
+            timing: self.timing,
         };
         let (now, map) = (self.now, Arc::clone(&self.map));
         let up: Vec<NodeId> = self.up().collect();
@@ -277,6 +309,14 @@ impl Walk {
                 if self.cut == Some((from, to)) || self.cut == Some((to, from)) {
                     return;
                 }
+                if let Some((name, target, left)) = &mut self.losing
+                    && (message.name(), to) == (*name, *target)
+                {
+                    if *left == 0 {
+                        return;
+                    }
+                    *left -= 1;
+                }
                 self.give(
                     to,
                     Input::Peer {
@@ -300,6 +340,30 @@ impl Walk {
 
     pub fn disk(&self, id: NodeId) -> &Disk {
         &self.nodes[&id].disk
+    }
+
+    /// The disk of a node, to be replaced or damaged.
+    pub fn disk_mut(&mut self, id: NodeId) -> &mut Disk {
+        &mut self.nodes.get_mut(&id).unwrap().disk
+    }
+
+    pub fn status(&self, id: NodeId) -> ReplicaStatus {
+        self.nodes[&id].replica.as_ref().unwrap().status()
+    }
+
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, plant: quorate_core::Plant) {
+        self.planted = Some(plant);
+    }
+
+    /// Lets messages of one name to a node be lost after so many more of them.
+    pub fn lose(&mut self, name: &'static str, to: NodeId, after: u32) {
+        self.losing = Some((name, to, after));
+    }
+
+    /// Nothing is lost any more.
+    pub fn lose_nothing(&mut self) {
+        self.losing = None;
     }
 
     pub fn current(&self, id: NodeId) -> bool {

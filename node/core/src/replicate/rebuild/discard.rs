@@ -1,0 +1,62 @@
+//! A vnode that lost something forgets what it had seen: everything may depend on what is missing.
+
+use quorate_protocol::ids::StorageId;
+use quorate_ring::Class;
+
+use crate::effects::Note;
+use crate::plant::Plant;
+use crate::record::{RebuildStage, Rebuilding, keys};
+use crate::shared::{Cx, Shared};
+use crate::store::Family;
+
+impl Cx<'_> {
+    /// Every damaged vnode that has peers begins to be rebuilt. The only member of a class has nobody
+    /// to learn from: it keeps what it has and says that it is damaged.
+    pub(super) fn discard_damaged(&mut self) {
+        let damaged: Vec<Class> = self
+            .s
+            .vnodes
+            .values()
+            .filter(|vnode| vnode.damaged)
+            .map(|vnode| vnode.class)
+            .collect();
+        for class in damaged {
+            if self.s.members(class).len() > 1 {
+                self.s.discard(class);
+                self.s.set_rebuilding(class);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn set_rebuilding(&mut self, class: Class) {
+        self.note(Note::Rebuilding);
+        if let Some(vnode) = self.vnodes.get_mut(&class) {
+            vnode.damaged = false;
+            vnode.rebuilding = Some(Rebuilding {
+                lost: true,
+                objects: 0,
+                stage: RebuildStage::Sifting { after: None },
+            });
+        }
+        self.store_vnode(class);
+    }
+
+    /// Throws clock, log and request ids away and takes a new storage id: nothing that peers were told
+    /// of this vnode counts any more. Every node that may know more is asked once more.
+    pub(super) fn discard(&mut self, class: Class) {
+        let storage = StorageId::new(self.draw());
+        let keep_clock = self.breaks(Plant::RebuildTrustsOldClock);
+        self.clear(Family::Log, keys::log_range(class));
+        self.clear(Family::Requests, keys::request_range(class));
+        self.unsynced.retain(|&(_, of, _)| of != class);
+        self.unsynced_clocks.retain(|&(_, of, _)| of != class);
+        if let Some(vnode) = self.vnodes.get_mut(&class) {
+            vnode.forget(storage, keep_clock);
+        }
+        let seq = self.step_seq();
+        self.alive.owe(seq);
+        self.begin_to_wait(class);
+    }
+}

@@ -1,0 +1,244 @@
+//! Sifting: what a damaged vnode cannot read any more is thrown out, a bounded part in each tick, so
+//! that afterwards every unreadable record is news.
+//!
+//! Storage may not be able to name what it cannot read: a scan just ends there. Then the last key at
+//! which the scan begins with the damage is found byte by byte, and everything up to it is removed.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use quorate_ring::Class;
+
+use crate::causality::{Body, Object};
+use crate::record::keys::{self, ChunkOwner, KeyRange};
+use crate::record::{KeyPlace, RebuildStage};
+use crate::shared::Cx;
+use crate::shelf::Place;
+use crate::store::{Family, StoreError};
+
+/// Objects looked at in one tick, over all vnodes.
+const OBJECTS_PER_TICK: usize = 1024;
+/// Bytes of long values read in one tick, over all vnodes.
+const BYTES_PER_TICK: u64 = 8 * 1024 * 1024;
+/// Bytes of the longest storage key.
+const STORAGE_KEY_BYTES_MAX: usize = quorate_protocol::limits::KEY_BYTES_MAX + 16;
+
+/// What may still be read in this tick.
+struct Budget {
+    objects: usize,
+    bytes: u64,
+}
+
+impl Cx<'_> {
+    /// Goes on sifting all vnodes that need it.
+    pub(super) fn sift_all(&mut self) {
+        let mut budget = Budget {
+            objects: OBJECTS_PER_TICK,
+            bytes: BYTES_PER_TICK,
+        };
+        let sifting = |vnode: &crate::vnode::Vnode| match &vnode.rebuilding.as_ref()?.stage {
+            RebuildStage::Sifting { after } => Some((vnode.class, after.clone())),
+            RebuildStage::Waiting | RebuildStage::Objects { .. } | RebuildStage::Log { .. } => None,
+        };
+        let open: Vec<_> = self.s.vnodes.values().filter_map(sifting).collect();
+        for (class, after) in open {
+            if budget.objects == 0 || budget.bytes == 0 {
+                return;
+            }
+            self.sift(class, after, &mut budget);
+        }
+    }
+
+    fn sift(&mut self, class: Class, after: Option<KeyPlace>, budget: &mut Budget) {
+        let range = rest_of(class, after.as_ref());
+        let (found, ended) = self.readable_keys(range.clone(), budget.objects);
+        let mut last = after;
+        for key in &found {
+            if budget.bytes == 0 {
+                return self.sifted(class, RebuildStage::Sifting { after: last });
+            }
+            let Some((_, bucket, name)) = keys::parse_object_key(key) else {
+                continue;
+            };
+            let place = Place {
+                class,
+                bucket,
+                key: Bytes::copy_from_slice(name),
+            };
+            if self.sift_object(&place, budget).is_err() {
+                return self.sifted(class, RebuildStage::Sifting { after: last });
+            }
+            budget.objects = budget.objects.saturating_sub(1);
+            last = Some((place.bucket, place.key));
+        }
+        match ended {
+            Ok(true) => self.sifted(class, RebuildStage::Waiting),
+            Ok(false) | Err(StoreError::Failed(_)) => {
+                self.sifted(class, RebuildStage::Sifting { after: last });
+            }
+            Err(StoreError::Damaged { .. }) => {
+                let rest = rest_of(class, last.as_ref());
+                self.remove_unreadable(class, &rest);
+                self.sifted(class, RebuildStage::Sifting { after: last });
+            }
+        }
+    }
+
+    /// Keys in order, and how the scan ended: whether at the end of the range, or by which failure.
+    fn readable_keys(
+        &self,
+        range: KeyRange,
+        limit: usize,
+    ) -> (Vec<Vec<u8>>, Result<bool, StoreError>) {
+        let mut found = Vec::new();
+        let scanned = self.scan(Family::Objects, range, |key, _| {
+            found.push(key.to_vec());
+            if found.len() >= limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let all = found.len() < limit;
+        (found, scanned.map(|()| all))
+    }
+
+    /// Throws out an object that cannot be read, or those of its versions that cannot.
+    fn sift_object(&mut self, place: &Place, budget: &mut Budget) -> Result<(), StoreError> {
+        let object = match self.load(place) {
+            Ok(object) => object,
+            Err(StoreError::Damaged { .. }) => {
+                self.forget_for_damage(place.class);
+                self.s.delete(Family::Objects, place.object_key());
+                return Ok(());
+            }
+            Err(error @ StoreError::Failed(_)) => return Err(error),
+        };
+        let mut readable = Object {
+            versions: Vec::new(),
+            context: object.context.clone(),
+        };
+        for version in &object.versions {
+            if matches!(version.body, Body::Chunked { .. }) {
+                budget.bytes = budget.bytes.saturating_sub(version.size);
+                let mut whole = Object {
+                    versions: vec![version.clone()],
+                    ..Object::default()
+                };
+                match self.load_bodies(ChunkOwner::Vnode, place, &mut whole, |_| true) {
+                    Ok(()) => {}
+                    Err(StoreError::Damaged { .. }) => continue,
+                    Err(error @ StoreError::Failed(_)) => return Err(error),
+                }
+            }
+            readable.versions.push(version.clone());
+        }
+        if readable != object {
+            self.forget_for_damage(place.class);
+            self.s.store_object(place, &object, &readable);
+        }
+        Ok(())
+    }
+
+    /// Removes the records with which a range begins and that cannot be read.
+    fn remove_unreadable(&mut self, class: Class, range: &KeyRange) {
+        let (from, to) = range;
+        let damage_at = |start: &[u8]| {
+            let mut any = false;
+            let bounds = (start.to_vec(), to.clone());
+            let scanned = self.scan(Family::Objects, bounds, |_, _| {
+                any = true;
+                ControlFlow::Break(())
+            });
+            !any && matches!(scanned, Err(StoreError::Damaged { .. }))
+        };
+        let Some(mut end) = last_start(from, to, damage_at) else {
+            return; // it reads well by now
+        };
+        end.push(0);
+        self.forget_for_damage(class);
+        self.s.clear(Family::Objects, (from.clone(), end));
+    }
+
+    /// What has arrived since the vnode forgot could be in what is lost just now: it forgets again.
+    fn forget_for_damage(&mut self, class: Class) {
+        let vnode = self.s.vnodes.get(&class);
+        if vnode.is_some_and(|vnode| !vnode.clock.is_empty()) {
+            self.s.discard(class);
+        }
+    }
+
+    fn sifted(&mut self, class: Class, stage: RebuildStage) {
+        let Some(vnode) = self.s.vnodes.get_mut(&class) else {
+            return;
+        };
+        if let Some(state) = &mut vnode.rebuilding {
+            state.stage = stage;
+        }
+        self.s.store_vnode(class);
+    }
+}
+
+/// The storage keys of a class after a place.
+pub(super) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
+    let (from, to) = keys::class_range(class);
+    match after {
+        None => (from, to),
+        Some((bucket, key)) => {
+            let mut next = keys::object_key(class, *bucket, key);
+            next.push(0);
+            (next, to)
+        }
+    }
+}
+
+/// The greatest key in the range at which `damage` is met, where it is met up to some key and not
+/// beyond. `None` if it is not even met at the beginning.
+fn last_start(from: &[u8], to: &[u8], damage: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    if !damage(from) {
+        return None;
+    }
+    // Whatever lies before `from` counts as met, whatever lies behind the range does not.
+    let met = |key: &[u8]| key <= from || (key < to && damage(key));
+    let mut last: Vec<u8> = Vec::new();
+    while last.len() < STORAGE_KEY_BYTES_MAX {
+        let with = |byte: u8| [&last[..], &[byte]].concat();
+        if !met(&with(0)) {
+            break;
+        }
+        // The greatest byte at which it is met still: 0 is one.
+        let (mut low, mut high) = (0, u8::MAX);
+        while low < high {
+            let middle = high - (high - low) / 2;
+            if met(&with(middle)) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        last.push(low);
+    }
+    Some(last.max(from.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_key_of_what_is_damaged_is_found_byte_by_byte() {
+        let (from, to) = (b"bb\0".to_vec(), b"z".to_vec());
+        for damaged in [
+            &b"bb\0"[..],
+            b"bb\0\0",
+            b"bc",
+            b"key-17",
+            b"yzz\xff\xff",
+            b"c",
+        ] {
+            let found = last_start(&from, &to, |start| start <= damaged);
+            assert_eq!(found.as_deref(), Some(damaged));
+        }
+        assert_eq!(last_start(&from, &to, |start| start < &from[..]), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! The receiver's side: a page becomes part of the vnode, and the last one ends the rebuilding.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_protocol::ids::Dot;
+use quorate_protocol::limits::{BATCH_ITEMS_MAX, RETRY_WINDOW_MS};
+use quorate_protocol::peer::{SnapshotEntry, SnapshotPage};
+use quorate_ring::Class;
+
+use super::sift::rest_of;
+use crate::causality::{Clock, Object, VersionVector, merge_snapshot};
+use crate::effects::Note;
+use crate::plant::Plant;
+use crate::record::{KeyPlace, LogKind, RebuildStage, keys};
+use crate::replicate::handoff::arrival;
+use crate::shared::{Cx, Shared};
+use crate::shelf::{Arrival, Place, kind_of};
+use crate::store::{Family, StoreError};
+
+/// Keys of this vnode that one page may judge beside those that it brings; a longer range is cut.
+const KEYS_PER_PAGE: usize = 2 * BATCH_ITEMS_MAX;
+
+impl Cx<'_> {
+    /// Takes a page of the sender that the vnode's state names. On an error the transfer stands where
+    /// it stood.
+    pub(super) fn take_page(
+        &mut self,
+        page: SnapshotPage,
+        clock: &Clock,
+    ) -> Result<(), StoreError> {
+        let class = page.class;
+        let vnode = self.s.vnodes.get(&class);
+        let Some(state) = vnode.and_then(|vnode| vnode.rebuilding.clone()) else {
+            return Ok(());
+        };
+        match state.stage {
+            RebuildStage::Sifting { .. } | RebuildStage::Waiting => Ok(()),
+            RebuildStage::Objects { after, .. } => {
+                let stage = self.take_objects(page, clock, after.as_ref())?;
+                self.s.reached(class, stage);
+                Ok(())
+            }
+            RebuildStage::Log { .. } => {
+                self.take_entries(class, &page.entries);
+                match page.next {
+                    Some(next) => self.s.reached(class, Reached::Dot(next.dot)),
+                    None => self.s.install(class, clock),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Judges every key of a page's range, those that only this vnode has included.
+    fn take_objects(
+        &mut self,
+        page: SnapshotPage,
+        clock: &Clock,
+        after: Option<&KeyPlace>,
+    ) -> Result<Reached, StoreError> {
+        let class = page.class;
+        let mut upto = page.next.and_then(|next| next.key);
+        let (from, end) = rest_of(class, after);
+        let to = upto
+            .as_ref()
+            .map_or(end, |upto| rest_of(class, Some(upto)).0);
+        let own = self.keys_between(Family::Objects, (from, to), KEYS_PER_PAGE);
+        let (own, all) = self.watch(class, own)?;
+        let own: BTreeSet<KeyPlace> = own.iter().filter_map(|key| key_place(key)).collect();
+        if !all {
+            upto = own.last().cloned();
+        }
+        let in_range = |place: &KeyPlace| upto.as_ref().is_none_or(|upto| place <= upto);
+        let mut arrivals: BTreeMap<KeyPlace, Arrival> = BTreeMap::new();
+        for object in page.objects {
+            let Ok((place, arrival)) = arrival(class, object) else {
+                return Err(StoreError::Failed("a page that cannot be read".to_owned()));
+            };
+            arrivals.insert((place.bucket, place.key), arrival);
+        }
+        arrivals.retain(|place, _| in_range(place));
+        let taken = arrivals.len() as u64;
+        for (bucket, key) in own {
+            arrivals.entry((bucket, key)).or_insert_with(nothing);
+        }
+        for ((bucket, key), arrival) in arrivals {
+            let place = Place { class, bucket, key };
+            self.take_object(&place, &arrival, clock)?;
+        }
+        if let Some(state) = self
+            .s
+            .vnodes
+            .get_mut(&class)
+            .and_then(|vnode| vnode.rebuilding.as_mut())
+        {
+            state.objects += taken;
+        }
+        Ok(upto.map_or(Reached::AllKeys, Reached::Key))
+    }
+
+    /// Merges what the sender has of a key, or that it has nothing, into this vnode's copy. The sender
+    /// had durably seen all of `clock` by then.
+    fn take_object(
+        &mut self,
+        place: &Place,
+        sent: &Arrival,
+        clock: &Clock,
+    ) -> Result<(), StoreError> {
+        let loaded = self.load(place);
+        let old = self.watch(place.class, loaded)?;
+        let Some(vnode) = self.s.vnodes.get(&place.class) else {
+            return Ok(());
+        };
+        let Some(state) = &vnode.rebuilding else {
+            return Ok(());
+        };
+        let Some(source) = state.source() else {
+            return Ok(());
+        };
+        let (lost, start) = (state.lost, source.clock.clone());
+        let mut local = old.clone();
+        let news = lost && says_more(&local, sent, clock);
+        let touched = local.dots().any(|dot| vnode.clock.contains(dot))
+            || vnode.has_deletes(place.bucket, &place.key);
+        if lost && !news && !touched {
+            // It tells the sender nothing, and no log entry would come to drop it.
+            local.context = VersionVector::new();
+        }
+        let merged = merge_snapshot(
+            &local,
+            &|dot| vnode.clock.contains(dot),
+            &sent.object,
+            &|dot| clock.contains(dot) || sent.settles.contains(&dot),
+        )
+        .object;
+        let mut entries: Vec<Dot> = sent.settles.clone();
+        // What the start clock has needs an entry only while a context hangs on it.
+        entries.retain(|&dot| !start.contains(dot) || !merged.context.is_empty());
+        if lost {
+            let unknown = |dot: &Dot| !clock.contains(*dot) && !sent.settles.contains(dot);
+            entries.extend(merged.dots().filter(unknown));
+        }
+        if merged != old {
+            self.s.store_object(place, &old, &merged);
+        }
+        for dot in entries {
+            self.s.log_dot(place, dot, kind_of(&merged, dot), None);
+        }
+        if news && let Some(dot) = self.s.mint_dot(place.class) {
+            self.s.log_dot(place, dot, LogKind::Delete, None);
+        }
+        Ok(())
+    }
+
+    /// Takes log entries of dots that the vnode will have at the end. All objects are here by now.
+    fn take_entries(&mut self, class: Class, entries: &[SnapshotEntry]) {
+        let vnode = self.s.vnodes.get(&class);
+        let source = vnode.and_then(|vnode| vnode.rebuilding.as_ref()?.source());
+        let Some(start) = source.map(|source| source.clock.clone()) else {
+            return;
+        };
+        let wall_ms = self.s.now.wall_ms;
+        for entry in entries.iter().filter(|entry| start.contains(entry.dot)) {
+            let place = Place {
+                class,
+                bucket: entry.bucket,
+                key: entry.key.clone(),
+            };
+            let recent = wall_ms.saturating_sub(entry.at_ms) < RETRY_WINDOW_MS;
+            let kind = if entry.delete {
+                LogKind::Delete
+            } else {
+                LogKind::Merged
+            };
+            let request = entry.request.filter(|_| recent);
+            self.s.log_dot(&place, entry.dot, kind, request);
+        }
+    }
+}
+
+/// How far a page brought the transfer.
+enum Reached {
+    Key(KeyPlace),
+    AllKeys,
+    Dot(Option<Dot>),
+}
+
+impl Shared {
+    fn reached(&mut self, class: Class, reached: Reached) {
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let Some(state) = &mut vnode.rebuilding else {
+            return;
+        };
+        let Some(source) = state.source().cloned() else {
+            return;
+        };
+        state.stage = match reached {
+            Reached::Key(key) => RebuildStage::Objects {
+                source,
+                after: Some(key),
+            },
+            Reached::AllKeys => RebuildStage::Log {
+                source,
+                after: None,
+            },
+            Reached::Dot(after) => RebuildStage::Log { source, after },
+        };
+        self.store_vnode(class);
+    }
+
+    /// The last page is here: the vnode has all that the sender durably had at the start.
+    fn install(&mut self, class: Class, clock_at_end: &Clock) {
+        let seq = self.step_seq();
+        let at_end = self.breaks(Plant::SnapshotClockAtEnd);
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let Some(state) = vnode.rebuilding.take() else {
+            return;
+        };
+        let Some(source) = state.source() else {
+            return;
+        };
+        let claimed = if at_end {
+            clock_at_end.clone()
+        } else {
+            source.clock.clone()
+        };
+        vnode.clock.merge(&claimed);
+        vnode.gone.clear();
+        vnode.revision += 1;
+        self.unsynced_clocks.push_back((seq, class, claimed));
+        self.note(Note::Rebuilt);
+        self.store_vnode(class);
+    }
+}
+
+fn nothing() -> Arrival {
+    Arrival {
+        object: Object::default(),
+        settles: Vec::new(),
+        requests: Vec::new(),
+    }
+}
+
+/// Whether the context of a copy from before supersedes anything of which the sender does not know it.
+fn says_more(local: &Object, sent: &Arrival, clock: &Clock) -> bool {
+    let displaces = sent.object.dots().any(|dot| local.context.covers(dot));
+    displaces || !clock.covers_context(&local.context)
+}
+
+fn key_place(storage_key: &[u8]) -> Option<KeyPlace> {
+    let (_, bucket, key) = keys::parse_object_key(storage_key)?;
+    Some((bucket, bytes::Bytes::copy_from_slice(key)))
+}

@@ -72,7 +72,7 @@ pub struct SnapshotPage {
     /// Where the next page begins; `None` after the last one.
     pub next: Option<SnapshotPlace>,
     /// Why there is no page.
-    pub error: Option<WireError>,
+    pub error: Option<Box<WireError>>,
 }
 
 /// You said once that you have this durably. A vnode that does not have it any more has lost part of

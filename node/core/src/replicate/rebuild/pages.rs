@@ -43,7 +43,7 @@ impl Cx<'_> {
             objects: Vec::new(),
             entries: Vec::new(),
             next: None,
-            error: refusal(vnode, ask),
+            error: refusal(vnode, ask).map(Box::new),
         };
         if page.error.is_none() {
             let filled = if ask.place.log {
@@ -54,7 +54,8 @@ impl Cx<'_> {
             if let Err(error) = self.watch(ask.class, filled) {
                 page.objects.clear();
                 page.entries.clear();
-                page.error = Some(WireError::new(ErrorCode::StorageFailed, error.to_string()));
+                let error = WireError::new(ErrorCode::StorageFailed, error.to_string());
+                page.error = Some(Box::new(error));
             }
         }
         self.s.send(from, page, 0, Priority::Background);

@@ -127,8 +127,8 @@ pub struct Walk {
     /// A node whose wall clock runs ahead, and by how many milliseconds.
     ahead: Option<(NodeId, u64)>,
     prepare: fn(&mut Replica),
-    losing: Option<(&'static str, NodeId, u32)>,
-    timing: Timing,
+    /// Messages of this name to this node are lost, after so many more of them.
+    losing: Vec<(&'static str, NodeId, u32)>,
 }
 
 impl Walk {
@@ -162,8 +162,7 @@ impl Walk {
             cut: None,
             ahead: None,
             prepare,
-            losing: None,
-            timing: Timing::default(),
+            losing: Vec::new(),
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -187,7 +186,7 @@ impl Walk {
             shards: 1,
             token_key: [7; 32],
             seed: [self.lives; 32],
-            timing: self.timing,
+            timing: Timing::default(),
         };
         let (now, map) = (self.now, Arc::clone(&self.map));
         let up: Vec<NodeId> = self.up().collect();
@@ -309,13 +308,14 @@ impl Walk {
                 if self.cut == Some((from, to)) || self.cut == Some((to, from)) {
                     return;
                 }
-                if let Some((name, target, left)) = &mut self.losing
-                    && (message.name(), to) == (*name, *target)
-                {
-                    if *left == 0 {
-                        return;
-                    }
-                    *left -= 1;
+                let lost = |(name, target, left): &mut (&str, NodeId, u32)| {
+                    let concerned = (message.name(), to) == (*name, *target);
+                    let lost = concerned && *left == 0;
+                    *left -= u32::from(concerned && *left > 0);
+                    lost
+                };
+                if self.losing.iter_mut().any(lost) {
+                    return;
                 }
                 self.give(
                     to,
@@ -351,19 +351,14 @@ impl Walk {
         self.nodes[&id].replica.as_ref().unwrap().status()
     }
 
-    #[cfg(feature = "planted")]
-    pub fn plant(&mut self, plant: quorate_core::Plant) {
-        self.planted = Some(plant);
-    }
-
     /// Lets messages of one name to a node be lost after so many more of them.
     pub fn lose(&mut self, name: &'static str, to: NodeId, after: u32) {
-        self.losing = Some((name, to, after));
+        self.losing.push((name, to, after));
     }
 
     /// Nothing is lost any more.
     pub fn lose_nothing(&mut self) {
-        self.losing = None;
+        self.losing.clear();
     }
 
     pub fn current(&self, id: NodeId) -> bool {

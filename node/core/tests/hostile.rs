@@ -102,6 +102,10 @@ impl Lone {
             match write {
                 Write::Put { family, key, value } => drop(self.disk.0.insert((family, key), value)),
                 Write::Delete { family, key } => drop(self.disk.0.remove(&(family, key))),
+                Write::Clear { family, from, to } => self
+                    .disk
+                    .0
+                    .retain(|(of, key), _| *of != family || *key < from || *key >= to),
             }
         }
         for effect in step.effects {

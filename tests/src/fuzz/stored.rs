@@ -5,8 +5,8 @@
 
 use quorate_core::causality::{Clock, Object, VersionVector};
 use quorate_core::record::{
-    self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RecordError, RequestRecord,
-    VnodeRecord, keys,
+    self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
+    RecordError, RequestRecord, SnapshotSource, VnodeRecord, keys,
 };
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
@@ -198,6 +198,32 @@ pub(super) fn clock(draw: &mut Draw<'_, '_>) -> Clock {
     Clock::from_wire(&entries).unwrap_or_default()
 }
 
+fn draw_rebuilding(draw: &mut Draw<'_, '_>) -> Option<Rebuilding> {
+    let source = SnapshotSource {
+        node: quorate_ring::NodeId::new(draw.source.bits()),
+        storage: quorate_protocol::StorageId::new(draw.source.bits()),
+        clock: clock(draw),
+    };
+    let after: Vec<(quorate_ring::BucketId, bytes::Bytes)> = draw.some();
+    let after = after.into_iter().next();
+    let dots: Vec<quorate_protocol::Dot> = draw.some();
+    let stage = match draw.source.below(5) {
+        0 => return None,
+        1 => RebuildStage::Sifting { after },
+        2 => RebuildStage::Waiting,
+        3 => RebuildStage::Objects { source, after },
+        _ => RebuildStage::Log {
+            source,
+            after: dots.into_iter().find(|dot| dot.counter > 0),
+        },
+    };
+    Some(Rebuilding {
+        lost: draw.source.below(2) == 1,
+        objects: draw.source.below(300),
+        stage,
+    })
+}
+
 fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
     stored(source, |draw, key| {
         let actors: Vec<_> = draw.some();
@@ -211,6 +237,7 @@ fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
                 .map(|(actor, node, ring)| (actor, (node, ring)))
                 .collect(),
             damaged: draw.source.below(2) == 1,
+            rebuilding: draw_rebuilding(draw),
         };
         record::encode_vnode(key, &vnode).to_vec()
     })

@@ -9,7 +9,7 @@ use quorate_protocol::client::ClientReply;
 use quorate_protocol::limits::DEADLINE_MS_MAX;
 use quorate_protocol::peer::{
     DotsAnswer, Forward, Forwarded, FoundRequest, HintsAck, PeerMessage, ReplicaAck,
-    ReplicaKeyPage, ReplicaState,
+    ReplicaKeyPage, ReplicaState, SnapshotPage,
 };
 use quorate_ring::NodeId;
 
@@ -238,6 +238,12 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
             ..draw.value()?
         }
         .into(),
+        PeerMessage::SnapshotAsk(ask) => SnapshotPage {
+            class: ask.class,
+            number: ask.number,
+            ..draw.value()?
+        }
+        .into(),
         PeerMessage::Hints(hints) => HintsAck {
             class: hints.class,
             number: hints.number,
@@ -253,6 +259,8 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
         | PeerMessage::Clocks(_)
         | PeerMessage::DotsAnswer(_)
         | PeerMessage::HintsAck(_)
+        | PeerMessage::SnapshotPage(_)
+        | PeerMessage::Remembered(_)
         | PeerMessage::CatchUpAsk(_)
         | PeerMessage::CatchUpAnswer(_)
         | PeerMessage::Alive(_)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::ids::Dot;
-use quorate_protocol::limits::{BATCH_ITEMS_MAX, RETRY_WINDOW_MS};
+use quorate_protocol::limits::{BATCH_ITEMS_MAX, KEY_BYTES_MAX, RETRY_WINDOW_MS};
 use quorate_protocol::peer::{SnapshotEntry, SnapshotPage};
 use quorate_ring::Class;
 
@@ -146,7 +146,7 @@ impl Cx<'_> {
         for dot in entries {
             self.s.log_dot(place, dot, kind_of(&merged, dot), None);
         }
-        if news && let Some(dot) = self.s.mint_dot(place.class) {
+        if news && let Some(dot) = self.s.mint_dot(place.class, &merged) {
             self.s.log_dot(place, dot, LogKind::Delete, None);
         }
         Ok(())
@@ -160,7 +160,10 @@ impl Cx<'_> {
             return;
         };
         let wall_ms = self.s.now.wall_ms;
-        for entry in entries.iter().filter(|entry| start.contains(entry.dot)) {
+        let usable = |entry: &&SnapshotEntry| {
+            (1..=KEY_BYTES_MAX).contains(&entry.key.len()) && start.contains(entry.dot)
+        };
+        for entry in entries.iter().filter(usable) {
             let place = Place {
                 class,
                 bucket: entry.bucket,

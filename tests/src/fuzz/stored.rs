@@ -204,7 +204,7 @@ fn draw_rebuilding(draw: &mut Draw<'_, '_>) -> Option<Rebuilding> {
         storage: quorate_protocol::StorageId::new(draw.source.bits()),
         clock: clock(draw),
     };
-    let after: Vec<(quorate_ring::BucketId, bytes::Bytes)> = draw.some();
+    let after: Vec<(BucketId, bytes::Bytes)> = draw.some();
     let after = after.into_iter().next();
     let dots: Vec<quorate_protocol::Dot> = draw.some();
     let stage = match draw.source.below(5) {

@@ -55,14 +55,16 @@
 //! did is learned from those of it that are met again. Likewise a witness speaks for those in its reach. A process
 //! that stood still was there, as far as this goes.
 
+mod absence;
 mod held;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::ids::LifeId;
-use quorate_protocol::peer::{Alive, AliveMark, Testimony};
+use quorate_protocol::peer::AliveMark;
 use quorate_ring::NodeId;
 
 pub(crate) use self::held::{Held, Waiting};
@@ -73,8 +75,6 @@ use crate::store::BatchSeq;
 const LIVES_MAX: usize = 16;
 /// A peer that is down and was heard all the same is not excusable for so long, microseconds.
 const QUIET_US: u64 = 3_000_000;
-/// Replicas of one node whose marks are kept.
-const SHARDS_MAX: u16 = 1024;
 
 /// What one replica has seen of its peers, and what they told it of each other.
 #[derive(Debug)]
@@ -216,135 +216,6 @@ impl AliveLog {
         let before = self.unproven.len();
         self.unproven.retain(|_, seq| *seq > upto);
         self.unproven.len() < before
-    }
-
-    /// Where this replica is.
-    pub(crate) fn now(&self) -> Alive {
-        Alive {
-            shards: self.record.shards,
-            mark: AliveMark {
-                shard: self.shard,
-                life: self.record.life,
-                position: self.record.position,
-            },
-        }
-    }
-
-    /// Where a peer's replicas were when this one last knew all that it had to.
-    pub(crate) fn marks(&self, node: NodeId) -> Vec<AliveMark> {
-        let peer = self.record.peers.get(&node);
-        peer.map(|peer| peer.marks.clone()).unwrap_or_default()
-    }
-
-    /// Where a replica of a peer is.
-    pub(crate) fn learn(&mut self, from: NodeId, told: Alive) {
-        let mark = told.mark;
-        if !self.record.peers.contains_key(&from) || mark.shard >= told.shards.min(SHARDS_MAX) {
-            return;
-        }
-        let marks = self.told.entry(from).or_default();
-        marks.retain(|&shard, _| shard < told.shards);
-        let known = marks.entry(mark.shard).or_insert(mark);
-        // Within a life the furthest counts; of two lives the one that was told last. If that was
-        // the older one, it was late: the span that it begins is longer than need be.
-        if known.life != mark.life || known.position < mark.position {
-            *known = mark;
-        }
-    }
-
-    /// Whom this replica has seen since marks that the asker has of it.
-    pub(crate) fn testify(&self, marks: &[AliveMark]) -> Testimony {
-        let since = marks.iter().filter_map(|mark| self.position_of(mark)).max();
-        let covered = |since: u64| self.record.gap.is_none_or(|gap| since >= gap);
-        let begin = since.unwrap_or(0);
-        let seen = |peer: &AlivePeer| peer.up || peer.last > begin;
-        let peers = self.record.peers.iter();
-        Testimony {
-            now: self.now(),
-            exact: since.is_some(),
-            complete: since.is_some_and(covered),
-            seen: peers
-                .filter(|(_, peer)| seen(peer))
-                .map(|(&node, _)| node)
-                .collect(),
-        }
-    }
-
-    fn position_of(&self, mark: &AliveMark) -> Option<u64> {
-        if mark.life == self.record.life {
-            return (mark.position <= self.record.position).then_some(mark.position);
-        }
-        let mut lives = self.record.lives.iter();
-        let ended = lives.find(|(life, _)| *life == mark.life);
-        ended.map(|&(_, end)| mark.position.min(end))
-    }
-
-    /// Takes what a peer has seen since this replica's mark of it.
-    pub(crate) fn take(&mut self, from: NodeId, testimony: Testimony) {
-        self.learn(from, testimony.now);
-        if self.settled || !self.record.peers.contains_key(&from) {
-            return;
-        }
-        if testimony.exact {
-            self.exact.insert(from);
-        }
-        self.witnessed |= testimony.exact && testimony.complete;
-        for node in testimony.seen {
-            let away = self.record.peers.get(&node).map(|peer| !peer.up);
-            if away.is_some() && self.seen.insert(node) && away == Some(true) {
-                self.went(node); // hearsay: who asks this replica is told of it, too
-            }
-        }
-        if self.witnessed || self.exact.len() + 1 >= self.record.peers.len() {
-            self.close_gap();
-        }
-    }
-
-    /// All that are not excused count as seen during this replica's own absence.
-    fn close_gap(&mut self) {
-        let Some(gap) = self.record.gap.take() else {
-            return;
-        };
-        let excused = self.excused();
-        let missed = self.record.peers.iter_mut();
-        for (_, peer) in missed.filter(|(node, _)| !excused.contains(node)) {
-            peer.last = peer.last.max(gap);
-        }
-        self.changed = true;
-    }
-
-    /// Whether some excusable peer is not excused yet: further testimonies may help.
-    pub(crate) fn lacks_witness(&self) -> bool {
-        let open =
-            |(node, peer): (&NodeId, &AlivePeer)| peer.excusable && !self.seen.contains(node);
-        !self.settled && !self.witnessed && self.record.peers.iter().any(open)
-    }
-
-    /// Peers that nobody needs to wait for, if nobody else is left to wait for.
-    pub(crate) fn excused(&self) -> BTreeSet<NodeId> {
-        let alone = |node: &NodeId| {
-            let others = self.record.peers.keys().filter(|other| *other != node);
-            let mut others = others;
-            others.all(|other| self.exact.contains(other))
-        };
-        let peers = self.record.peers.iter();
-        peers
-            .filter(|(node, peer)| {
-                peer.excusable && !self.seen.contains(node) && (self.witnessed || alone(node))
-            })
-            .map(|(&node, _)| node)
-            .collect()
-    }
-
-    /// Says whether anybody is waited for.
-    pub(crate) fn set_settled(&mut self, settled: bool) {
-        if settled && !self.settled {
-            self.close_gap();
-            self.seen.clear();
-            self.exact.clear();
-            self.witnessed = false;
-        }
-        self.settled = settled;
     }
 
     /// While nobody is waited for, the record keeps up with the present.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use quorate_protocol::peer::{Alive, Testimony};
+
 use super::*;
 
 const ME: u64 = 1;
@@ -251,6 +253,18 @@ fn while_anybody_is_waited_for_the_record_stays_where_it_was() {
     let mut again = opened(ME, 12, stored(&back));
     again.take(id(2), asks(&again, (2, &two)));
     assert_eq!(excused(&again), [3]);
+}
+
+#[test]
+fn after_a_loss_nobody_is_excused_before_all_were_heard() {
+    let (mut one, two) = with_two_away();
+    one.excuse_nobody();
+    one.take(id(2), asks(&one, (2, &two)));
+    one.rest(0);
+    assert_eq!(excused(&one), [0; 0]);
+    let mut back = opened(ME, 11, stored(&one));
+    back.take(id(2), asks(&back, (2, &two)));
+    assert_eq!(excused(&back), [0; 0]);
 }
 
 #[test]

@@ -47,9 +47,7 @@ impl CatchUp {
     /// All vnodes begin to wait.
     pub(crate) fn open(shared: &mut Shared) -> Self {
         let classes: Vec<Class> = shared.vnodes.keys().copied().collect();
-        classes
-            .iter()
-            .for_each(|&class| shared.begin_to_wait(class));
+        classes.iter().for_each(|&class| shared.wait_for_all(class));
         Self::default()
     }
 
@@ -156,8 +154,14 @@ impl CatchUp {
 }
 
 impl Shared {
-    /// A vnode begins to wait for every other node.
+    /// A vnode that is new, or has lost what it had, begins to wait for every other node: what it
+    /// lacks may be from any time, and no absence excuses anybody.
     pub(crate) fn begin_to_wait(&mut self, class: Class) {
+        self.alive.excuse_nobody();
+        self.wait_for_all(class);
+    }
+
+    fn wait_for_all(&mut self, class: Class) {
         let peers: Vec<(NodeId, bool)> = self
             .view
             .peers()

@@ -1,7 +1,7 @@
 //! R09 and its kin: what happens when a node comes back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 use quorate_tests::process::{Cluster, Ledger, until};
@@ -20,6 +20,7 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
         r10_a_node_that_catches_up_answers_neither_not_found_nor_stale,
         r11_each_primary_that_returns_makes_default_reads_right_at_once,
         r12_a_returned_minority_never_passes_off_an_older_value_as_current,
+        r12b_a_primary_that_died_before_is_not_waited_for,
         r13_hints_survive_the_restart_of_the_fallback_that_keeps_them,
         r13_hints_arrive_although_the_primary_flaps,
         a_killed_cluster_started_in_another_order_keeps_everything,
@@ -144,6 +145,37 @@ async fn r12_a_returned_minority_never_passes_off_an_older_value_as_current(
     cluster.restart(p3).await?;
     let read = cluster.at(p1)?.get("r12").r(2).send().await?;
     assert_eq!(values(&read), ["new"]);
+    Ok(())
+}
+
+/// Reads that need both primaries left are answered within ten times the second that they may take.
+async fn r12b_a_primary_that_died_before_is_not_waited_for(
+    cluster: &mut Cluster,
+    ledger: &mut Ledger,
+) -> Outcome {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let members = cluster.members_of("r12b")?;
+    let &[p1, p2, p3] = members.primaries.as_slice() else {
+        panic!("three primaries")
+    };
+    ledger
+        .put(&cluster.bucket(), "r12b", "v", |put| put.w(3))
+        .await?;
+    cluster.settled().await?;
+    cluster.kill_seen(p3).await?;
+    // All have told each other how far they have seen their peers come and go.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.kill(p1).await?;
+    cluster.restart(p1).await?;
+    let begin = Instant::now();
+    for through in [p1, p2] {
+        let at = cluster.at(through)?;
+        let get = at.get("r12b").r(2).pr(2).deadline(PATIENCE);
+        assert_eq!(values(&get.send().await?), ["v"]);
+    }
+    let took = begin.elapsed();
+    say!("both primaries counted within {took:.2?} of the node's readiness");
+    assert!(took < PATIENCE, "{took:.2?}");
     Ok(())
 }
 

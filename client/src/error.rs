@@ -48,6 +48,7 @@ pub struct Error {
     got: Option<u8>,
     nodes: Vec<NodeId>,
     retry_after: Option<Duration>,
+    trace: Option<u64>,
 }
 
 impl Error {
@@ -87,6 +88,18 @@ impl Error {
         self.retry_after
     }
 
+    /// The request's trace id, if it was sent: nodes that worked on it name it in their logs, as 16 hex
+    /// digits.
+    #[must_use]
+    pub const fn trace(&self) -> Option<u64> {
+        self.trace
+    }
+
+    pub(crate) const fn traced(mut self, trace: u64) -> Self {
+        self.trace = Some(trace);
+        self
+    }
+
     pub(crate) fn new(kind: Kind, code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -96,6 +109,7 @@ impl Error {
             got: None,
             nodes: Vec::new(),
             retry_after: None,
+            trace: None,
         }
     }
 
@@ -126,6 +140,7 @@ impl Error {
             retry_after: wire
                 .retry_after_ms
                 .map(|ms| Duration::from_millis(ms.into())),
+            trace: None,
         }
     }
 

@@ -96,6 +96,11 @@ impl Shared {
         RequestId::new(self.origin, self.counter.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Names one request, over all its tries, in the logs of every node that works on it. Never 0.
+    fn trace_id(&self) -> u64 {
+        (self.random() ^ self.origin).max(1)
+    }
+
     /// Any number: for jitter and for spreading, nothing that safety depends on.
     pub(crate) fn random(&self) -> u64 {
         // Consecutive numbers, scattered by one round of the SplitMix64 generator (Steele et al. 2014).
@@ -120,10 +125,12 @@ impl Shared {
     ) -> Result<ClientReply, Error> {
         self.lock_budget().earn();
         let mut tries = Tries::new(operation.is_write());
+        let trace = self.trace_id();
         let ended = self
-            .try_until_done(operation, Instant::now() + time, &mut tries)
+            .try_until_done(operation, Instant::now() + time, trace, &mut tries)
             .await;
         ended.map_err(|error| {
+            let error = error.traced(trace);
             if tries.maybe_applied() {
                 error.doubting()
             } else {
@@ -136,6 +143,7 @@ impl Shared {
         self: &Arc<Self>,
         operation: &dyn Operation,
         deadline: Instant,
+        trace: u64,
         tries: &mut Tries,
     ) -> Result<ClientReply, Error> {
         let mut round = Round::default();
@@ -157,7 +165,7 @@ impl Shared {
             let envelope = Envelope {
                 deadline,
                 ring: map.ring.version(),
-                trace: 0,
+                trace,
             };
             let waits = round.has_more(&order, |node| self.reach(&map, node) != Reach::Down);
             let failure = match self

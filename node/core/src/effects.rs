@@ -84,6 +84,9 @@ pub enum Effect {
         deadline_ms: u32,
         /// See the frame header.
         priority: Priority,
+        /// The request on whose behalf it is sent, see [`Replica::on_behalf_of`](crate::Replica::on_behalf_of);
+        /// 0: nobody's.
+        trace: u64,
         /// When.
         when: When,
     },

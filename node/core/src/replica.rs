@@ -108,6 +108,13 @@ impl Replica {
         self.run_local(store);
     }
 
+    /// Says on behalf of which request the inputs are that follow: its trace id travels with every
+    /// message that they set off at once, and answers bring it back. What a timer sets off later
+    /// (hedges, repeated questions) is nobody's. 0: nobody's.
+    pub fn on_behalf_of(&mut self, trace: u64) {
+        self.shared.trace = trace;
+    }
+
     /// Ends the step. See the contract.
     pub fn finish(&mut self) -> Step {
         self.shared.finish()

@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     /// Actors of this node as a fallback, one for each class, drawn anew after a hint was dropped.
     pub(crate) fallback_actors: BTreeMap<Class, (ActorId, u64)>,
     pub(crate) writable: bool,
+    /// On whose behalf the current input is handled; 0: nobody's.
+    pub(crate) trace: u64,
     /// A rule that is broken on purpose; see [`crate::plant`].
     pub(crate) planted: Option<Plant>,
     pub(crate) local: VecDeque<Local>,
@@ -111,6 +113,7 @@ impl Shared {
             hints: HintShelf::default(),
             fallback_actors: BTreeMap::new(),
             writable: true,
+            trace: 0,
             planted: None,
             local: VecDeque::new(),
             unsynced: VecDeque::new(),
@@ -198,6 +201,7 @@ impl Shared {
                 message,
                 deadline_ms,
                 priority,
+                trace: self.trace,
                 when,
             });
         }

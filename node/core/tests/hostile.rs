@@ -60,6 +60,7 @@ struct Lone {
     disk: Disk,
     now: Now,
     sent: Vec<(NodeId, PeerMessage)>,
+    traces: Vec<u64>,
     replies: Vec<ClientReply>,
 }
 
@@ -88,6 +89,7 @@ impl Lone {
             disk,
             now,
             sent: Vec::new(),
+            traces: Vec::new(),
             replies: Vec::new(),
         };
         (2..=5).for_each(|id| lone.feed(Input::PeerUp(NodeId::new(id))));
@@ -110,7 +112,12 @@ impl Lone {
         }
         for effect in step.effects {
             match effect {
-                Effect::Send { to, message, .. } => self.sent.push((to, message)),
+                Effect::Send {
+                    to, message, trace, ..
+                } => {
+                    self.sent.push((to, message));
+                    self.traces.push(trace);
+                }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
                 Effect::Note(_) => {}
             }
@@ -303,6 +310,26 @@ fn a_key_is_not_stored_under_another_class() {
     lone.say(NodeId::new(2), put, 0);
     assert!(lone.refusal().is_some(), "a key over its limit");
     assert_eq!(lone.records(Family::Log), 0);
+}
+
+/// What a request sets off here and at its peers can be found in all their logs by one number.
+#[test]
+fn a_trace_id_goes_with_all_that_a_request_sets_off_and_with_nothing_else() {
+    let mut lone = Lone::new();
+    let (key, class) = lone.key(true);
+    lone.traces.clear();
+    lone.replica.on_behalf_of(77);
+    lone.ask(a_put(&key, Count::All));
+    assert_eq!(lone.traces, [77, 77], "a copy for each of the two others");
+    lone.traces.clear();
+    lone.replica.on_behalf_of(88);
+    let put = replica_put(&key, class, vec![dot(7, 1)]);
+    lone.say(lone.peer(class), put, 0);
+    assert_eq!(lone.traces, [88], "the acknowledgement of somebody else's");
+    lone.traces.clear();
+    lone.replica.on_behalf_of(0);
+    lone.pass(2000);
+    assert!(!lone.traces.is_empty() && lone.traces.iter().all(|&trace| trace == 0));
 }
 
 #[test]

@@ -36,8 +36,20 @@ pub(super) enum Frame {
     Peer {
         from: NodeId,
         deadline_ms: u32,
+        /// The request on whose behalf it was sent; 0: nobody's.
+        trace: u64,
         message: PeerMessage,
     },
+}
+
+impl Frame {
+    /// The request on whose behalf it came; 0: nobody's.
+    pub(super) const fn trace(&self) -> u64 {
+        match self {
+            Self::Client { header, .. } => header.trace,
+            Self::Peer { trace, .. } => *trace,
+        }
+    }
 }
 
 /// Which life of a shard's replica: counted up at each opening, so that a sync of an earlier life

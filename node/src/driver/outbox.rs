@@ -26,6 +26,8 @@ pub(super) struct Outgoing<'a> {
     /// What is left of the deadline, milliseconds; 0: none.
     pub(super) deadline_ms: u32,
     pub(super) priority: Priority,
+    /// The request on whose behalf it is sent; 0: nobody's.
+    pub(super) trace: u64,
     pub(super) ring: RingVersion,
 }
 
@@ -101,6 +103,7 @@ fn append(buffer: &mut Vec<u8>, outgoing: &Outgoing<'_>) {
             Priority::Background => 1,
         },
         deadline_ms: outgoing.deadline_ms,
+        trace: outgoing.trace,
         ring: outgoing.ring.get(),
         ..Header::default()
     };
@@ -131,6 +134,7 @@ pub(super) fn send_now(
             message,
             deadline_ms: 0,
             priority: Priority::Foreground,
+            trace: 0,
             ring,
         },
     );

@@ -114,11 +114,12 @@ impl<N: Network> Router<N> {
                 };
             }
         };
-        let deadline_ms = header.deadline_ms;
+        let (deadline_ms, trace) = (header.deadline_ms, header.trace);
         let to_shard = |shard: u16, message| {
             let frame = Frame::Peer {
                 from,
                 deadline_ms,
+                trace,
                 message,
             };
             if self.shards[usize::from(shard)].frame(frame, body.len()) == Err(Full) {

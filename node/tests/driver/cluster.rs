@@ -29,6 +29,8 @@ struct Wires {
     links: BTreeSet<(NodeId, NodeId)>,
     waiting: BTreeMap<(ClientKey, u64), oneshot::Sender<ClientReply>>,
     next: u64,
+    /// Frames between nodes that named a request: sender, trace id, opcode.
+    traced: BTreeSet<(NodeId, u64, u16)>,
 }
 
 /// The wires between all nodes and the test.
@@ -109,6 +111,10 @@ impl Network for Wire {
             "one large frame at a time"
         );
         for (header, body) in frames {
+            if header.trace != 0 {
+                let seen = (self.node, header.trace, header.opcode);
+                self.ether.wires().traced.insert(seen);
+            }
             self.ether.deliver(
                 to,
                 NetEvent::PeerFrame {
@@ -266,6 +272,13 @@ impl Cluster {
             ..Header::default()
         };
         self.ask_with(node, header, body.into()).await
+    }
+
+    /// Frames between nodes that named this request: sender and opcode.
+    pub(crate) fn traced(&self, trace: u64) -> Vec<(NodeId, u16)> {
+        let wires = self.ether.wires();
+        let of_it = wires.traced.iter().filter(|(_, of, _)| *of == trace);
+        of_it.map(|&(from, _, opcode)| (from, opcode)).collect()
     }
 
     /// A node's report.

@@ -9,6 +9,7 @@
 )]
 
 mod cluster;
+mod trace;
 
 use bytes::Bytes;
 use quorate_core::Note;

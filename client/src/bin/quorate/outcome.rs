@@ -70,6 +70,7 @@ pub(crate) fn error_json(error: &Error) -> Value {
         "got": error.got(),
         "nodes": error.nodes().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "retry_after_ms": error.retry_after().map(|time| time.as_millis()),
+        "trace": error.trace().map(|trace| format!("{trace:016x}")),
     })
 }
 

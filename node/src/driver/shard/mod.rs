@@ -168,8 +168,10 @@ impl<S: Storage, N: Network> Shard<S, N> {
                     ..
                 } = self;
                 for frame in inbox.take_frames() {
+                    replica.on_behalf_of(frame.trace());
                     replica.handle(now, input(frame, tickets), &*context.storage);
                 }
+                replica.on_behalf_of(0);
             }
             Some(Next::Closed) => return Err(Ended::Stopped),
             None => {}
@@ -271,6 +273,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 message,
                 deadline_ms,
                 priority,
+                trace,
                 when: _,
             } => {
                 let outgoing = Outgoing {
@@ -278,6 +281,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
                     message: &message,
                     deadline_ms,
                     priority,
+                    trace,
                     ring,
                 };
                 self.outbox
@@ -330,11 +334,17 @@ fn input(frame: Frame, tickets: &mut Tickets) -> Input {
         Frame::Peer {
             from,
             deadline_ms,
+            trace,
             message,
-        } => Input::Peer {
-            from,
-            message,
-            deadline_ms,
-        },
+        } => {
+            if trace != 0 {
+                tracing::debug!(trace = format_args!("{trace:016x}"), message = message.name(), %from, "on behalf of a request");
+            }
+            Input::Peer {
+                from,
+                message,
+                deadline_ms,
+            }
+        }
     }
 }

@@ -299,6 +299,7 @@ impl Walk {
                 message,
                 deadline_ms,
                 priority: _,
+                trace: _,
                 when: When::Written | When::Synced,
             } => {
                 let mut body = Vec::new();

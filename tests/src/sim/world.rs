@@ -40,7 +40,7 @@ pub(super) struct Waiting {
 }
 
 /// Called on every replica that is opened: how planted bugs get in.
-pub type Prepare<'a> = &'a dyn Fn(&mut Replica);
+pub type Prepare<'a> = &'a (dyn Fn(&mut Replica) + Sync);
 
 /// One run's state.
 pub struct World<'a> {
@@ -180,7 +180,7 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn has_reached(&self, goals: Goals) -> bool {
         self.history.operations.len() as u64 >= goals.operations
-            && self.trace.faults().len() as u64 >= goals.faults
+            && self.trace.begun().borrow().len() as u64 >= goals.faults
     }
 
     /// Runs until a time, microseconds.

@@ -26,9 +26,6 @@ pub(super) struct Args {
     /// Go on after a seed that failed.
     #[arg(long)]
     pub(super) keep_going: bool,
-    /// Threads that run seeds side by side; as many as there are processors if not given.
-    #[arg(long, value_name = "N")]
-    pub(super) jobs: Option<usize>,
     /// Fail if something that should be provoked never happened, or a run did not reach what it must.
     #[arg(long)]
     pub(super) all_notes: bool,
@@ -53,6 +50,13 @@ pub(super) struct Args {
     /// With --seed: leave out these faults, by their numbers in the order in which they are drawn.
     #[arg(long, value_name = "3,5,9-12", requires = "seed")]
     without_faults: Option<Numbers>,
+    /// Walk a scenario with commentary: its name, such as r10, or all; list names them. With --seed or --seeds
+    /// in the weather that the seed decides: messages late, repeated and lost, clocks that jump, slow fsyncs.
+    #[arg(long, value_name = "NAME|all|list", conflicts_with_all = ["minutes", "plant", "nodes", "clients", "operations", "keys", "without_faults", "twice"])]
+    pub(super) scenario: Option<String>,
+    /// With --scenario: keys of scenarios that need many; 2000 if not given, 200 with seeds.
+    #[arg(long, value_name = "N", requires = "scenario", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) many: Option<u32>,
     /// Break a rule on purpose and see which checker notices, after how many seeds: a rule's name, or all.
     /// With --seed: break it in that run. Needs a build with the feature `planted`.
     #[arg(long, value_name = "NAME|all")]
@@ -70,6 +74,10 @@ Examples:
   quorate-sim --seed 7 --nodes 5 --clients 2 --operations 40 --without-faults 3,5,9
                                             the same with fewer parts: how a minimised failure is replayed
   quorate-sim --seeds 0..20 --twice         the same seed takes the same course
+  quorate-sim --scenario r10                what the store does while a node catches up
+  quorate-sim --scenario r10 --many 100000  the same with a hundred thousand keys
+  quorate-sim --scenario all --seeds 0..20  every scenario in twenty kinds of weather
+  quorate-sim --fuzz --inputs 1000000       malformed input for every decoder and a live replica
   quorate-sim --plant all                   every planted bug, who notices it, and how soon
 
 Exit codes:
@@ -119,6 +127,11 @@ mod tests {
 
     fn parse(line: &str) -> Result<Args, clap::Error> {
         Args::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_options_fit_together() {
+        <Args as clap::CommandFactory>::command().debug_assert();
     }
 
     #[test]

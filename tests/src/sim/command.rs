@@ -14,6 +14,7 @@ use super::overrides::Case;
 use super::run::{Report, Verdict};
 use super::trace::Trace;
 use super::world::Prepare;
+use crate::scenario::{self, command::Wish};
 
 /// The command line was wrong, as `sysexits.h` numbers it: 1 to 3 speak of runs.
 const USAGE: u8 = 64;
@@ -104,6 +105,9 @@ pub fn main() -> ExitCode {
     if args.fuzz.fuzz.is_some() {
         return crate::fuzz::command::main(&args.fuzz, args.seed.unwrap_or(1));
     }
+    if let Some(name) = &args.scenario {
+        return walk(&args, name);
+    }
     match &args.plant {
         None => run_seeds(
             &args,
@@ -114,6 +118,18 @@ pub fn main() -> ExitCode {
         ),
         Some(name) => planted(&args, name),
     }
+}
+
+fn walk(args: &Args, name: &str) -> ExitCode {
+    failure::keep_panics_quiet();
+    let seeds = args.seeds.clone().map(|Seeds(seeds)| seeds);
+    let wish = Wish {
+        name: name.to_owned(),
+        seeds: seeds.or(args.seed.map(|seed| seed..seed + 1)),
+        many: args.many.unwrap_or(0),
+        trace: args.trace,
+    };
+    scenario::command::main(&wish).unwrap_or(ExitCode::from(USAGE))
 }
 
 #[cfg(feature = "planted")]
@@ -167,7 +183,7 @@ fn run_seeds(args: &Args, teller: Teller<'_>) -> ExitCode {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     run_in_order(
         seeds,
-        args.jobs.unwrap_or(processors),
+        args.fuzz.jobs.unwrap_or(processors),
         |seed| Course::run(args, seed, teller.prepare),
         |done| {
             totals.run(done, args, teller);

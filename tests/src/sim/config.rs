@@ -355,7 +355,7 @@ fn draw_map(dice: &mut Dice, nodes: u64) -> ClusterMap {
     }
 }
 
-fn member(id: u64) -> Member {
+pub(crate) fn member(id: u64) -> Member {
     Member {
         id: NodeId::new(id),
         name: format!("n{id}"),
@@ -366,7 +366,7 @@ fn member(id: u64) -> Member {
     }
 }
 
-fn bucket(id: u64, name: &str, n: u8, mode: BucketMode) -> Bucket {
+pub(crate) fn bucket(id: u64, name: &str, n: u8, mode: BucketMode) -> Bucket {
     Bucket {
         id: BucketId::new(id),
         name: name.to_owned(),

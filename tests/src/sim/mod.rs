@@ -12,6 +12,7 @@
 //! network   delay, loss, duplication, cuts, clogs
 //! copies    who holds which acknowledged write, so that no fault takes the last copy
 //! counters  what runs provoked
+//! driven    a world that is driven from outside, step by step
 //! event     what can happen, and in which order
 //! mishaps   faults as they happen, and their end
 //! fault     what a fault is
@@ -43,6 +44,7 @@ pub mod copies;
 pub mod counters;
 pub mod dice;
 pub mod disk;
+pub mod driven;
 mod event;
 pub mod failure;
 pub mod fault;

@@ -88,14 +88,20 @@ pub fn run_case(case: &Case, trace: Trace, prepare: Prepare<'_>) -> Report {
     let mut world = World::new(config, trace, prepare);
     suffer(&mut world);
     let fault_us = world.at_us;
-    world.heal();
-    let (settled_after_us, verdict) = match settle(&mut world) {
-        Err(why) => (SETTLE_US, verdict_of_stuck(&world, why)),
-        Ok(after_us) => (after_us, judge(&mut world)),
-    };
+    let (settled_after_us, verdict) = end(&mut world);
     Report {
         fault_us,
         ..report(&world, summary, settled_after_us, verdict)
+    }
+}
+
+/// Ends all faults, waits until everything is settled, and judges. Returns how long settling took,
+/// microseconds.
+pub fn end(world: &mut World<'_>) -> (u64, Verdict) {
+    world.heal();
+    match settle(world) {
+        Err(why) => (SETTLE_US, verdict_of_stuck(world, why)),
+        Ok(after_us) => (after_us, judge(world)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::sim::history::Key;
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "r18",
-        sentence: "A coordinator loses its unsynced writes in a power cut and coordinates a write to a key it had written: both survive, nothing is swallowed.",
+        sentence: "A coordinator loses its unsynced writes in a power cut and coordinates a write to a key it had written: both survive, nothing is swallowed. Also with its whole data directory gone.",
         weather: Weather::Stormy,
         walk: r18,
     },
@@ -54,7 +54,18 @@ fn r18(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let read = walk.get(&get().r(3), P1)?;
     let all = walk.put(&put("all").over(&read), P1)?;
     let read = walk.get(&get().r(3), P2)?;
-    walk.shows(&read, &[&all])
+    walk.shows(&read, &[&all])?;
+    walk.idle()?;
+    walk.say("now the same with the whole data directory gone");
+    walk.wipe(P1);
+    walk.pass(500);
+    walk.start(P1);
+    let fourth = walk.put(&put("fourth").w(2), P1)?;
+    for who in PRIMARIES {
+        let read = walk.get(&get().r(2), who)?;
+        walk.shows(&read, &[&all, &fourth])?;
+    }
+    Ok(())
 }
 
 /// So far ahead all clocks are set, milliseconds: 30 days.

@@ -205,9 +205,10 @@ impl Teller<'_> {
         let whole = attempt(case, Trace::default(), self.prepare);
         let mut lines = whole.lines(symptom);
         if let Some(key) = whole.key(symptom) {
-            let primaries = Config::of(case).primaries(key);
+            let config = Config::of(case);
+            let primaries = config.primaries(key);
             let names: Vec<String> = primaries.iter().copied().map(name).collect();
-            let story = Story::new(key, primaries);
+            let story = Story::new(key, config.class_of(key), primaries);
             let again = attempt(case, Trace::default().about(story), self.prepare);
             lines.push(format!(
                 "what happened to {key}, whose primaries are {}:",

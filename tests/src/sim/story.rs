@@ -9,7 +9,7 @@ use quorate_core::causality::{Object, Version};
 use quorate_core::record::{decode_hint, decode_object, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::peer::PeerMessage;
-use quorate_ring::NodeId;
+use quorate_ring::{Class, NodeId};
 
 use super::fault_words::{in_words, name, touches};
 use super::history::{History, Key, WriteId};
@@ -25,6 +25,8 @@ const SAME_MAX: u32 = 2;
 #[derive(Clone, Debug)]
 pub struct Story {
     key: Key,
+    /// The key of its object on disks.
+    object_key: Vec<u8>,
     lines: Vec<Line>,
     holders: BTreeSet<usize>,
 }
@@ -48,11 +50,13 @@ struct Line {
 }
 
 impl Story {
-    /// A story of a key, of which these nodes are the primaries.
+    /// A story of a key of this class, of which these nodes are the primaries.
     #[must_use]
-    pub fn new(key: Key, primaries: BTreeSet<usize>) -> Self {
+    pub fn new(key: Key, class: Option<Class>, primaries: BTreeSet<usize>) -> Self {
+        let object_key = class.map(|class| keys::object_key(class, key.bucket, &key.bytes()));
         Self {
             key,
+            object_key: object_key.unwrap_or_default(),
             lines: Vec::new(),
             holders: primaries,
         }
@@ -80,6 +84,7 @@ impl Story {
         let (family, storage_key, record) = match write {
             Write::Put { family, key, value } => (family, key, Some(value)),
             Write::Delete { family, key } => (family, key, None),
+            Write::Clear { family, from, to } => return self.cleared(*family, from, to),
         };
         match family {
             Family::Objects => {
@@ -93,6 +98,13 @@ impl Story {
             }
             Family::Chunks | Family::Log | Family::Vnodes | Family::Requests => None,
         }
+    }
+
+    /// A whole range of records removed at once, as when a vnode is rebuilt.
+    fn cleared(&self, family: Family, from: &[u8], to: &[u8]) -> Option<String> {
+        let within = self.object_key.as_slice() >= from && self.object_key.as_slice() < to;
+        (family == Family::Objects && within)
+            .then(|| "clears the whole vnode, its object with it".to_owned())
     }
 
     /// A message arrived.

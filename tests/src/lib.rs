@@ -6,4 +6,5 @@ pub mod fuzz;
 #[cfg(feature = "processes")]
 pub mod process;
 pub mod relay;
+pub mod scenario;
 pub mod sim;

@@ -22,8 +22,8 @@ pub struct Options {
     /// With --fuzz and one target: feed this one input, in hex, and tell what happens.
     #[arg(long, value_name = "HEX", requires = "fuzz")]
     pub input: Option<String>,
-    /// With --fuzz: threads; as many as there are processors, unless given.
-    #[arg(long, requires = "fuzz")]
+    /// Threads that work side by side; as many as there are processors, unless given.
+    #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
 }
 

@@ -1,67 +1,25 @@
 //! The command line: run one seed or many, say what went wrong and how to see it again.
 
-use std::ops::Range;
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use super::args::{Args, Seeds};
 use super::batch::{Done, run_in_order};
 use super::config::is_small;
 use super::counters::Counters;
-use super::run::{Report, Verdict, run};
+use super::failure::{self, Attempt, Teller, attempt};
+use super::overrides::Case;
+use super::run::{Report, Verdict};
+use super::trace::Trace;
+use super::world::Prepare;
+use crate::scenario::{self, command::Wish};
 
-/// Runs a whole cluster in one process, under virtual time and faults that one seed decides.
-///
-/// Exit codes: 0 all clean, 1 an invariant was broken, 2 a healed cluster did not settle, 3 the core
-/// panicked.
-#[derive(Debug, Parser)]
-#[command(name = "quorate-sim", version)]
-struct Args {
-    /// Run this seed.
-    #[arg(long, conflicts_with = "seeds")]
-    seed: Option<u64>,
-    /// Run these seeds, from A up to but without B.
-    #[arg(long, value_name = "A..B")]
-    seeds: Option<Seeds>,
-    /// Run seeds for so many minutes, from the first of --seeds, or from 0.
-    #[arg(long)]
-    minutes: Option<u64>,
-    /// Print every event of the run; with --seed only.
-    #[arg(long, requires = "seed")]
-    trace: bool,
-    /// Go on after a seed that failed.
-    #[arg(long)]
-    keep_going: bool,
-    /// Threads that run seeds side by side; as many as there are processors if not given. With --trace: one.
-    #[arg(long)]
-    jobs: Option<usize>,
-    /// Fail if something that should be provoked never happened, or a run did not reach what it must.
-    #[arg(long)]
-    all_notes: bool,
-    /// Break a rule on purpose and see which checker notices, after how many seeds: a rule's name, or all.
-    #[cfg(feature = "planted")]
-    #[arg(long, value_name = "NAME|all")]
-    plant: Option<String>,
-    #[command(flatten)]
-    fuzz: crate::fuzz::command::Options,
-}
-
-#[derive(Clone, Debug)]
-struct Seeds(Range<u64>);
-
-impl FromStr for Seeds {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parse = |text: &str| text.parse::<u64>().map_err(|error| error.to_string());
-        let (from, to) = text
-            .split_once("..")
-            .ok_or("seeds are given as A..B, such as 1..2000")?;
-        Ok(Self(parse(from)?..parse(to)?))
-    }
-}
+/// The command line was wrong, as `sysexits.h` numbers it: 1 to 3 speak of runs.
+const USAGE: u8 = 64;
+/// Failing seeds that are minimised; of more, only the first violation is told.
+const EXPLAINED_MAX: u64 = 3;
 
 /// Sums over all runs.
 #[derive(Debug, Default)]
@@ -136,14 +94,80 @@ impl Least {
 /// Runs what the command line asks for.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
-    #[cfg(feature = "planted")]
-    if let Some(name) = &args.plant {
-        return super::planted::table(name);
-    }
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody is left to tell if the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
     if args.fuzz.fuzz.is_some() {
         return crate::fuzz::command::main(&args.fuzz, args.seed.unwrap_or(1));
     }
+    if let Some(name) = &args.scenario {
+        return walk(&args, name);
+    }
+    match &args.plant {
+        None => run_seeds(
+            &args,
+            Teller {
+                prepare: &|_| {},
+                option: "",
+            },
+        ),
+        Some(name) => planted(&args, name),
+    }
+}
+
+fn walk(args: &Args, name: &str) -> ExitCode {
+    failure::keep_panics_quiet();
+    let seeds = args.seeds.clone().map(|Seeds(seeds)| seeds);
+    let wish = Wish {
+        name: name.to_owned(),
+        seeds: seeds.or(args.seed.map(|seed| seed..seed + 1)),
+        many: args.many.unwrap_or(0),
+        trace: args.trace,
+    };
+    scenario::command::main(&wish).unwrap_or(ExitCode::from(USAGE))
+}
+
+#[cfg(feature = "planted")]
+fn planted(args: &Args, name: &str) -> ExitCode {
+    use quorate_core::Plant;
+
+    let plant = Plant::ALL
+        .iter()
+        .copied()
+        .find(|plant| format!("{plant:?}") == name);
+    match (plant, args.seed) {
+        (Some(plant), Some(_)) => run_seeds(
+            args,
+            Teller {
+                prepare: &|replica| replica.plant(plant),
+                option: &format!(" --plant {name}"),
+            },
+        ),
+        (Some(_), None) => super::planted::table(name),
+        (None, None) if name == "all" => super::planted::table(name),
+        (None, _) => {
+            eprintln!("no planted bug is called {name}; there are:");
+            Plant::ALL.iter().for_each(|plant| eprintln!("  {plant:?}"));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+#[cfg(not(feature = "planted"))]
+fn planted(_: &Args, name: &str) -> ExitCode {
+    eprintln!(
+        "--plant {name} needs a build with the feature `planted`: cargo run -p quorate-tests --features planted --bin quorate-sim -- --plant {name}"
+    );
+    ExitCode::from(USAGE)
+}
+
+fn run_seeds(args: &Args, teller: Teller<'_>) -> ExitCode {
+    failure::keep_panics_quiet();
     let started = Instant::now();
     let until = args
         .minutes
@@ -157,13 +181,12 @@ pub fn main() -> ExitCode {
     };
     let mut totals = Totals::default();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.unwrap_or(processors);
     run_in_order(
         seeds,
-        jobs,
-        |seed| run(seed, args.trace, &|_| {}),
+        args.fuzz.jobs.unwrap_or(processors),
+        |seed| Course::run(args, seed, teller.prepare),
         |done| {
-            totals.run(done);
+            totals.run(done, args, teller);
             let time_is_up = until.is_some_and(|until| Instant::now() >= until);
             !time_is_up && (totals.worst == 0 || args.keep_going)
         },
@@ -181,20 +204,63 @@ pub fn main() -> ExitCode {
     ExitCode::from(totals.worst)
 }
 
+/// What came of one seed.
+struct Course {
+    case: Case,
+    first: Attempt,
+    /// How the second run went, if there was to be one.
+    second: Option<String>,
+}
+
+impl Course {
+    fn run(args: &Args, seed: u64, prepare: Prepare<'_>) -> Self {
+        let case = args.case().unwrap_or_else(|| Case::from(seed));
+        let first = attempt(&case, Trace::new(args.trace), prepare);
+        let again = || attempt(&case, Trace::default(), prepare).course();
+        let second = args.twice.then(again);
+        Self {
+            case,
+            first,
+            second,
+        }
+    }
+}
+
 impl Totals {
-    fn run(&mut self, done: Done<Report>) {
+    fn run(&mut self, done: Done<Course>, args: &Args, teller: Teller<'_>) {
         self.runs += 1;
         self.took += done.took;
-        match done.report {
-            Some(report) => self.take(&report),
-            None => {
-                let seed = done.seed;
-                println!(
-                    "seed {seed}: the core panicked, see above; again: quorate-sim --seed {seed} --trace"
-                );
-                self.fail(3);
-            }
+        let Some(Course {
+            case,
+            first,
+            second,
+        }) = done.report
+        else {
+            return self.fail(3); // a panic of the simulator itself: of the core's, `attempt` makes a report
+        };
+        if let Some(report) = &first.report {
+            self.take(report);
         }
+        if let Some(other) = second.filter(|other| *other != first.course()) {
+            self.fail(1);
+            println!(
+                "I19: {case} took two courses: {} and {other}",
+                first.course()
+            );
+        }
+        let code = match first.report.as_ref().map(|report| &report.verdict) {
+            Some(Verdict::Clean) => return,
+            Some(Verdict::Broken(_)) => 1,
+            Some(Verdict::Stuck(_)) => 2,
+            None => 3,
+        };
+        self.fail(code);
+        let lines = if args.whole || self.failed > EXPLAINED_MAX {
+            teller.brief(&case, &first)
+        } else {
+            teller.explain(&case, &first, failure::usual_bound())
+        };
+        lines.iter().for_each(|line| println!("{line}"));
     }
 
     fn fail(&mut self, code: u8) {
@@ -213,18 +279,6 @@ impl Totals {
         }
         self.slowest = self.slowest.max((report.settled_after_us, report.seed));
         self.counters.add(&report.counters);
-        match &report.verdict {
-            Verdict::Clean => {}
-            Verdict::Stuck(why) => {
-                self.fail(2);
-                print_failure(report, &[format!("stuck: {why}")]);
-            }
-            Verdict::Broken(violations) => {
-                self.fail(1);
-                let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
-                print_failure(report, &lines);
-            }
-        }
     }
 
     fn print(&self, took: Duration) {
@@ -252,18 +306,4 @@ impl Totals {
             println!("{count:>12}  {what}");
         }
     }
-}
-
-fn print_failure(report: &Report, lines: &[String]) {
-    println!("seed {} ({})", report.seed, report.config);
-    for line in lines.iter().take(5) {
-        println!("  {line}");
-    }
-    if lines.len() > 5 {
-        println!("  and {} more", lines.len() - 5);
-    }
-    for line in report.timeline.iter().take(60) {
-        println!("    {line}");
-    }
-    println!("  again: quorate-sim --seed {} --trace", report.seed);
 }

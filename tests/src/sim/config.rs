@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use quorate_protocol::ids::ClusterId;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::QuorumDefaults;
-use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring, Weight, Zone};
+use quorate_ring::{BucketId, Class, NodeId, PartitionCount, Placed, Ring, Weight, Zone};
 
 use super::dice::Dice;
+use super::history::Key;
 use super::overrides::{Case, Overrides};
 
 /// What kind of weather a run has.
@@ -201,6 +202,27 @@ impl Config {
         self.map.members.iter().map(|member| member.id).collect()
     }
 
+    /// The class of a key, if its bucket is there.
+    #[must_use]
+    pub fn class_of(&self, key: Key) -> Option<Class> {
+        let bucket = self.map.bucket(key.bucket)?;
+        Some(Class {
+            n: bucket.props.n,
+            partition: self.map.ring.partition_of(bucket.id, &key.bytes()),
+        })
+    }
+
+    /// The places of a key's primaries.
+    #[must_use]
+    pub fn primaries(&self, key: Key) -> BTreeSet<usize> {
+        let Some(class) = self.class_of(key) else {
+            return BTreeSet::new();
+        };
+        let ids = self.map.ring.primaries(class);
+        let place = |id: &NodeId| self.map.members.iter().position(|member| member.id == *id);
+        ids.iter().filter_map(place).collect()
+    }
+
     /// A line for people.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -333,7 +355,7 @@ fn draw_map(dice: &mut Dice, nodes: u64) -> ClusterMap {
     }
 }
 
-fn member(id: u64) -> Member {
+pub(crate) fn member(id: u64) -> Member {
     Member {
         id: NodeId::new(id),
         name: format!("n{id}"),
@@ -344,7 +366,7 @@ fn member(id: u64) -> Member {
     }
 }
 
-fn bucket(id: u64, name: &str, n: u8, mode: BucketMode) -> Bucket {
+pub(crate) fn bucket(id: u64, name: &str, n: u8, mode: BucketMode) -> Bucket {
     Bucket {
         id: BucketId::new(id),
         name: name.to_owned(),

@@ -8,6 +8,8 @@ use quorate_protocol::error::ErrorCode;
 use quorate_protocol::ids::Dot;
 use quorate_ring::BucketId;
 
+use super::workload::request_of;
+
 /// One write of a client, whatever became of it. Deletes are writes too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WriteId(pub u64);
@@ -42,6 +44,18 @@ impl Key {
             bucket,
             number: number.parse().ok()?,
         })
+    }
+
+    /// The first key that a text names.
+    #[must_use]
+    pub fn find(text: &str) -> Option<Self> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '/');
+        words
+            .filter_map(|word| word.split_once('/'))
+            .find_map(|(bucket, name)| {
+                let bucket = BucketId::new(bucket.parse().ok()?);
+                Self::parse(bucket, name.as_bytes())
+            })
     }
 }
 
@@ -163,7 +177,46 @@ impl Operation {
     /// A line for people.
     #[must_use]
     pub fn line(&self) -> String {
-        let what = match &self.kind {
+        format!(
+            "{:>10.3} .. {:>10.3} ms  client {}  {}  {}  {:?}{}",
+            self.invoked_us as f64 / 1000.0,
+            self.completed_us as f64 / 1000.0,
+            self.client,
+            self.key,
+            self.what(),
+            self.outcome,
+            self.tries(),
+        )
+    }
+
+    /// What it wanted and what came of it, without its key and the time when it began.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let took_ms = self.completed_us.saturating_sub(self.invoked_us) as f64 / 1000.0;
+        let end = match self.outcome {
+            Outcome::Pending => "never ended".to_owned(),
+            Outcome::Ok => format!("ok after {took_ms:.1} ms"),
+            Outcome::Failed(code) => format!("failed after {took_ms:.1} ms: {}", code.name()),
+            Outcome::Unknown => format!("in doubt after {took_ms:.1} ms"),
+        };
+        format!(
+            "client {}: {}; {end}{}",
+            self.client,
+            self.what(),
+            self.tries()
+        )
+    }
+
+    fn tries(&self) -> String {
+        if self.attempts > 1 {
+            format!(", {} tries", self.attempts)
+        } else {
+            String::new()
+        }
+    }
+
+    fn what(&self) -> String {
+        match &self.kind {
             Kind::Get {
                 r,
                 sloppy,
@@ -204,20 +257,7 @@ impl Operation {
                     if *sloppy { "" } else { " strict" },
                 )
             }
-        };
-        format!(
-            "{:>10.3} .. {:>10.3} ms  client {}  {}  {what}  {:?}{}",
-            self.invoked_us as f64 / 1000.0,
-            self.completed_us as f64 / 1000.0,
-            self.client,
-            self.key,
-            self.outcome,
-            if self.attempts > 1 {
-                format!(", {} tries", self.attempts)
-            } else {
-                String::new()
-            },
-        )
+        }
     }
 }
 
@@ -235,6 +275,17 @@ pub struct History {
 }
 
 impl History {
+    /// The key that a text is about: one that it names, or one of a write whose request id it names.
+    #[must_use]
+    pub fn concerned(&self, text: &str) -> Option<Key> {
+        let operation = |operation: &&Operation| {
+            operation
+                .write()
+                .is_some_and(|id| text.contains(&request_of(id).to_string()))
+        };
+        Key::find(text).or_else(|| Some(self.operations.iter().find(operation)?.key))
+    }
+
     /// The operations on one key, in order, as lines.
     #[must_use]
     pub fn timeline(&self, key: Key) -> Vec<String> {
@@ -303,5 +354,7 @@ mod tests {
         };
         assert_eq!(Key::parse(key.bucket, &key.bytes()), Some(key));
         assert_eq!(Key::parse(key.bucket, b"other"), None);
+        assert_eq!(Key::find(&format!("1/2, {key}: lost")), Some(key));
+        assert_eq!(Key::find("12 writes, 3/1000 lost"), None);
     }
 }

@@ -113,7 +113,7 @@ impl World<'_> {
         }
     }
 
-    fn provoke(&mut self, fault: Fault) {
+    pub(super) fn provoke(&mut self, fault: Fault) {
         match fault {
             Fault::Kill { node, down_us } => self.kill(node, down_us),
             Fault::Power {

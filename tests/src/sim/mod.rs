@@ -12,12 +12,17 @@
 //! network   delay, loss, duplication, cuts, clogs
 //! copies    who holds which acknowledged write, so that no fault takes the last copy
 //! counters  what runs provoked
+//! driven    a world that is driven from outside, step by step
 //! event     what can happen, and in which order
 //! mishaps   faults as they happen, and their end
 //! fault     what a fault is
 //! faults    which fault comes next, and what it must spare
+//! minimise  a failing run made smaller
+//! failure   a failing run told
+//! story     what happened to one key
 //! overrides what a minimised run changes of what its seed decides
 //! batch     many runs over several threads, told in the order of their seeds
+//! args      the options of `quorate-sim`
 //! command   the command line of `quorate-sim`
 //! clients   closed-loop clients; workload says what they do
 //! tries     what a client makes of an error, and of trying again
@@ -28,6 +33,7 @@
 //! dice      the seed's random numbers
 //! ```
 
+mod args;
 pub mod batch;
 pub mod clients;
 pub mod clock;
@@ -38,11 +44,15 @@ pub mod copies;
 pub mod counters;
 pub mod dice;
 pub mod disk;
+pub mod driven;
 mod event;
+pub mod failure;
 pub mod fault;
+mod fault_words;
 pub mod faults;
 pub mod history;
 mod hub;
+pub mod minimise;
 mod mishaps;
 pub mod network;
 pub mod node;
@@ -54,6 +64,7 @@ pub mod planted;
 mod route;
 pub mod run;
 mod shard;
+pub mod story;
 pub mod trace;
 mod tries;
 mod wiring;

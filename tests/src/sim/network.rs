@@ -33,6 +33,8 @@ pub struct Network {
     cuts: BTreeMap<u64, BTreeSet<Link>>,
     next_cut: u64,
     clogs: BTreeMap<Link, Clog>,
+    /// What the way from or to a node takes beyond the usual, microseconds.
+    slow: BTreeMap<usize, u64>,
     dice: Dice,
 }
 
@@ -45,6 +47,7 @@ impl Network {
             cuts: BTreeMap::new(),
             next_cut: 0,
             clogs: BTreeMap::new(),
+            slow: BTreeMap::new(),
             dice,
         }
     }
@@ -75,6 +78,7 @@ impl Network {
     pub fn heal(&mut self) {
         self.cuts.clear();
         self.clogs.clear();
+        self.slow.clear();
         self.plan = NetworkPlan {
             delay_min_us: 100,
             delay_more_us: 200,
@@ -86,6 +90,16 @@ impl Network {
     #[must_use]
     pub const fn outlives(&self) -> bool {
         self.plan.outlive
+    }
+
+    /// The way from and to a node takes so much longer from now on.
+    pub fn slow(&mut self, node: usize, more_us: u64) {
+        self.slow.insert(node, more_us);
+    }
+
+    fn more_us(&self, (from, to): Link) -> u64 {
+        let of = |node| self.slow.get(&node).copied().unwrap_or(0);
+        of(from) + of(to)
     }
 
     /// Whether a link is cut.
@@ -103,7 +117,11 @@ impl Network {
             return [Some(held_us), None];
         }
         let twice = self.plan.duplication > 0 && self.dice.chance(self.plan.duplication);
-        [Some(self.delay()), twice.then(|| self.delay())]
+        let more_us = self.more_us(link);
+        [
+            Some(self.delay() + more_us),
+            twice.then(|| self.delay() + more_us),
+        ]
     }
 
     /// How long a clogged link holds back what is sent now.

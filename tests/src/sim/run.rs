@@ -10,7 +10,7 @@ use quorate_ring::BucketId;
 use super::config::Config;
 use super::converge;
 use super::counters::{Counter, Counters};
-use super::history::{Key, Shown, WriteId, write_of};
+use super::history::{Key, Operation, Shown, WriteId, write_of};
 use super::overrides::Case;
 use super::trace::{Begun, Trace};
 use super::world::{Prepare, World};
@@ -64,6 +64,8 @@ pub struct Report {
     pub ok: u64,
     /// What happened, counted.
     pub counters: Counters,
+    /// Invariants that were broken, with the keys concerned; `stuck` stands for not settled.
+    pub concerned: Vec<(String, Key)>,
     /// Lines about the first key concerned.
     pub timeline: Vec<String>,
     /// What the seed decided.
@@ -86,14 +88,20 @@ pub fn run_case(case: &Case, trace: Trace, prepare: Prepare<'_>) -> Report {
     let mut world = World::new(config, trace, prepare);
     suffer(&mut world);
     let fault_us = world.at_us;
-    world.heal();
-    let (settled_after_us, verdict) = match settle(&mut world) {
-        Err(why) => (SETTLE_US, verdict_of_stuck(&world, why)),
-        Ok(after_us) => (after_us, judge(&mut world)),
-    };
+    let (settled_after_us, verdict) = end(&mut world);
     Report {
         fault_us,
         ..report(&world, summary, settled_after_us, verdict)
+    }
+}
+
+/// Ends all faults, waits until everything is settled, and judges. Returns how long settling took,
+/// microseconds.
+pub fn end(world: &mut World<'_>) -> (u64, Verdict) {
+    world.heal();
+    match settle(world) {
+        Err(why) => (SETTLE_US, verdict_of_stuck(world, why)),
+        Ok(after_us) => (after_us, judge(world)),
     }
 }
 
@@ -277,12 +285,39 @@ fn wrong_answer(
     }
 }
 
+/// The keys that a failure is about, each once, in the order in which they are named.
+fn concerned(world: &World<'_>, verdict: &Verdict) -> Vec<(String, Key)> {
+    let history = &world.history;
+    match verdict {
+        Verdict::Clean => Vec::new(),
+        Verdict::Stuck(why) => {
+            let of_class = || {
+                let mut writes = history.operations.iter().filter(|op| op.write().is_some());
+                let class = |key| world.config.class_of(key).map(|class| class.to_string());
+                let named =
+                    |op: &&Operation| class(op.key).is_some_and(|class| why.contains(&class));
+                Some(writes.find(named)?.key)
+            };
+            let key = history.concerned(why).or_else(of_class);
+            key.map(|key| ("stuck".to_owned(), key))
+                .into_iter()
+                .collect()
+        }
+        Verdict::Broken(violations) => violations
+            .iter()
+            .filter_map(|violation| {
+                let key = violation
+                    .key
+                    .or_else(|| history.concerned(&violation.what))?;
+                Some((violation.invariant.to_owned(), key))
+            })
+            .collect(),
+    }
+}
+
 fn report(world: &World<'_>, config: String, settled_after_us: u64, verdict: Verdict) -> Report {
     let operations = &world.history.operations;
-    let concerned = match &verdict {
-        Verdict::Broken(violations) => violations.iter().find_map(|violation| violation.key),
-        Verdict::Clean | Verdict::Stuck(_) => None,
-    };
+    let concerned = concerned(world, &verdict);
     Report {
         seed: world.config.seed,
         verdict,
@@ -290,16 +325,19 @@ fn report(world: &World<'_>, config: String, settled_after_us: u64, verdict: Ver
         events: world.trace.events(),
         virtual_us: world.at_us,
         fault_us: 0,
-        faults: world.trace.faults().len() as u64,
+        faults: world.trace.begun().borrow().len() as u64,
         reached: world.has_reached(world.config.goals),
         settled_after_us,
         operations: operations.len() as u64,
         ok: operations.iter().filter(|op| op.is_ok()).count() as u64,
         counters: world.counters.clone(),
-        timeline: concerned
-            .map(|key| world.history.timeline(key))
+        timeline: world
+            .trace
+            .story(&world.history)
+            .or_else(|| Some(world.history.timeline(concerned.first()?.1)))
             .unwrap_or_default(),
         config,
-        begun: world.trace.faults().to_vec(),
+        concerned,
+        begun: world.trace.begun().borrow().clone(),
     }
 }

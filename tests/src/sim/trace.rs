@@ -1,8 +1,16 @@
 //! What happened, as one rolling hash, and as text where a reader wants it.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use quorate_core::Write;
+use quorate_protocol::peer::PeerMessage;
+use quorate_ring::NodeId;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::faults::Fault;
+use super::history::History;
+use super::story::Story;
 
 /// A fault that began.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +29,9 @@ pub struct Trace {
     hash: u64,
     events: u64,
     print: bool,
-    faults: Vec<Begun>,
+    /// Shared, so that it outlives a world that panics.
+    begun: Rc<RefCell<Vec<Begun>>>,
+    story: Option<Story>,
 }
 
 impl Trace {
@@ -49,17 +59,47 @@ impl Trace {
 
     /// Takes in a fault that begins.
     pub fn fault(&mut self, at_us: u64, number: u64, fault: &Fault) {
-        self.faults.push(Begun {
+        self.begun.borrow_mut().push(Begun {
             number,
             at_us,
             fault: fault.clone(),
         });
     }
 
-    /// All faults so far.
+    /// All faults so far, and those to come.
     #[must_use]
-    pub fn faults(&self) -> &[Begun] {
-        &self.faults
+    pub fn begun(&self) -> Rc<RefCell<Vec<Begun>>> {
+        Rc::clone(&self.begun)
+    }
+
+    /// The same trace, which also notes what happens to one key.
+    #[must_use]
+    pub fn about(self, story: Story) -> Self {
+        Self {
+            story: Some(story),
+            ..self
+        }
+    }
+
+    /// A node wrote a batch.
+    pub fn wrote(&mut self, at_us: u64, node: usize, writes: &[Write]) {
+        if let Some(story) = &mut self.story {
+            story.wrote(at_us, node, writes);
+        }
+    }
+
+    /// A message arrived.
+    pub fn delivered(&mut self, at_us: u64, from: NodeId, to: NodeId, message: &PeerMessage) {
+        if let Some(story) = &mut self.story {
+            story.delivered(at_us, from, to, message);
+        }
+    }
+
+    /// What happened to the key that was noted.
+    #[must_use]
+    pub fn story(&self, history: &History) -> Option<Vec<String>> {
+        let story = self.story.clone()?;
+        Some(story.tell(history, &self.begun.borrow()))
     }
 
     /// A line for people, made only if somebody reads it.

@@ -46,6 +46,8 @@ impl World<'_> {
         self.trace.say(self.at_us, || {
             format!("{from} -> {} {message:?}", self.nodes[to].id)
         });
+        self.trace
+            .delivered(self.at_us, from, self.nodes[to].id, &message);
         let mut wants = self.spare_wants();
         self.nodes[to].deliver(self.at_us, (from, message), deadline_ms, &mut wants);
         self.absorb(to, wants);
@@ -135,6 +137,7 @@ impl World<'_> {
 
     fn wrote(&mut self, node: usize, number: u64, batch: &Arc<Batch>) {
         let writes = &batch.writes;
+        self.trace.wrote(self.at_us, node, writes);
         self.ack_truth.wrote(node, number, writes);
         self.dots.wrote(node, number, writes);
         for broken in self.dots.take_broken() {

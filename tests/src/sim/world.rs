@@ -16,9 +16,10 @@ use super::copies::Copies;
 use super::counters::Counters;
 use super::dice::Dice;
 use super::disk;
+use super::driven::DRIVER;
 use super::event::{Event, Scheduled};
 use super::faults::Faults;
-use super::history::{History, Key, Kind};
+use super::history::{History, Key, Kind, WriteId};
 use super::network::Network;
 use super::node::{Node, Want};
 use super::trace::Trace;
@@ -28,7 +29,7 @@ use crate::checkers::ack_truth::AckTruth;
 use crate::checkers::dot_uniqueness::DotUniqueness;
 
 /// The way between a client and a node takes so long at most, microseconds.
-const CLIENT_DELAY_US: u64 = 1_000;
+pub(super) const CLIENT_DELAY_US: u64 = 1_000;
 
 /// Messages that wait for a process that stands still at most: what a kernel and a few queues hold.
 const HELD_MAX: usize = 4096;
@@ -40,7 +41,7 @@ pub(super) struct Waiting {
 }
 
 /// Called on every replica that is opened: how planted bugs get in.
-pub type Prepare<'a> = &'a dyn Fn(&mut Replica);
+pub type Prepare<'a> = &'a (dyn Fn(&mut Replica) + Sync);
 
 /// One run's state.
 pub struct World<'a> {
@@ -76,6 +77,8 @@ pub struct World<'a> {
     /// Listings of the end: the bucket, the keys that live in the partition, and what was answered.
     pub list_probes: BTreeMap<Ticket, (BucketId, BTreeSet<u32>, Option<ClientReply>)>,
     pub(super) waiting: BTreeMap<Ticket, Waiting>,
+    /// What became of requests of the driver.
+    pub(super) driven: BTreeMap<Ticket, (u64, ClientEvent)>,
     last_write: u64,
     last_ticket: u64,
     pub(super) healed: bool,
@@ -137,6 +140,7 @@ impl<'a> World<'a> {
             probes: BTreeMap::new(),
             list_probes: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            driven: BTreeMap::new(),
             last_write: 0,
             last_ticket: 0,
             healed: false,
@@ -180,7 +184,7 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn has_reached(&self, goals: Goals) -> bool {
         self.history.operations.len() as u64 >= goals.operations
-            && self.trace.faults().len() as u64 >= goals.faults
+            && self.trace.begun().borrow().len() as u64 >= goals.faults
     }
 
     /// Runs until a time, microseconds.
@@ -196,6 +200,36 @@ impl<'a> World<'a> {
             self.happen(*next.event);
         }
         self.at_us = until_us;
+    }
+
+    /// Runs until something is the case, or until a time, microseconds. Returns whether it is.
+    pub fn run_until_so(&mut self, until_us: u64, so: impl Fn(&Self) -> bool) -> bool {
+        while !so(self) {
+            let Some(Reverse(next)) = self.events.peek() else {
+                break;
+            };
+            if next.at_us > until_us {
+                break;
+            }
+            let at_us = next.at_us;
+            self.run_until(at_us);
+        }
+        let is_so = so(self);
+        if !is_so {
+            self.run_until(until_us);
+        }
+        is_so
+    }
+
+    pub(super) fn new_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    /// An id for a write that no other write has.
+    pub fn new_write(&mut self) -> WriteId {
+        self.last_write += 1;
+        WriteId(self.last_write)
     }
 
     /// Whether all clients have ended what they wanted to do.
@@ -217,8 +251,7 @@ impl<'a> World<'a> {
                     r: Some(Count::All),
                     ..ReadOptions::default()
                 };
-                self.last_ticket += 1;
-                let ticket = Ticket(self.last_ticket);
+                let ticket = self.new_ticket();
                 self.probes.insert(ticket, (key, None));
                 let node = self.dice.index(self.nodes.len());
                 let request = workload::get(key, options, None).into();
@@ -413,6 +446,9 @@ impl<'a> World<'a> {
     }
 
     fn client(&mut self, client: usize, event: ClientEvent) {
+        if client == DRIVER {
+            return self.take_driven(event);
+        }
         let mut shared = Shared {
             at_us: self.at_us,
             history: &mut self.history,

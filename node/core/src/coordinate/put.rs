@@ -91,7 +91,9 @@ impl Puts {
         } else {
             Note::Delete
         });
-        if !(op.ask.retry && op.look_for_first_try(cx, id)) {
+        let done = (op.may_be_repeated() && op.ship_first_try(cx, id))
+            || (op.ask.retry && op.look_for_first_try(cx, id));
+        if !done {
             op.write(cx, id);
         }
         self.keep_or_end(cx, id, op);

@@ -15,7 +15,7 @@ use crate::causality::{Object, check_dots};
 use crate::effects::{Note, Priority};
 use crate::record::decode_request;
 use crate::record::keys::{self, ChunkOwner};
-use crate::shared::Cx;
+use crate::shared::{Asker, Cx};
 use crate::shelf::{Arrival, Place, damaged};
 use crate::store::{Family, StoreError};
 
@@ -95,11 +95,25 @@ fn with_dots(object: &Object, more: impl IntoIterator<Item = Dot>) -> Vec<Dot> {
 }
 
 impl PutOp {
+    /// Whether the same request may come twice although its client sent it once: the network between nodes
+    /// may repeat what a node passed on.
+    pub(crate) const fn may_be_repeated(&self) -> bool {
+        matches!(self.asker, Asker::Node { .. })
+    }
+
+    /// Ships the first try's dot once more if this node knows it.
+    pub(crate) fn ship_first_try(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
+        let Ok(Some(found)) = cx.first_try(&self.place, self.ask.request) else {
+            return false;
+        };
+        self.ship_again(cx, id, found);
+        true
+    }
+
     /// Looks for the first try here, and asks the others. Returns whether answers are awaited;
     /// otherwise the operation goes on at once: as a re-shipment if `shipment` is set.
     pub(crate) fn look_for_first_try(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
-        if let Ok(Some(found)) = cx.first_try(&self.place, self.ask.request) {
-            self.ship_again(cx, id, found);
+        if self.ship_first_try(cx, id) {
             return true;
         }
         let me = cx.s.view.me;

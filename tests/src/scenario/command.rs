@@ -1,0 +1,116 @@
+//! `quorate-sim --scenario`: walks scenarios and tells them, or runs them under many seeds.
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use super::failure::Failure;
+use super::play::{How, Played, play};
+use super::{Scenario, all};
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// A scenario's name, `all`, or `list`.
+    pub name: String,
+    /// Seeds of the weather; none: one walk in calm weather.
+    pub seeds: Option<Range<u64>>,
+    /// Keys of scenarios that need many; 0: as many as usual.
+    pub many: u32,
+    /// Whether every event is printed.
+    pub trace: bool,
+}
+
+/// Walks what is wished for. Ends with 0 if all held, 1 if not, 3 after a panic; `None` if there is no such
+/// scenario.
+#[must_use]
+pub fn main(wish: &Wish) -> Option<ExitCode> {
+    if wish.name == "list" {
+        for Scenario { name, sentence, .. } in all() {
+            println!("{name:<5} {sentence}");
+        }
+        return Some(ExitCode::SUCCESS);
+    }
+    let name = wish.name.to_lowercase();
+    let mut chosen = all();
+    chosen.retain(|scenario| name == "all" || scenario.name == name);
+    if chosen.is_empty() {
+        let names: Vec<&str> = all().iter().map(|scenario| scenario.name).collect();
+        eprintln!(
+            "there is no scenario {}; there are: {}, all, list",
+            wish.name,
+            names.join(", ")
+        );
+        return None;
+    }
+    let worst = chosen.iter().map(|scenario| match &wish.seeds {
+        None => aloud(scenario, wish),
+        Some(seeds) => under_seeds(scenario, wish, seeds.clone()),
+    });
+    Some(ExitCode::from(worst.fold(0, u8::max)))
+}
+
+fn code(result: &Result<(), Failure>) -> u8 {
+    match result {
+        Ok(()) => 0,
+        Err(Failure::Panic(_)) => 3,
+        Err(
+            Failure::Unlike { .. }
+            | Failure::Late { .. }
+            | Failure::Refused { .. }
+            | Failure::Allowed { .. }
+            | Failure::End(_),
+        ) => 1,
+    }
+}
+
+/// One walk in calm weather, told while it goes.
+fn aloud(scenario: &Scenario, wish: &Wish) -> u8 {
+    let how = How {
+        many: wish.many,
+        aloud: true,
+        trace: wish.trace,
+        ..How::default()
+    };
+    let Played { result, .. } = play(scenario, how);
+    match &result {
+        Ok(()) => println!("{} holds\n", scenario.name.to_uppercase()),
+        Err(failure) => println!(
+            "{} does not hold: {failure}\n",
+            scenario.name.to_uppercase()
+        ),
+    }
+    code(&result)
+}
+
+/// Many walks in the weather that seeds decide; told only where one does not hold.
+fn under_seeds(scenario: &Scenario, wish: &Wish, seeds: Range<u64>) -> u8 {
+    let (mut walked, mut worst) = (0, 0);
+    let one = seeds.end - seeds.start == 1;
+    for seed in seeds {
+        let how = How {
+            seed,
+            stormy: true,
+            many: wish.many,
+            aloud: one,
+            trace: wish.trace,
+        };
+        let Played { told, result, .. } = play(scenario, how);
+        walked += 1;
+        if let Err(failure) = &result {
+            if !one {
+                told.iter().for_each(|line| println!("{line}"));
+            }
+            println!(
+                "{} does not hold with seed {seed}: {failure}\n  again: quorate-sim --scenario {} --seed {seed}",
+                scenario.name.to_uppercase(),
+                scenario.name
+            );
+            worst = worst.max(code(&result));
+            break;
+        }
+    }
+    if worst == 0 {
+        println!("{:<5} holds under {walked} seeds", scenario.name);
+    }
+    worst
+}

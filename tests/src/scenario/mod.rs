@@ -1,0 +1,77 @@
+//! Scenarios: what the store does in each of the cases that its users ask about, walked step by step on a
+//! simulated cluster and told in plain words. `quorate-sim --scenario r10` walks one.
+//!
+//! ```text
+//! stage      five nodes, 64 partitions, three copies, and the weather
+//! walk       the language: who there is, what happens to them, what is waited for
+//! request    what can be asked
+//! ask        requests and what came of them; tell puts them into words
+//! failure    why a walk does not hold what its scenario promises
+//! command    `quorate-sim --scenario`
+//! play       one walk from its beginning to the end that every walk has
+//! requests   R01 to R08   who is asked, who answers, what the reply says
+//! returning  R09 to R13   what happens when a node comes back
+//! causality  R14 to R17   what clients see of their own and of others' writes
+//! losing     R18 to R20, R24   power cuts, deletes, writes in doubt
+//! trouble    R21 to R23   links and disks that are neither well nor dead
+//! ```
+//!
+//! A walk holds in any weather: beside what it provokes, messages may be late, come twice or not at all,
+//! clocks jump and fsyncs be slow. Where only counts of answers depend on that, they are demanded in calm
+//! weather alone.
+
+pub mod ask;
+mod causality;
+pub mod command;
+pub mod failure;
+mod losing;
+pub mod play;
+pub mod request;
+mod requests;
+mod returning;
+pub mod stage;
+mod tell;
+mod trouble;
+pub mod walk;
+
+use failure::Failure;
+use stage::Weather;
+use walk::Walk;
+
+/// A scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its number, as `r10`.
+    pub name: &'static str,
+    /// What it promises.
+    pub sentence: &'static str,
+    /// The worst weather in which it is to hold.
+    pub weather: Weather,
+    /// The walk.
+    pub walk: fn(&mut Walk<'_>) -> Result<(), Failure>,
+}
+
+/// All scenarios, in order.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    all.extend_from_slice(requests::ALL);
+    all.extend_from_slice(returning::ALL);
+    all.extend_from_slice(causality::ALL);
+    all.extend_from_slice(losing::ALL);
+    all.extend_from_slice(trouble::ALL);
+    all.sort_by_key(|scenario| scenario.name);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_each_has_its_sentence() {
+        let all = all();
+        assert!(all.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(all.iter().all(|scenario| scenario.sentence.len() > 20));
+    }
+}

@@ -18,7 +18,9 @@
 //! faults    which fault comes next, and what it must spare
 //! overrides what a minimised run changes of what its seed decides
 //! batch     many runs over several threads, told in the order of their seeds
+//! returning the script of nodes that come back at the worst moment
 //! command   the command line of `quorate-sim`
+//! watch     what checkers are shown of a world
 //! clients   closed-loop clients; workload says what they do
 //! tries     what a client makes of an error, and of trying again
 //! history   what clients did and saw: the oracle of most checkers
@@ -49,6 +51,7 @@ pub mod node;
 pub mod overrides;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod returning;
 // The node's own: what it gets wrong is to be seen here.
 #[path = "../../../node/src/driver/split.rs"]
 mod route;
@@ -56,6 +59,7 @@ pub mod run;
 mod shard;
 pub mod trace;
 mod tries;
+mod watch;
 mod wiring;
 pub mod workload;
 pub mod world;

@@ -216,7 +216,9 @@ impl Shared {
         );
         self.delete_chunks(ChunkOwner::Hint(target), place, hint, &Object::default());
         self.hints.dropped(target, place.class);
-        self.fallback_actors.remove(&place.class);
+        if !self.breaks(Plant::FallbackActorKept) {
+            self.fallback_actors.remove(&place.class);
+        }
         self.note(Note::HintDelivered);
     }
 

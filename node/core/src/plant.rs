@@ -1,41 +1,100 @@
 //! Known-bad variants of single rules, for the simulator to catch: a checker that catches nothing is
 //! no checker. Without the feature `planted` none of them can be switched on.
+//!
+//! What each of them is in other stores, who must notice it and how soon stands in the table of
+//! `tests/src/sim/planted.rs`.
 
 use crate::shared::Shared;
 
-/// A rule to break.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Plant {
-    /// A hint is dropped when it is sent, not when its target has stored it.
-    HintDroppedUnacknowledged,
-    /// Dots are entered into clock and log, and the object that came with them is not stored.
-    ClockWithoutObject,
-    /// Only the dots of versions that an object holds are entered, not all that it settles.
-    SettlesIgnored,
-    /// A durable acknowledgement is sent before the fsync.
-    DurableTooEarly,
+macro_rules! plants {
+    ($($(#[$doc:meta])+ $name:ident,)+) => {
+        /// A rule to break.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Plant {
+            $($(#[$doc])+ $name,)+
+        }
+
+        #[cfg(feature = "planted")]
+        impl Plant {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+// In alphabetical order.
+plants! {
+    /// A fallback that holds nothing counts as a replica that says there is nothing.
+    AbsenceClaimedByFallback,
+    /// An acknowledgement that is repeated counts as one more node.
+    AckCountedTwice,
+    /// A replica that can be reached counts as one that has stored the write.
+    AcksGuessed,
     /// A vnode keeps one actor for good, and counts on from what its clock has.
     ActorReused,
+    /// A replica that is catching up counts like a current one.
+    CatchingUpCounted,
+    /// Dots are entered into clock and log, and the object that came with them is not stored.
+    ClockWithoutObject,
+    /// A put replaces whatever its coordinator holds, seen by the writer or not.
+    ConcurrentOverwritten,
     /// A key's context is dropped although a member lacks a delete that it stands for.
     ContextDroppedEarly,
+    /// What the writer of a put has seen is not taken into account.
+    ContextIgnored,
+    /// A replica becomes current while other nodes keep hints for it.
+    CurrentWithoutHints,
+    /// An answer shows a version that another reply knows to be superseded, if it came from the node
+    /// that is first in order.
+    DominatedShown,
+    /// A write that may have been stored somewhere is reported as certainly not done.
+    DoubtReportedAsFailure,
+    /// Peers are told that a write is durable before it was fsynced.
+    DurableBeforeFsync,
+    /// A durable acknowledgement is sent before the fsync.
+    DurableTooEarly,
+    /// A fallback goes on with its actor after it has handed over and dropped what it wrote.
+    FallbackActorKept,
+    /// What a fallback stored counts as stored by a primary.
+    FallbackAsPrimary,
+    /// A replica tells only who answers it now, not whom it saw meanwhile.
+    ForgetsWhoWasAlive,
+    /// A dot that one peer's log has no more is asked of nobody, and no snapshot is asked for.
+    GoneForAll,
+    /// Hints are sent to the first node that answers, and its word for having them is taken.
+    HandoffUnverified,
+    /// A fallback acknowledges a hint and does not store it.
+    HintAckedUnstored,
+    /// A hint is dropped when it is sent, not when its target has stored it.
+    HintDroppedUnacknowledged,
+    /// An acknowledgement of an older write counts for whatever is under way.
+    LateAckCounted,
     /// Log entries are dropped once this node alone has them durably.
     LogDroppedEarly,
+    /// What a delete leaves behind is dropped while a member that has not seen it cannot be reached.
+    MarkerDroppedWhileAway,
+    /// A vnode that found damage keeps its clock while it is filled again.
+    RebuildTrustsOldClock,
+    /// Every replica that answered a read is written to, stale or not.
+    RepairOnEveryRead,
+    /// A retried request is coordinated as if it were new.
+    RetryMintsAgain,
+    /// A read is answered although nobody knows yet what its session has seen.
+    SessionUnchecked,
+    /// Only the dots of versions that an object holds are entered, not all that it settles.
+    SettlesIgnored,
+    /// A limit on siblings applies to what replicas tell each other: nothing larger is stored.
+    SiblingLimitStopsRepair,
+    /// A vnode that is filled again takes the sender's clock as it is at the end of the transfer.
+    SnapshotClockAtEnd,
+    /// Time stamps are those of the local clock alone.
+    StampOfLocalClock,
+    /// What was known of a vnode's durable clock is kept when its storage changed.
+    StorageIdIgnored,
     /// A fallback coordinates writes that ask for a strict quorum.
     StrictFallback,
     /// A replica that comes back takes anybody's testimony for complete.
     TrustsAnIncompleteWitness,
-    /// A replica tells only who answers it now, not whom it saw meanwhile.
-    ForgetsWhoWasAlive,
-    /// A replica becomes current while other nodes keep hints for it.
-    CurrentWithoutHints,
-    /// A vnode that is filled again takes the sender's clock as it is at the end of the transfer.
-    SnapshotClockAtEnd,
-    /// A vnode that found damage keeps its clock while it is filled again.
-    RebuildTrustsOldClock,
-    /// What was known of a vnode's durable clock is kept when its storage changed.
-    StorageIdIgnored,
-    /// A dot that one peer's log has no more is asked of nobody, and no snapshot is asked for.
-    GoneForAll,
 }
 
 impl Shared {
@@ -46,28 +105,9 @@ impl Shared {
 }
 
 #[cfg(feature = "planted")]
-mod switch {
-    use super::Plant;
-    use crate::replica::Replica;
-
-    impl Plant {
-        /// All of them.
-        pub const ALL: &'static [Self] = &[
-            Self::HintDroppedUnacknowledged,
-            Self::ClockWithoutObject,
-            Self::SettlesIgnored,
-            Self::DurableTooEarly,
-            Self::ActorReused,
-            Self::ContextDroppedEarly,
-            Self::LogDroppedEarly,
-            Self::StrictFallback,
-        ];
-    }
-
-    impl Replica {
-        /// Breaks a rule from now on.
-        pub fn plant(&mut self, plant: Plant) {
-            self.shared.planted = Some(plant);
-        }
+impl crate::replica::Replica {
+    /// Breaks a rule from now on.
+    pub fn plant(&mut self, plant: Plant) {
+        self.shared.planted = Some(plant);
     }
 }

@@ -143,6 +143,9 @@ impl Shared {
     /// A hybrid time stamp: later than every stamp given or seen here.
     pub(crate) fn stamp(&mut self) -> u64 {
         self.hlc = (self.now.wall_ms << 16).max(self.hlc + 1);
+        if self.breaks(Plant::StampOfLocalClock) {
+            return self.now.wall_ms << 16;
+        }
         self.hlc
     }
 

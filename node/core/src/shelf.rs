@@ -169,6 +169,10 @@ impl Cx<'_> {
             &arrival.object,
             &arrival.settles,
         );
+        let too_many = merged.object.versions.len() > 2;
+        if too_many && self.s.breaks(Plant::SiblingLimitStopsRepair) {
+            return Err(StoreError::Failed("too many siblings".to_owned()));
+        }
         if !merged.discarded.is_empty() {
             self.s.note(Note::Superseded);
         }
@@ -276,6 +280,9 @@ impl Shared {
         match kind {
             LogKind::Delete => vnode.remember_delete(dot, place.bucket, place.key.clone()),
             LogKind::Put | LogKind::Merged | LogKind::Void => {}
+        }
+        if self.planted == Some(Plant::DurableBeforeFsync) {
+            vnode.durable.add(dot);
         }
         self.unsynced.push_back((seq, place.class, dot));
         let key = keys::log_key(place.class, dot);

@@ -18,6 +18,8 @@ pub struct Causal<'a> {
     writes: BTreeMap<WriteId, &'a Operation>,
     by_key: BTreeMap<Key, Vec<WriteId>>,
     dots: BTreeMap<WriteId, BTreeSet<Dot>>,
+    /// `sup` of every write that replaced something.
+    replaced: BTreeMap<WriteId, BTreeSet<WriteId>>,
 }
 
 impl<'a> Causal<'a> {
@@ -28,6 +30,7 @@ impl<'a> Causal<'a> {
             writes: BTreeMap::new(),
             by_key: BTreeMap::new(),
             dots: BTreeMap::new(),
+            replaced: BTreeMap::new(),
         };
         for operation in &evidence.history.operations {
             if let Some(write) = operation.write() {
@@ -42,6 +45,13 @@ impl<'a> Causal<'a> {
         for shown in evidence.finals.values().flatten() {
             causal.knows(shown.write, Some(shown.dot));
         }
+        let writes: Vec<WriteId> = causal.writes.keys().copied().collect();
+        for write in writes {
+            let replaced = causal.walk(write);
+            if !replaced.is_empty() {
+                causal.replaced.insert(write, replaced);
+            }
+        }
         causal
     }
 
@@ -55,6 +65,11 @@ impl<'a> Causal<'a> {
         self.writes.get(&write).copied()
     }
 
+    /// The dots under which a write is known.
+    pub fn dots(&self, write: WriteId) -> impl Iterator<Item = &Dot> {
+        self.dots.get(&write).into_iter().flatten()
+    }
+
     /// Whether one request was carried out twice, which a retry may do when the first try's holders
     /// could not be reached: the second time counts as a later write, of which the first one's readers
     /// know nothing.
@@ -65,10 +80,20 @@ impl<'a> Causal<'a> {
 
     /// Everything that a write replaced.
     #[must_use]
-    pub fn replaced_by(&self, write: WriteId) -> BTreeSet<WriteId> {
+    pub fn replaced_by(&self, write: WriteId) -> &BTreeSet<WriteId> {
+        const NOTHING: &BTreeSet<WriteId> = &BTreeSet::new();
+        self.replaced.get(&write).unwrap_or(NOTHING)
+    }
+
+    fn walk(&self, write: WriteId) -> BTreeSet<WriteId> {
         let mut replaced = BTreeSet::new();
         let mut open = vec![write];
         while let Some(next) = open.pop() {
+            // Writes are walked through in the order of their ids: what this one saw is known by now.
+            if let Some(known) = self.replaced.get(&next) {
+                replaced.extend(known);
+                continue;
+            }
             let Some(Kind::Write {
                 seen: Some(seen), ..
             }) = self.operation(next).map(|operation| &operation.kind)
@@ -150,7 +175,7 @@ mod tests {
         story.judge(|_, causal| {
             assert_eq!(
                 causal.replaced_by(ids(&[4])[0]),
-                ids(&[1, 2, 3]).into_iter().collect()
+                &ids(&[1, 2, 3]).into_iter().collect()
             );
             assert!(causal.replaced_by(ids(&[3])[0]).is_empty());
         });

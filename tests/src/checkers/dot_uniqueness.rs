@@ -14,6 +14,7 @@ use quorate_protocol::ids::{Dot, RequestId};
 #[derive(Clone, Debug, Default)]
 pub struct DotUniqueness {
     requests: BTreeMap<Dot, RequestId>,
+    stamps: BTreeMap<Dot, u64>,
     minted: BTreeMap<Dot, (usize, u64)>,
     broken: Vec<String>,
 }
@@ -54,7 +55,20 @@ impl DotUniqueness {
     fn holds(&mut self, object: &Object) {
         for version in &object.versions {
             self.stands_for(version.dot, version.request);
+            let first = *self.stamps.entry(version.dot).or_insert(version.stamp);
+            if first != version.stamp {
+                self.broken.push(format!(
+                    "{} has the stamps {first} and {}",
+                    version.dot, version.stamp
+                ));
+            }
         }
+    }
+
+    /// The time stamp of every version seen.
+    #[must_use]
+    pub const fn stamps(&self) -> &BTreeMap<Dot, u64> {
+        &self.stamps
     }
 
     fn logged(

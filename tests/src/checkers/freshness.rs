@@ -1,9 +1,21 @@
 //! P4 and I3 at once: a read that starts after a write's ok returns it, or what replaced it knowingly,
-//! and nothing that it replaced, whenever their answers must overlap:
+//! and nothing that it replaced.
 //!
-//! * strict quorums (no fallbacks on either side) with r + w > n, under any faults;
-//! * the default quorums on plain keys, while at most one node is down and links work: then
-//!   fallbacks change nothing.
+//! Judged is every pair of a write that ended ok and a later read that ended ok on one key of a bucket that
+//! keeps siblings, with r + w > n,
+//!
+//! * under any faults, where neither side allowed fallbacks;
+//! * with the default (sloppy) quorums as well, where links work and nobody stands still, so that only
+//!   processes die (calm, one down, returning) and w >= 2.
+//!
+//! Left out are reads that say of themselves that they may be stale (`maybe_stale`, `fallbacks_only`),
+//! reads with `stale_ok`, and, with sloppy quorums:
+//!
+//! * writes with w = 1: the only holder's death hides them, which no quorum tolerates;
+//! * in the first 200 ms after a write's ok, reads in whose course or since whose write two nodes were down
+//!   together: copies beyond w may still be on their way when all w holders die;
+//! * cuts, pauses and loss: both sides of a cut take writes, and a copy may miss a replica that counts as
+//!   current. Then only strict quorums are judged.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +23,9 @@ use super::causal::Causal;
 use super::{Evidence, Violation};
 use crate::sim::config::Profile;
 use crate::sim::history::{Kind, Operation, WriteId};
-use crate::sim::workload::is_plain;
+
+/// By then every copy of a write has arrived where links work, microseconds.
+const UNDER_WAY_US: u64 = 200_000;
 
 /// Reads that were stale.
 #[must_use]
@@ -22,11 +36,12 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
         .filter(|read| read.is_ok() && !read.unsure && evidence.is_causal(read.key));
     reads
         .filter_map(|read| {
+            let shown: BTreeSet<WriteId> = read.shown.iter().map(|shown| shown.write).collect();
             let what = operations
                 .iter()
                 .filter(|write| must_meet(evidence, write, read))
                 .find_map(|write| {
-                    missed(causal, write, read).or_else(|| stale(causal, write, read))
+                    missed(causal, write, read, &shown).or_else(|| stale(causal, write, &shown))
                 })?;
             Some(Violation::of(
                 "P4",
@@ -38,7 +53,7 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
 }
 
 /// Whether the read cannot have missed the write.
-fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bool {
+pub(super) fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bool {
     let (
         Kind::Write {
             w,
@@ -55,36 +70,51 @@ fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bo
     else {
         return false;
     };
-    let ordered = evidence.is_kept(write) && write.completed_us < read.invoked_us;
+    if write.key != read.key || write.completed_us >= read.invoked_us {
+        return false;
+    }
     let Some(n) = evidence.copies.get(&read.key.bucket) else {
         return false;
     };
     let overlap = u16::from(*r) + u16::from(*w) > u16::from(*n);
     let strict = !sloppy_write && !sloppy_read;
-    let mild = match evidence.profile {
-        Profile::Calm | Profile::OneDown => is_plain(read.key) && *n == 3,
-        Profile::Storm => false,
-    };
-    write.key == read.key && ordered && overlap && (strict || mild)
+    overlap && evidence.is_kept(write) && (strict || (*w >= 2 && is_mild(evidence, write, read)))
 }
 
-fn missed(causal: &Causal<'_>, write: &Operation, read: &Operation) -> Option<String> {
+/// Whether only processes died, and copies that were under way have arrived.
+fn is_mild(evidence: &Evidence<'_>, write: &Operation, read: &Operation) -> bool {
+    match evidence.profile {
+        Profile::Calm | Profile::OneDown => true,
+        Profile::Returning => {
+            write.completed_us + UNDER_WAY_US <= read.invoked_us
+                || !evidence.several_down(write.invoked_us, read.completed_us)
+        }
+        Profile::Storm => false,
+    }
+}
+
+fn missed(
+    causal: &Causal<'_>,
+    write: &Operation,
+    read: &Operation,
+    shown: &BTreeSet<WriteId>,
+) -> Option<String> {
     let id = write.write().filter(|_| !write.deletes())?;
-    let shown: BTreeSet<WriteId> = read.shown.iter().map(|shown| shown.write).collect();
-    let known = causal.accounts_for(id, read.key, &shown, read.completed_us);
+    let known = causal.accounts_for(id, read.key, shown, read.completed_us);
     (!known).then(|| format!("stale, it misses {id}"))
 }
 
-fn stale(causal: &Causal<'_>, write: &Operation, read: &Operation) -> Option<String> {
-    let id = write.write().filter(|_| !read.shown.is_empty())?;
+fn stale(causal: &Causal<'_>, write: &Operation, shown: &BTreeSet<WriteId>) -> Option<String> {
+    let id = write.write().filter(|_| !shown.is_empty())?;
     let replaced = causal.replaced_by(id);
-    let mut shown = read.shown.iter().map(|shown| shown.write);
-    let back = shown.find(|shown| replaced.contains(shown) && !causal.is_twin(*shown))?;
+    let mut shown = shown.iter();
+    let back = shown.find(|shown| replaced.contains(shown) && !causal.is_twin(**shown))?;
     Some(format!("stale, it shows {back}, which {id} replaced"))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Outage;
     use super::super::testing::{Story, catches};
     use super::*;
 
@@ -125,6 +155,39 @@ mod tests {
         assert!(!catches(&story.judge(judge)));
         story.r = 2;
         story.read(&[]);
+        assert!(catches(&story.judge(judge)));
+    }
+
+    #[test]
+    fn one_answer_is_enough_where_all_stored_the_write() {
+        let mut story = Story::default();
+        (story.w, story.r) = (3, 1);
+        story.put(1, None);
+        story.read(&[]);
+        assert!(catches(&story.judge(judge)));
+        let mut story = Story::default();
+        (story.w, story.r) = (1, 3);
+        story.put(1, None);
+        story.read(&[]);
+        assert!(!catches(&story.judge(judge)));
+    }
+
+    #[test]
+    fn where_two_died_together_copies_under_way_are_given_time() {
+        let mut story = Story::default();
+        story.profile = Profile::Returning;
+        let outage = |node| Outage {
+            node,
+            from_us: 2,
+            until_us: 9,
+        };
+        story.outages = vec![outage(1)];
+        story.put(1, None);
+        story.read(&[]);
+        assert!(catches(&story.judge(judge)));
+        story.outages = vec![outage(1), outage(2)];
+        assert!(!catches(&story.judge(judge)));
+        story.read(&[]).invoked_us += UNDER_WAY_US;
         assert!(catches(&story.judge(judge)));
     }
 }

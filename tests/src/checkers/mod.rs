@@ -8,10 +8,12 @@
 //! | `false_siblings` | I4 no false siblings | history |
 //! | `contexts` | I5 context sanity | history, final state |
 //! | `listings` | listings name what is there | history |
+//! | `last_write` | I8 the last write wins | history, stamps in batches, final state |
 //! | `sessions` | I7 session guarantees | history |
 //! | `freshness` | P4 reads with r + w > n are fresh | history |
 //! | `ack_truth` | I10 acknowledgements are true | every batch and sync |
 //! | `dot_uniqueness` | I11 a dot is given out once | every batch |
+//! | `retries` | I11 a request gets one dot while somebody remembers it | every batch, disks |
 //!
 //! I6 (convergence) and I15 (everything ends) are judged where the run ends, in `sim/run.rs`. `causal`
 //! is what the history says of cause and effect, without asking the store.
@@ -23,15 +25,18 @@ pub mod dot_uniqueness;
 pub mod false_siblings;
 pub mod freshness;
 pub mod invention;
+pub mod last_write;
 pub mod listings;
 pub mod lost_writes;
 pub mod resurrection;
+pub mod retries;
 pub mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_protocol::ids::Dot;
 use quorate_ring::BucketId;
 
 use crate::sim::config::Profile;
@@ -95,6 +100,23 @@ pub struct Evidence<'a> {
     pub profile: Profile,
     /// Unsynced data was lost in a power cut.
     pub power_lost: bool,
+    /// When which processes did not run.
+    pub outages: &'a [Outage],
+    /// The time stamp of every version that any node ever stored.
+    pub stamps: &'a BTreeMap<Dot, u64>,
+    /// By how much two clocks differed at most, at any two times of the run, milliseconds.
+    pub skew_ms: u64,
+}
+
+/// A time in which a node's process did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// The node's place.
+    pub node: usize,
+    /// It ended then, microseconds.
+    pub from_us: u64,
+    /// It was started again then; the end of time if it was not.
+    pub until_us: u64,
 }
 
 impl Evidence<'_> {
@@ -102,6 +124,16 @@ impl Evidence<'_> {
     #[must_use]
     pub fn final_of(&self, key: Key) -> BTreeSet<Shown> {
         self.finals.get(&key).cloned().unwrap_or_default()
+    }
+
+    /// The operations on each key, in the order in which they began.
+    #[must_use]
+    pub fn operations_by_key(&self) -> BTreeMap<Key, Vec<&Operation>> {
+        let mut by_key: BTreeMap<Key, Vec<&Operation>> = BTreeMap::new();
+        for operation in &self.history.operations {
+            by_key.entry(operation.key).or_default().push(operation);
+        }
+        by_key
     }
 
     /// Whether a write that ended ok must still be known somewhere. Where power went off, a single copy
@@ -112,6 +144,18 @@ impl Evidence<'_> {
             return false;
         };
         operation.is_ok() && (!self.power_lost || w >= 2 || dw >= 1)
+    }
+
+    /// Whether two nodes were down at the same time somewhere between two times, both included.
+    #[must_use]
+    pub fn several_down(&self, from_us: u64, until_us: u64) -> bool {
+        let together = |one: &Outage, other: &Outage| {
+            let begin_us = one.from_us.max(other.from_us).max(from_us);
+            one.node != other.node && begin_us <= one.until_us.min(other.until_us).min(until_us)
+        };
+        self.outages
+            .iter()
+            .any(|one| self.outages.iter().any(|other| together(one, other)))
     }
 
     /// Whether causality alone decides what a bucket's answers are.
@@ -134,6 +178,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
         listings::judge,
         sessions::judge,
         freshness::judge,
+        last_write::judge,
     ];
     judges
         .into_iter()

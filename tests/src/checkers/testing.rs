@@ -6,7 +6,7 @@ use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::BucketId;
 
 use super::causal::Causal;
-use super::{Evidence, Violation};
+use super::{Evidence, Outage, Violation};
 use crate::sim::config::Profile;
 use crate::sim::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
 
@@ -42,6 +42,10 @@ pub(crate) struct Story {
     pub(crate) r: u8,
     pub(crate) sloppy: bool,
     pub(crate) session: bool,
+    pub(crate) outages: Vec<Outage>,
+    pub(crate) by_stamp: bool,
+    pub(crate) stamps: Vec<(u64, u64)>,
+    pub(crate) skew_ms: u64,
 }
 
 impl Default for Story {
@@ -56,6 +60,10 @@ impl Default for Story {
             r: 2,
             sloppy: true,
             session: false,
+            outages: Vec::new(),
+            by_stamp: false,
+            stamps: Vec::new(),
+            skew_ms: 0,
         }
     }
 }
@@ -139,13 +147,18 @@ impl Story {
     }
 
     pub(crate) fn judge<T>(&self, judge: impl Fn(&Evidence<'_>, &Causal<'_>) -> T) -> T {
+        let stamps = self.stamps.iter().map(|&(id, stamp)| (dot(id), stamp));
+        let stamps = stamps.collect();
         let evidence = Evidence {
             history: &self.history,
             finals: BTreeMap::from([(KEY, self.finals.clone())]),
             copies: BTreeMap::from([(KEY.bucket, 3)]),
-            by_stamp: BTreeSet::new(),
+            by_stamp: self.by_stamp.then_some(KEY.bucket).into_iter().collect(),
             profile: self.profile,
             power_lost: self.power_lost,
+            outages: &self.outages,
+            stamps: &stamps,
+            skew_ms: self.skew_ms,
         };
         let causal = Causal::new(&evidence);
         judge(&evidence, &causal)

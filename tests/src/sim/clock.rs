@@ -4,7 +4,7 @@
 use quorate_core::Now;
 
 /// The wall clock at the start of every run, milliseconds since 1970.
-const WALL_START_MS: u64 = 1_700_000_000_000;
+pub(super) const WALL_START_MS: u64 = 1_700_000_000_000;
 
 /// Both clocks of one node. Times of the world are `at_us`, microseconds since the run began.
 #[derive(Clone, Copy, Debug, Default)]

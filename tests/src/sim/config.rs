@@ -10,6 +10,7 @@ use quorate_ring::{BucketId, Class, NodeId, PartitionCount, Placed, Ring, Weight
 use super::dice::Dice;
 use super::history::Key;
 use super::overrides::{Case, Overrides};
+use super::returning;
 
 /// What kind of weather a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +19,8 @@ pub enum Profile {
     Calm,
     /// At most one node is down at a time, nothing else happens: reads with r + w > n stay fresh.
     OneDown,
+    /// Nodes come back where it hurts, by a script: see `returning`. Reads with r + w > n stay fresh.
+    Returning,
     /// Whatever was drawn.
     Storm,
 }
@@ -145,20 +148,26 @@ impl Config {
     /// The configuration of a seed, with other parts than it decides.
     #[must_use]
     pub fn of(case: &Case) -> Self {
-        let mut config = Self::drawn(case.seed, &case.overrides);
+        let profile = match Dice::new(case.seed, "weather").below(10) {
+            0..=1 if is_small(case.seed) => Profile::Calm,
+            0..=1 => Profile::OneDown,
+            2 if !is_small(case.seed) => Profile::Returning,
+            _ => Profile::Storm,
+        };
+        let mut config = Self::drawn(case.seed, profile, &case.overrides);
         case.overrides.apply(&mut config);
         config
     }
 
-    fn drawn(seed: u64, overrides: &Overrides) -> Self {
+    /// The configuration of a seed, in a weather of choice.
+    #[must_use]
+    pub fn in_weather(seed: u64, profile: Profile) -> Self {
+        Self::drawn(seed, profile, &Overrides::default())
+    }
+
+    fn drawn(seed: u64, profile: Profile, overrides: &Overrides) -> Self {
         let mut dice = Dice::new(seed, "config");
-        let small_cluster = is_small(seed);
-        let profile = match dice.below(10) {
-            0..=1 if small_cluster => Profile::Calm,
-            0..=2 => Profile::OneDown,
-            _ => Profile::Storm,
-        };
-        let nodes = if small_cluster {
+        let nodes = if is_small(seed) {
             dice.between(1, 4)
         } else {
             dice.between(5, 9)
@@ -168,7 +177,7 @@ impl Config {
         let clients = dice.between(4, 12);
         let operations = dice.between(550, 800) / clients;
         let fault_us = dice.between(60, 75) * 1_000_000;
-        Self {
+        let mut config = Self {
             seed,
             profile,
             map,
@@ -177,7 +186,7 @@ impl Config {
             operations: small(operations),
             think_us: fault_us / operations.max(1) / 2,
             fault_us,
-            goals: if small_cluster {
+            goals: if is_small(seed) {
                 Goals::default()
             } else {
                 GOALS
@@ -193,7 +202,11 @@ impl Config {
                 1
             },
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
+        };
+        if profile == Profile::Returning {
+            returning::reshape(&mut config, &mut dice);
         }
+        config
     }
 
     /// All nodes.
@@ -285,7 +298,7 @@ fn draw_network(dice: &mut Dice, profile: Profile) -> NetworkPlan {
 
 fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
     match profile {
-        Profile::Calm => FaultPlan::default(),
+        Profile::Calm | Profile::Returning => FaultPlan::default(),
         Profile::OneDown => FaultPlan {
             every_us: dice.between(400_000, 1_500_000),
             kill: true,

@@ -8,6 +8,7 @@ use super::dice::Dice;
 pub use super::fault::Fault;
 use super::network::{Link, between};
 use super::node::Node;
+use super::returning::Script;
 
 /// Draws faults.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Faults {
     slow: BTreeSet<usize>,
     /// Nodes whose next fsync fails.
     failing: BTreeSet<usize>,
+    /// What happens instead of what is drawn.
+    script: Option<Script>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +72,7 @@ impl Faults {
             owed: vec![0; config.map.members.len()],
             slow: BTreeSet::new(),
             failing: BTreeSet::new(),
+            script: Script::of(config, dice("script")),
         }
     }
 
@@ -80,7 +84,13 @@ impl Faults {
 
     /// Time until the next fault, microseconds; `None`: there is none.
     pub fn pause(&mut self) -> Option<u64> {
-        (self.plan.every_us > 0).then(|| self.pauses.exponential(self.plan.every_us) + 1)
+        if self.plan.every_us == 0 {
+            return None;
+        }
+        match &mut self.script {
+            Some(script) => Some(script.pause()),
+            None => Some(self.pauses.exponential(self.plan.every_us) + 1),
+        }
     }
 
     /// How long a node's next fsync takes, microseconds.
@@ -121,7 +131,11 @@ impl Faults {
     /// The next fault, if it may begin now and is not left out.
     pub fn draw(&mut self, nodes: &[Node]) -> Option<Fault> {
         self.number += 1;
-        if self.without.contains(&self.number) {
+        let left_out = self.without.contains(&self.number);
+        if let Some(script) = &mut self.script {
+            return script.step().filter(|_| !left_out);
+        }
+        if left_out {
             return None;
         }
         self.dice = Dice::new(self.seed, &format!("fault {}", self.number));
@@ -251,7 +265,7 @@ impl Faults {
         let most_us = match self.profile {
             // One after the other: so that there are enough of them.
             Profile::OneDown => 3_000_000,
-            Profile::Calm | Profile::Storm => 8_000_000,
+            Profile::Calm | Profile::Returning | Profile::Storm => 8_000_000,
         };
         match self.dice.below(20) {
             0..6 => self.dice.between(1_000, 300_000),
@@ -268,8 +282,8 @@ impl Faults {
         let most = match (self.profile, self.plan.several) {
             (Profile::Calm, _) => 0,
             (Profile::OneDown, _) => 1,
-            (Profile::Storm, true) => nodes.len(),
-            (Profile::Storm, false) => ((nodes.len() - 1) / 2).max(1),
+            (Profile::Storm | Profile::Returning, true) => nodes.len(),
+            (Profile::Storm | Profile::Returning, false) => ((nodes.len() - 1) / 2).max(1),
         };
         down < most && nodes.get(node).is_some_and(Node::is_running)
     }

@@ -8,7 +8,7 @@ use super::event::{DiskTrouble, Event};
 use super::faults::Fault;
 use super::node::Want;
 use super::world::World;
-use crate::checkers::Violation;
+use crate::checkers::{Outage, Violation};
 
 /// Between two tries to start a process whose disk does not answer, microseconds.
 const START_AGAIN_US: u64 = 1_000_000;
@@ -18,6 +18,10 @@ impl World<'_> {
     /// operations more.
     pub fn heal(&mut self) {
         self.healed = true;
+        let drifted = self.config.drift_ppm * (self.at_us / 1000) / 1_000_000;
+        let drifted_ms = i64::try_from(drifted).unwrap_or(i64::MAX);
+        self.skews_ms.0 -= drifted_ms;
+        self.skews_ms.1 += drifted_ms;
         self.network.heal();
         self.faults.heal();
         self.trace
@@ -145,7 +149,11 @@ impl World<'_> {
                     self.network.clog(link, until_us, in_order);
                 }
             }
-            Fault::Clock { node, skew_ms } => self.nodes[node].clock.skew_ms = skew_ms,
+            Fault::Clock { node, skew_ms } => {
+                self.nodes[node].clock.skew_ms = skew_ms;
+                let (least, most) = self.skews_ms;
+                self.skews_ms = (least.min(skew_ms), most.max(skew_ms));
+            }
             Fault::BadReads { .. }
             | Fault::BadWrite { .. }
             | Fault::Full { .. }
@@ -248,6 +256,11 @@ impl World<'_> {
 
     fn kill(&mut self, node: usize, down_us: u64) {
         self.release(node);
+        self.outages.push(Outage {
+            node,
+            from_us: self.at_us,
+            until_us: u64::MAX,
+        });
         let lost = self.nodes[node].stop();
         for ticket in lost {
             // Some clients learn of it at once, others wait until they lose patience.
@@ -289,6 +302,12 @@ impl World<'_> {
     pub(super) fn start(&mut self, node: usize) {
         self.trace
             .say(self.at_us, || format!("{} starts", self.nodes[node].id));
+        let at_us = self.at_us;
+        let is_open = |outage: &&mut Outage| outage.node == node && outage.until_us == u64::MAX;
+        self.outages
+            .iter_mut()
+            .filter(is_open)
+            .for_each(|outage| outage.until_us = at_us);
         let mut wants = self.spare_wants();
         let prepare = self.prepare;
         let started = self.nodes[node].start(self.at_us, &mut self.dice, prepare, &mut wants);

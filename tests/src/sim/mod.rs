@@ -23,10 +23,11 @@
 //! overrides what a minimised run changes of what its seed decides
 //! batch     many runs over several threads, told in the order of their seeds
 //! args      the options of `quorate-sim`
+//! returning the script of nodes that come back at the worst moment
 //! command   the command line of `quorate-sim`
+//! watch     what checkers are shown of a world
 //! clients   closed-loop clients; workload says what they do
 //! tries     what a client makes of an error, and of trying again
-//! history   what clients did and saw: the oracle of most checkers
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
 //! trace     the rolling hash by which two runs are compared
@@ -50,7 +51,6 @@ pub mod failure;
 pub mod fault;
 mod fault_words;
 pub mod faults;
-pub mod history;
 mod hub;
 pub mod minimise;
 mod mishaps;
@@ -59,6 +59,7 @@ pub mod node;
 pub mod overrides;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod returning;
 // The node's own: what it gets wrong is to be seen here.
 #[path = "../../../node/src/driver/split.rs"]
 mod route;
@@ -67,6 +68,9 @@ mod shard;
 pub mod story;
 pub mod trace;
 mod tries;
+mod watch;
 mod wiring;
 pub mod workload;
 pub mod world;
+
+pub use crate::history;

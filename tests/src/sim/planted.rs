@@ -1,87 +1,185 @@
-//! Planted bugs: one rule of the core is broken on purpose, and seeds are run until a checker notices.
+//! Planted bugs: one rule of the core is broken on purpose, and seeds are run until the checker that is
+//! there for it notices.
+
+mod table;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quorate_core::Plant;
 
-use super::run::{Verdict, run};
+use super::config::{Config, Goals, Profile};
+use super::run::{Verdict, run_configured};
+use super::trace::Trace;
+pub use table::{Row, rows};
 
-/// Within so many seeds a planted bug must be noticed.
-pub const SEEDS_MAX: u64 = 500;
-
-/// Who noticed, and how soon.
+/// What was made of one planted bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Catch {
-    /// The invariant whose checker noticed; `stuck` or `panic` otherwise.
-    pub by: String,
+pub struct Hunt {
+    /// The invariant whose checker noticed first of those expected, and what it said; `None` if none of
+    /// them did within the budget.
+    pub caught: Option<(String, String)>,
     /// Seeds that were run, the last one included.
     pub seeds: u64,
-    /// What was seen.
-    pub what: String,
+    /// Others that noticed something on the way, or in the same seed.
+    pub others: Vec<String>,
 }
 
-/// Breaks a rule and runs seeds until somebody notices; `None` if nobody does.
+/// Breaks a rule and runs seeds until one of those notices who must.
 #[must_use]
-pub fn catch(plant: Plant) -> Option<Catch> {
-    (0..SEEDS_MAX).find_map(|seed| {
-        let (by, what) = noticed(plant, seed)?;
-        Some(Catch {
-            by,
-            seeds: seed + 1,
-            what,
-        })
-    })
+pub fn hunt(row: &Row) -> Hunt {
+    let mut others: Vec<String> = Vec::new();
+    for seed in 0..row.seeds {
+        let noticed = noticed(row, seed);
+        let expected = |(by, _): &&(String, String)| row.by.contains(&by.as_str());
+        let caught = noticed.iter().find(expected).cloned();
+        let strangers = noticed.iter().map(|(by, _)| by);
+        others.extend(
+            strangers
+                .filter(|by| !row.by.contains(&by.as_str()))
+                .cloned(),
+        );
+        others.sort_unstable();
+        others.dedup();
+        if caught.is_some() {
+            let seeds = seed + 1;
+            return Hunt {
+                caught,
+                seeds,
+                others,
+            };
+        }
+    }
+    Hunt {
+        caught: None,
+        seeds: row.seeds,
+        others,
+    }
 }
 
-fn noticed(plant: Plant, seed: u64) -> Option<(String, String)> {
+/// Who noticed what in one run.
+fn noticed(row: &Row, seed: u64) -> Vec<(String, String)> {
+    let config = short(seed, row);
     let report = catch_unwind(AssertUnwindSafe(|| {
-        run(seed, false, &|replica| replica.plant(plant))
+        run_configured(config, Trace::new(false), &|replica| {
+            replica.plant(row.plant)
+        })
     }));
     match report.map(|report| report.verdict) {
-        Ok(Verdict::Clean) => None,
-        Ok(Verdict::Stuck(why)) => Some(("stuck".to_owned(), why)),
+        Ok(Verdict::Clean) => Vec::new(),
+        Ok(Verdict::Stuck(why)) => vec![("stuck".to_owned(), why)],
         Ok(Verdict::Broken(violations)) => violations
-            .first()
-            .map(|first| (first.invariant.to_owned(), first.to_string())),
-        Err(_) => Some(("panic".to_owned(), String::new())),
+            .iter()
+            .map(|violation| (violation.invariant.to_owned(), violation.to_string()))
+            .collect(),
+        Err(_) => vec![("panic".to_owned(), String::new())],
     }
+}
+
+/// The configuration of a seed as the planted bug wants it. Shorter than that of the swarm: what
+/// is broken shows early or needs another seed.
+fn short(seed: u64, row: &Row) -> Config {
+    let mut config = row.weather.map_or_else(
+        || Config::draw(seed),
+        |weather| Config::in_weather(seed, weather),
+    );
+    if let Some(needs) = row.needs {
+        needs(&mut config);
+    }
+    config.goals = Goals::default();
+    config.fault_us = config.fault_us.min(20_000_000);
+    config.operations = config.operations.min(500 / config.clients.max(1));
+    config.think_us = config.fault_us / u64::from(config.operations.max(1)) * 2 / 3;
+    config
+}
+
+/// Hunts several planted bugs on all processors. In the order of the rows.
+#[must_use]
+pub fn hunt_all(rows: &[Row]) -> Vec<Hunt> {
+    let next = AtomicUsize::new(0);
+    let found: Vec<Mutex<Option<Hunt>>> = rows.iter().map(|_| Mutex::new(None)).collect();
+    let work = || {
+        while let Some(index) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&i| i < rows.len())
+        {
+            let hunt = hunt(&rows[index]);
+            if let Ok(mut slot) = found[index].lock() {
+                *slot = Some(hunt);
+            }
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        (0..workers).for_each(|_| {
+            scope.spawn(work);
+        });
+    });
+    let taken = found.into_iter().zip(rows).map(|(slot, row)| {
+        let hunt = slot.into_inner().ok().flatten();
+        hunt.unwrap_or_else(|| unreachable!("{:?} was not hunted", row.plant))
+    });
+    taken.collect()
 }
 
 /// Prints a line for each planted bug of that name, or for all. Ends with 1 if one was not caught.
 #[must_use]
 pub fn table(name: &str) -> ExitCode {
-    let chosen = |plant: &&Plant| name == "all" || format!("{plant:?}") == name;
-    let plants: Vec<Plant> = Plant::ALL.iter().filter(chosen).copied().collect();
-    if plants.is_empty() {
+    let chosen = |row: &Row| name == "all" || format!("{:?}", row.plant) == name;
+    let rows: Vec<Row> = rows().into_iter().filter(chosen).collect();
+    if rows.is_empty() {
         println!(
             "no planted bug is called {name}; there are {:?}",
             Plant::ALL
         );
         return ExitCode::FAILURE;
     }
-    let mut missed = 0;
-    for plant in plants {
-        match catch(plant) {
-            Some(catch) => println!(
-                "{:<28} caught by {:<8} after {:>3} seeds: {}",
-                format!("{plant:?}"),
-                catch.by,
-                catch.seeds,
-                catch.what.chars().take(160).collect::<String>()
-            ),
-            None => {
-                missed += 1;
-                println!(
-                    "{:<28} not caught in {SEEDS_MAX} seeds",
-                    format!("{plant:?}")
-                );
-            }
-        }
-    }
+    // A planted bug may make the core panic: that is told in the table.
+    std::panic::set_hook(Box::new(|_| {}));
+    let hunts = hunt_all(&rows);
+    rows.iter()
+        .zip(&hunts)
+        .for_each(|(row, hunt)| println!("{}", line(row, hunt)));
+    let missed = hunts.iter().filter(|hunt| hunt.caught.is_none()).count();
+    println!(
+        "{} planted bugs, {} of them caught",
+        rows.len(),
+        rows.len() - missed
+    );
     if missed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
+
+fn line(row: &Row, hunt: &Hunt) -> String {
+    let name = format!("{:?}", row.plant);
+    let others = if hunt.others.is_empty() {
+        String::new()
+    } else {
+        format!(" (also {})", hunt.others.join(", "))
+    };
+    match &hunt.caught {
+        Some((by, what)) => format!(
+            "{name:<26} caught by {by:<5} after {:>3} of {:>3} seeds{others}; catalogue {}: {}",
+            hunt.seeds,
+            row.seeds,
+            row.catalogue,
+            what.chars().take(140).collect::<String>()
+        ),
+        None => format!(
+            "{name:<26} NOT caught by {} in {:>3} seeds{others}; catalogue {}",
+            row.by.join(" or "),
+            row.seeds,
+            row.catalogue
+        ),
+    }
+}
+
+/// Turns on what a planted bug needs.
+pub type Needs = fn(&mut Config);
+
+/// The weather in which a planted bug is looked for; `None`: as drawn.
+pub type Weather = Option<Profile>;

@@ -83,7 +83,12 @@ pub fn run(seed: u64, print: bool, prepare: Prepare<'_>) -> Report {
 /// Runs a seed with other parts than it decides.
 #[must_use]
 pub fn run_case(case: &Case, trace: Trace, prepare: Prepare<'_>) -> Report {
-    let config = Config::of(case);
+    run_configured(Config::of(case), trace, prepare)
+}
+
+/// Runs a configuration.
+#[must_use]
+pub fn run_configured(config: Config, trace: Trace, prepare: Prepare<'_>) -> Report {
     let summary = config.summary();
     let mut world = World::new(config, trace, prepare);
     suffer(&mut world);
@@ -187,6 +192,9 @@ fn evidence<'a>(world: &'a World<'_>, finals: BTreeMap<Key, BTreeSet<Shown>>) ->
             .collect(),
         profile: world.config.profile,
         power_lost: world.power_lost,
+        outages: &world.outages,
+        stamps: world.dots.stamps(),
+        skew_ms: world.skew_ms(),
     }
 }
 

@@ -143,6 +143,7 @@ impl World<'_> {
         for broken in self.dots.take_broken() {
             self.violations.push(Violation::general("I11", broken));
         }
+        self.judge_retries(node, writes);
         if self.config.faults.destroys() {
             self.copies.wrote(node, number, writes);
         }

@@ -77,8 +77,8 @@ pub fn forged(dice: &mut Dice, own: Option<&Bytes>, foreign: Option<&Bytes>) -> 
     }
 }
 
-/// Keys whose operations are all of r = w = 2 and know what they replace: their reads must be fresh
-/// while at most one node is down.
+/// Keys whose writes ask for a quorum or for all, and know what they replace, and whose reads ask for one
+/// answer, a quorum or all: reads with r + w > n must be fresh while only processes die.
 #[must_use]
 pub const fn is_plain(key: Key) -> bool {
     key.number % 3 == 1
@@ -115,6 +115,11 @@ fn count(dice: &mut Dice, n: u8) -> Count {
     }
 }
 
+/// The bucket's default, or now and then one of these.
+fn either(dice: &mut Dice, others: [Count; 2]) -> Option<Count> {
+    dice.chance(500).then(|| others[dice.index(2)])
+}
+
 fn optional(dice: &mut Dice, permille: u32, n: u8) -> Option<Count> {
     dice.chance(permille).then(|| count(dice, n))
 }
@@ -122,7 +127,10 @@ fn optional(dice: &mut Dice, permille: u32, n: u8) -> Option<Count> {
 /// Options of a read; so many of a thousand want no fallbacks.
 pub fn read_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> ReadOptions {
     if is_plain(key) {
-        return ReadOptions::default();
+        return ReadOptions {
+            r: either(dice, [Count::Exactly(1), Count::All]),
+            ..ReadOptions::default()
+        };
     }
     ReadOptions {
         r: optional(dice, 600, n),
@@ -139,7 +147,10 @@ pub fn read_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> ReadOption
 /// Options of a write; so many of a thousand want no fallbacks. Durable acknowledgements are at most as many as all.
 pub fn write_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> WriteOptions {
     if is_plain(key) {
-        return WriteOptions::default();
+        return WriteOptions {
+            w: either(dice, [Count::All, Count::Quorum]),
+            ..WriteOptions::default()
+        };
     }
     let w = optional(dice, 600, n);
     WriteOptions {

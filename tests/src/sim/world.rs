@@ -24,9 +24,9 @@ use super::network::Network;
 use super::node::{Node, Want};
 use super::trace::Trace;
 use super::workload;
-use crate::checkers::Violation;
 use crate::checkers::ack_truth::AckTruth;
 use crate::checkers::dot_uniqueness::DotUniqueness;
+use crate::checkers::{Outage, Violation};
 
 /// The way between a client and a node takes so long at most, microseconds.
 pub(super) const CLIENT_DELAY_US: u64 = 1_000;
@@ -66,6 +66,8 @@ pub struct World<'a> {
     pub(super) wants: Vec<Want>,
     /// What waits for each process that stands still.
     held: Vec<Vec<Event>>,
+    /// When which processes did not run.
+    pub outages: Vec<Outage>,
     events: BinaryHeap<Reverse<Scheduled>>,
     next_number: u64,
     pub(super) network: Network,
@@ -89,6 +91,8 @@ pub struct World<'a> {
     pub(super) destroyed: Option<usize>,
     /// Copies of disks that were taken and may come back.
     pub(super) old_copies: BTreeMap<usize, disk::Copy>,
+    /// How far the slowest and the fastest wall clock ever were off, milliseconds.
+    pub(super) skews_ms: (i64, i64),
     pub(super) prepare: Prepare<'a>,
 }
 
@@ -133,6 +137,7 @@ impl<'a> World<'a> {
             power_lost: false,
             wants: Vec::new(),
             held: ids.iter().map(|_| Vec::new()).collect(),
+            outages: Vec::new(),
             events: BinaryHeap::new(),
             next_number: 0,
             dice,
@@ -149,6 +154,7 @@ impl<'a> World<'a> {
             copies: Copies::default(),
             destroyed: None,
             old_copies: BTreeMap::new(),
+            skews_ms: (0, 0),
             prepare,
             config,
         };

@@ -12,6 +12,7 @@ use quorate_ring::BucketId;
 
 use super::{ReadAsk, WriteAsk};
 use crate::causality::{Content, VersionVector};
+use crate::plant::Plant;
 use crate::shared::Shared;
 use crate::shelf::Place;
 use crate::token;
@@ -152,7 +153,10 @@ impl Shared {
         let bucket = self.find_bucket(put.bucket)?;
         let ask = WriteAsk {
             content: Some(check_content(put.content)?),
-            seen: self.open_token(&place, put.context.as_ref())?,
+            seen: match self.open_token(&place, put.context.as_ref())? {
+                _ if self.breaks(Plant::ContextIgnored) => VersionVector::new(),
+                seen => seen,
+            },
             quorum: bucket.props.defaults.write(bucket.props.n, &put.options)?,
             mode: bucket.props.mode,
             request: put.request,

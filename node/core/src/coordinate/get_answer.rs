@@ -13,8 +13,9 @@ use super::get::GetOp;
 use super::{Ask, Work};
 use crate::causality::{Body, Object, Version, merge_replies};
 use crate::effects::Note;
+use crate::plant::Plant;
 use crate::quorum::read::Answer;
-use crate::shared::{Asker, Cx, Local};
+use crate::shared::{Asker, Cx, Local, Shared};
 
 impl GetOp {
     /// Asks for the values of the result that no answer brought. Returns whether answers are awaited.
@@ -53,7 +54,7 @@ impl GetOp {
 
     /// Answers the asker with what was read, or deletes it if that was asked.
     pub(crate) fn answer(&mut self, cx: &mut Cx<'_>, maybe_stale: bool) {
-        let Some(merged) = self.presentable(maybe_stale) else {
+        let Some(merged) = self.presentable(cx.s, maybe_stale) else {
             let error = WireError::new(
                 ErrorCode::Unavailable,
                 "a value that belongs to the answer could not be fetched: its holder fell silent, or the key changed all the time; retry",
@@ -83,12 +84,15 @@ impl GetOp {
     /// The result, if all its values are at hand; never a version without its value, nor a context
     /// that claims one that is not shown. An answer that may be stale makes do with the replies that
     /// are complete in themselves.
-    fn presentable(&self, maybe_stale: bool) -> Option<Object> {
+    fn presentable(&self, shared: &Shared, maybe_stale: bool) -> Option<Object> {
         let complete = |object: &Object| {
             let mut versions = object.versions.iter();
             versions.all(|version| version.body != Body::Absent)
         };
-        let merged = merge_replies(&self.views());
+        let mut merged = merge_replies(&self.views());
+        if shared.breaks(Plant::DominatedShown) {
+            self.show_all_of_the_first(&mut merged);
+        }
         if self.ask.head || complete(&merged) {
             return Some(merged);
         }
@@ -96,6 +100,19 @@ impl GetOp {
         views.retain(|view| complete(view.object));
         let partial = merge_replies(&views);
         (maybe_stale && !partial.versions.is_empty()).then_some(partial)
+    }
+
+    /// The planted bug of an answer that depends on who comes first.
+    fn show_all_of_the_first(&self, merged: &mut Object) {
+        let Some(first) = self.replies.values().next() else {
+            return;
+        };
+        for version in &first.object.versions {
+            if !merged.has(version.dot) && version.body != Body::Absent {
+                merged.versions.push(version.clone());
+            }
+        }
+        merged.versions.sort_by_key(|version| version.dot);
     }
 
     fn delete_what_was_read(

@@ -7,10 +7,12 @@ use quorate_ring::NodeId;
 
 use super::get::{GetOp, Reply};
 use crate::causality::{Body, Object};
+use crate::plant::Plant;
 use crate::quorum::read::Answer;
+use crate::shared::Shared;
 
 impl GetOp {
-    pub(super) fn take(&mut self, from: NodeId, state: ReplicaState) {
+    pub(super) fn take(&mut self, shared: &Shared, from: NodeId, state: ReplicaState) {
         if let Some(error) = state.error {
             self.fail(from, error);
             return;
@@ -24,9 +26,14 @@ impl GetOp {
         };
         let found = !object.versions.is_empty();
         let answer = match (state.role, state.catching_up, state.holds) {
-            (Role::Primary, true, _) => Answer::CatchingUp,
-            (Role::Primary, false, _) => Answer::Current { found },
+            (Role::Primary, true, _) if !shared.breaks(Plant::CatchingUpCounted) => {
+                Answer::CatchingUp
+            }
+            (Role::Primary, _, _) => Answer::Current { found },
             (Role::Fallback, _, true) => Answer::Holds { found },
+            (Role::Fallback, _, false) if shared.breaks(Plant::AbsenceClaimedByFallback) => {
+                Answer::Current { found }
+            }
             (Role::Fallback, _, false) => Answer::Empty,
         };
         let known = self.replies.remove(&from);

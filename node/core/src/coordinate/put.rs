@@ -13,6 +13,7 @@ use quorate_ring::NodeId;
 use super::{Ask, Work, WriteAsk, read_first};
 use crate::causality::{Body, Object, Version, VersionVector};
 use crate::effects::Note;
+use crate::plant::Plant;
 use crate::quorum::write::{Ack, WriteTally};
 use crate::record::LogKind;
 use crate::record::keys::ChunkOwner;
@@ -91,8 +92,10 @@ impl Puts {
         } else {
             Note::Delete
         });
-        let done = (op.may_be_repeated() && op.ship_first_try(cx, id))
-            || (op.ask.retry && op.look_for_first_try(cx, id));
+        let looks = !cx.s.breaks(Plant::RetryMintsAgain);
+        let done = looks
+            && ((op.may_be_repeated() && op.ship_first_try(cx, id))
+                || (op.ask.retry && op.look_for_first_try(cx, id)));
         if !done {
             op.write(cx, id);
         }
@@ -110,20 +113,30 @@ impl Puts {
     }
 
     pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, ack: ReplicaAck) {
+        let mut id = ack.op;
+        if cx.s.breaks(Plant::LateAckCounted) && !self.ops.contains_key(&id) {
+            id = self.ops.keys().next().copied().unwrap_or(id);
+        }
         // Whoever was not asked has nothing to acknowledge.
         let asked = |op: &PutOp| op.tally.was_asked(from);
-        if !self.ops.get(&ack.op).is_some_and(asked) {
+        if !self.ops.get(&id).is_some_and(asked) {
             return;
         }
-        let Some(mut op) = self.ops.remove(&ack.op) else {
+        let Some(mut op) = self.ops.remove(&id) else {
             return;
         };
         op.latency_us
             .entry(from)
             .or_insert(cx.s.now.mono_us - op.started_us);
+        let repeated = op.tally.ack_of(from).is_some();
+        let counted_as = if repeated && cx.s.breaks(Plant::AckCountedTwice) {
+            NodeId::new(u64::MAX - from.get())
+        } else {
+            from
+        };
         match ack.error {
             None => op.tally.ack(
-                from,
+                counted_as,
                 Ack {
                     role: ack.role,
                     durable: ack.durable,
@@ -131,10 +144,10 @@ impl Puts {
             ),
             Some(error) => {
                 op.errors.insert(from, error);
-                op.lose(cx, ack.op, from);
+                op.lose(cx, id, from);
             }
         }
-        self.keep_or_end(cx, ack.op, op);
+        self.keep_or_end(cx, id, op);
     }
 
     /// Everything up to a batch is fsynced: this node's own copies of these writes are durable.
@@ -267,7 +280,7 @@ impl PutOp {
         let old = cx
             .watch(class, loaded)
             .map_err(|error| storage_failed(&error))?;
-        if self.ask.mode == BucketMode::Lww {
+        if self.replaces_all() || cx.s.breaks(Plant::ConcurrentOverwritten) {
             self.ask.seen.join(&old.read_context());
         }
         let mut object = old.clone();
@@ -318,7 +331,7 @@ impl PutOp {
         let (mut object, mut before) = known
             .map(|hint| (hint.object, hint.settles))
             .unwrap_or_default();
-        if self.ask.mode == BucketMode::Lww {
+        if self.replaces_all() {
             self.ask.seen.join(&object.read_context());
         }
         self.check_room(&object)?;
@@ -346,11 +359,21 @@ impl PutOp {
         Ok(self.shipment(dot, &object, settles))
     }
 
+    /// Whether the write replaces whatever its coordinator holds: a put where the last write is shown. A
+    /// delete removes there as well what its writer saw, and no put beside it.
+    fn replaces_all(&self) -> bool {
+        self.ask.mode == BucketMode::Lww && self.ask.content.is_some()
+    }
+
     /// Replaces what the writer has seen by the new version. Returns exactly the dots settled.
     fn write_into(&self, cx: &mut Cx<'_>, object: &mut Object, dot: Dot) -> Vec<Dot> {
         let seen = &self.ask.seen;
         let mut settles: BTreeSet<Dot> = object.dots().collect();
         settles.insert(dot);
+        // Some came by hints, repair or from before the start: the new one's stamp is to be larger.
+        for version in &object.versions {
+            cx.s.see_stamp(version.stamp);
+        }
         object.versions.retain(|version| !seen.covers(version.dot));
         object.context.join(seen);
         if let Some(content) = &self.ask.content {

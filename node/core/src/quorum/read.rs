@@ -5,7 +5,8 @@
 //! * a primary's answer, found or not, if its replica is current;
 //! * a primary that is catching up never counts: its absence is no absence. What it does hold is
 //!   merged all the same;
-//! * a fallback that holds the key counts for the primary it stands in for;
+//! * a fallback that holds the key counts for the primary it stands in for, once no primary is outstanding
+//!   and beside a current one: it knows what was written while it stood in, and nothing older;
 //! * a fallback that holds nothing knows nothing. It counts only where `notfound_ok` says so, only
 //!   for a primary that cannot be reached, only beside a node that does know, and only once no
 //!   primary is outstanding: otherwise one slow primary and two ignorant fallbacks would hide an
@@ -130,6 +131,15 @@ impl ReadTally {
         self.number(|role, answer| role == Role::Primary && answer == Answer::Outstanding) > 0
     }
 
+    /// Fallbacks whose holdings count. A primary that is still to answer may know more than all of them.
+    fn keepers(&self) -> usize {
+        if self.primaries_outstanding() {
+            0
+        } else {
+            self.holding()
+        }
+    }
+
     /// Empty fallbacks that may stand in for an unreachable primary.
     fn stand_ins(&self) -> usize {
         let known = self.primaries() + self.holding();
@@ -143,14 +153,15 @@ impl ReadTally {
     /// Answers that count towards r.
     #[must_use]
     pub fn counted(&self) -> usize {
-        self.primaries() + self.holding() + self.stand_ins()
+        self.primaries() + self.keepers() + self.stand_ins()
     }
 
     /// Whether a node's answer counts, for a report.
     #[must_use]
     pub fn counts(&self, node: NodeId) -> bool {
         match self.answer_of(node) {
-            Some(Answer::Current { .. } | Answer::Holds { .. }) => true,
+            Some(Answer::Current { .. }) => true,
+            Some(Answer::Holds { .. }) => self.keepers() > 0,
             Some(Answer::Empty) => self.stand_ins() > 0,
             Some(Answer::Outstanding | Answer::CatchingUp | Answer::Failed) | None => false,
         }
@@ -188,7 +199,8 @@ impl ReadTally {
         if self.primaries() == 0 && waiting == 0 && !self.primaries_outstanding() {
             return self.without_primaries();
         }
-        if self.enough(self.counted(), self.primaries()) || self.basic_not_found() {
+        let known = self.primaries() > 0;
+        if (known && self.enough(self.counted(), self.primaries())) || self.basic_not_found() {
             ReadVerdict::Met
         } else if self.anything_outstanding() {
             ReadVerdict::Pending
@@ -278,6 +290,21 @@ mod tests {
             tally(1, true, &[BEHIND, BEHIND, DOWN, EMPTY]).verdict(),
             ReadVerdict::Waiting
         );
+    }
+
+    #[test]
+    fn fallbacks_that_hold_something_overtake_no_primary_and_answer_nothing_alone() {
+        for (r, n) in [(1, 1), (2, 2)] {
+            let holds = vec![HOLDS; n];
+            let with = |primary: (Role, Answer)| {
+                let answers = [&[primary, DOWN, DOWN][..], &holds[..]].concat();
+                tally(r, true, &answers).verdict()
+            };
+            assert_eq!(with(SLOW), ReadVerdict::Pending);
+            assert_eq!(with(BEHIND), ReadVerdict::Waiting);
+            assert_eq!(with(VALUE), ReadVerdict::Met);
+            assert_eq!(with(DOWN), ReadVerdict::FallbacksOnly);
+        }
     }
 
     #[test]

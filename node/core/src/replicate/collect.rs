@@ -79,6 +79,9 @@ impl Collector {
             if cx.s.breaks(Plant::LogDroppedEarly) {
                 members.clear();
             }
+            if cx.s.breaks(Plant::MarkerDroppedWhileAway) {
+                members.retain(|&member| cx.s.view.is_reachable(member));
+            }
             let me = cx.s.view.me;
             // Under-replicated classes have fewer members than n: those that are placed decide.
             let Some(common) =

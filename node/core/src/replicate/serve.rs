@@ -120,7 +120,7 @@ impl Cx<'_> {
 
     pub(crate) fn serve_put(&mut self, from: NodeId, put: ReplicaPut) {
         let (op, durable, repair) = (put.op, put.durable, put.repair);
-        let role = if put.hint_for.is_some() {
+        let role = if put.hint_for.is_some() && !self.s.breaks(Plant::FallbackAsPrimary) {
             Role::Fallback
         } else {
             Role::Primary
@@ -186,6 +186,7 @@ impl Cx<'_> {
                     ),
                 ));
             }
+            Some(_) if self.s.breaks(Plant::HintAckedUnstored) => Ok(()),
             Some(target) => self.keep_hint(target, &place, arrival),
             None if self.s.vnodes.contains_key(&place.class) => {
                 self.apply(&place, arrival).map(|_| ())

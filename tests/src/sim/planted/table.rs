@@ -1,0 +1,132 @@
+//! The table: which rule is broken, where that happened to others, who must notice, and how soon.
+
+use quorate_core::Plant;
+
+use super::super::config::Profile;
+use super::{Needs, Weather};
+
+/// One planted bug.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The rule.
+    pub plant: Plant,
+    /// Where the same went wrong elsewhere: a row of the catalogue of such bugs, or an edge of the design.
+    pub catalogue: &'static str,
+    /// Invariants of which one must be found broken; `stuck` where the healed cluster must not settle.
+    pub by: &'static [&'static str],
+    /// Within so many seeds.
+    pub seeds: u64,
+    /// The weather in which it is looked for.
+    pub weather: Weather,
+    /// What it needs beside.
+    pub needs: Option<Needs>,
+}
+
+const fn row(plant: Plant, catalogue: &'static str, by: &'static [&'static str]) -> Row {
+    Row {
+        plant,
+        catalogue,
+        by,
+        seeds: 300,
+        weather: None,
+        needs: None,
+    }
+}
+
+const RETURNING: Weather = Some(Profile::Returning);
+
+const STORM: Weather = Some(Profile::Storm);
+
+impl Row {
+    const fn in_weather(self, weather: Weather) -> Self {
+        Self { weather, ..self }
+    }
+
+    const fn needing(self, needs: Needs) -> Self {
+        Self {
+            needs: Some(needs),
+            ..self
+        }
+    }
+}
+
+/// All planted bugs that seeds catch, in the order of their names. Those that need deaths in an order
+/// which no weather plays have a walk each in the core's `tests/scenarios/planted.rs`.
+#[must_use]
+pub fn rows() -> Vec<Row> {
+    Plant::ALL
+        .iter()
+        .filter_map(|&plant| row_of(plant))
+        .collect()
+}
+
+fn row_of(plant: Plant) -> Option<Row> {
+    Some(match plant {
+        Plant::AbsenceClaimedByFallback => {
+            row(plant, "scenario R07", &["P4"]).in_weather(RETURNING)
+        }
+        Plant::AckCountedTwice => row(plant, "row 47", &["I10"]).in_weather(STORM),
+        Plant::AcksGuessed => row(plant, "row 54", &["I10"]),
+        Plant::ActorReused => row(plant, "rows 1, 4, 8", &["I11"])
+            .in_weather(STORM)
+            .needing(|config| config.faults.power = true),
+        Plant::CatchingUpCounted => row(plant, "scenarios R10, R12", &["P4"]).in_weather(RETURNING),
+        Plant::ClockWithoutObject => row(plant, "edge 1", &["I1", "stuck"]),
+        Plant::ConcurrentOverwritten => row(plant, "row 18", &["I1"]),
+        Plant::ContextDroppedEarly => row(plant, "rows 21, 26", &["I3", "P4", "stuck"]),
+        Plant::ContextIgnored => row(plant, "row 9", &["I4"]),
+        Plant::CurrentWithoutHints => {
+            row(plant, "scenarios R10, R13", &["P4"]).in_weather(RETURNING)
+        }
+        Plant::DominatedShown => row(plant, "row 15", &["I4", "P4"]),
+        Plant::DoubtReportedAsFailure => row(plant, "row 91", &["I2"]),
+        Plant::DurableBeforeFsync => row(plant, "edge 4", &["stuck"])
+            .in_weather(STORM)
+            .needing(|config| config.faults.power = true),
+        Plant::DurableTooEarly => row(plant, "rows 92, 99", &["I10"]),
+        Plant::FallbackActorKept => row(plant, "edge 3", &["I1"]).in_weather(RETURNING),
+        Plant::FallbackAsPrimary => row(plant, "rows 47, 54", &["I10"]),
+        Plant::HandoffUnverified => row(plant, "row 42", &["I1"]).in_weather(RETURNING),
+        Plant::HintAckedUnstored => row(plant, "row 71", &["I10"]),
+        Plant::HintDroppedUnacknowledged => row(plant, "rows 43, 72", &["I1"])
+            .in_weather(RETURNING)
+            .needing(|config| {
+                config.network.loss = 200;
+                for bucket in &mut config.map.buckets {
+                    bucket.props.n = 1;
+                }
+            }),
+        Plant::LateAckCounted => row(plant, "row 68", &["I10"]),
+        Plant::LogDroppedEarly => row(plant, "edge 4", &["stuck"]),
+        Plant::MarkerDroppedWhileAway => row(plant, "rows 26, 28", &["I3", "P4", "stuck"]),
+        Plant::RepairOnEveryRead => row(plant, "rows 13, 30", &["I6"]),
+        Plant::RetryMintsAgain => row(plant, "rows 10, 11", &["I11"]).in_weather(RETURNING),
+        Plant::SessionUnchecked => row(plant, "row 66", &["I7"]).in_weather(STORM),
+        Plant::SettlesIgnored => row(plant, "edge 2", &["stuck"]),
+        Plant::SiblingLimitStopsRepair => row(plant, "row 19", &["stuck"]),
+        Plant::StampOfLocalClock => row(plant, "rows 40, 96", &["I8"])
+            .in_weather(STORM)
+            .needing(|config| {
+                config.faults.clocks = false;
+                config.drift_ppm = 20_000;
+            }),
+        Plant::StrictFallback => {
+            row(plant, "row 47", &["P4"])
+                .in_weather(STORM)
+                .needing(|config| {
+                    config.faults.partition = true;
+                    config.strict = 700;
+                })
+        }
+        Plant::GoneForAll
+        | Plant::RebuildTrustsOldClock
+        | Plant::SnapshotClockAtEnd
+        | Plant::StorageIdIgnored => row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
+            .in_weather(STORM)
+            .needing(|config| {
+                config.faults.every_us = 500_000;
+                (config.faults.damage, config.faults.wipe) = (true, true);
+            }),
+        Plant::ForgetsWhoWasAlive | Plant::TrustsAnIncompleteWitness => return None,
+    })
+}

@@ -3,6 +3,7 @@
 
 pub mod checkers;
 pub mod fuzz;
+pub mod history;
 #[cfg(feature = "processes")]
 pub mod process;
 pub mod relay;

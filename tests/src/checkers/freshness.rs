@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
+use crate::history::{Kind, Operation, WriteId};
 use crate::sim::config::Profile;
-use crate::sim::history::{Kind, Operation, WriteId};
 use crate::sim::workload::is_plain;
 
 /// Reads that were stale.

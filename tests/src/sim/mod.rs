@@ -21,7 +21,6 @@
 //! command   the command line of `quorate-sim`
 //! clients   closed-loop clients; workload says what they do
 //! tries     what a client makes of an error, and of trying again
-//! history   what clients did and saw: the oracle of most checkers
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
 //! trace     the rolling hash by which two runs are compared
@@ -41,7 +40,6 @@ pub mod disk;
 mod event;
 pub mod fault;
 pub mod faults;
-pub mod history;
 mod hub;
 mod mishaps;
 pub mod network;
@@ -59,3 +57,5 @@ mod tries;
 mod wiring;
 pub mod workload;
 pub mod world;
+
+pub use crate::history;

@@ -8,3 +8,5 @@ pub mod history;
 pub mod process;
 pub mod relay;
 pub mod sim;
+#[cfg(feature = "processes")]
+pub mod storm;

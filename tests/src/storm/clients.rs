@@ -167,7 +167,8 @@ impl Worker {
 
     async fn wish(&mut self, definition: &Definition, key: Key, wish: Wish) {
         match wish {
-            Wish::Read => {
+            // Contexts are forged in the simulator, and listings have a chance of their own here.
+            Wish::Read | Wish::PutForged | Wish::DeleteForged | Wish::List => {
                 self.read(definition, key).await;
             }
             Wish::ReadThenPut | Wish::ReadThenDelete => {

@@ -24,21 +24,22 @@ pub(super) struct Injector<'a> {
     cluster: &'a mut Cluster,
     /// Episodes that were begun, by their place in the plan.
     begun: BTreeSet<usize>,
-    made: Made,
+    made: &'a mut Made,
 }
 
 impl<'a> Injector<'a> {
-    pub(super) fn new(cluster: &'a mut Cluster) -> Self {
+    /// `made` tells at any time what was done so far: a storm may end before its plan does.
+    pub(super) fn new(cluster: &'a mut Cluster, made: &'a mut Made) -> Self {
         Self {
             cluster,
             begun: BTreeSet::new(),
-            made: Made::default(),
+            made,
         }
     }
 
     /// Plays the whole plan. What it has begun, it has ended when it returns, but for processes that
     /// are still starting.
-    pub(super) async fn play(mut self, plan: &[Episode]) -> Result<Made, Trouble> {
+    pub(super) async fn play(mut self, plan: &[Episode]) -> Result<(), Trouble> {
         let start = Instant::now();
         for (at_ms, place, begins) in marks(plan) {
             let until = start + Duration::from_millis(at_ms);
@@ -50,7 +51,7 @@ impl<'a> Injector<'a> {
                 self.end(plan[place].fault)?;
             }
         }
-        Ok(self.made)
+        Ok(())
     }
 
     async fn begin(&mut self, place: usize, fault: Fault) -> Result<(), Trouble> {

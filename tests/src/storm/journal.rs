@@ -61,6 +61,7 @@ impl Journal {
         History {
             operations,
             damaged: damaged.cloned().collect(),
+            ..History::default()
         }
     }
 }
@@ -117,6 +118,12 @@ impl Packer<'_> {
             } => {
                 self.flags(&[*stale_ok, *session, false, *sloppy, unsure, dot, false]);
                 self.number(u64::from(*r));
+            }
+            Kind::List { here, r } => {
+                self.flags(&[false, false, true, false, unsure, dot, false]);
+                self.number(u64::from(*r));
+                self.number(here.len() as u64);
+                here.iter().for_each(|number| self.number((*number).into()));
             }
             Kind::Write {
                 id,
@@ -206,6 +213,11 @@ impl Unpacker<'_> {
 
     fn kind(&mut self, flags: u64) -> Kind {
         let flag = |place: u32| flags >> place & 1 == 1;
+        if flag(4) {
+            let (r, count) = (self.small(), self.number());
+            let here = (0..count).map(|_| self.small()).collect();
+            return Kind::List { here, r };
+        }
         if !flag(0) {
             return Kind::Get {
                 r: self.small(),
@@ -271,6 +283,10 @@ mod tests {
             stale_ok: true,
             session: true,
         };
+        let list = Kind::List {
+            here: BTreeSet::from([1, 70_000]),
+            r: 2,
+        };
         let put = |delete, seen: Option<&[u64]>| Kind::Write {
             id: WriteId(1 << 33),
             delete,
@@ -284,13 +300,14 @@ mod tests {
             operation(get, Outcome::Ok),
             operation(put(true, None), Outcome::Failed(ErrorCode::Overloaded)),
             operation(put(false, Some(&[])), Outcome::Unknown),
+            operation(list, Outcome::Ok),
             operation(put(false, Some(&[1, 200, 70_000])), Outcome::Pending),
         ];
         let mut journal = Journal::default();
         all.iter().for_each(|operation| journal.add(operation));
         let back = journal.of(KEY).operations;
         assert_eq!(format!("{back:?}"), format!("{all:?}"));
-        assert_eq!(journal.operations(), 4);
+        assert_eq!(journal.operations(), 5);
     }
 
     #[test]

@@ -110,9 +110,10 @@ impl Storm {
         let length_ms = u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX);
         let gap_ms = u64::try_from(self.gap.as_millis()).unwrap_or(u64::MAX);
         let plan = draw(self.seed, self.nodes, length_ms, gap_ms);
+        let mut made = Made::default();
         let played = tokio::select! {
-            played = Injector::new(&mut *cluster).play(&plan) => played,
-            () = enough(&field, self.operations_max) => Ok(Made::default()),
+            played = Injector::new(&mut *cluster, &mut made).play(&plan) => played,
+            () = enough(&field, self.operations_max) => Ok(()),
         };
         let rest = self.length.saturating_sub(begin.elapsed());
         tokio::select! {
@@ -122,7 +123,7 @@ impl Storm {
         field.stop();
         workers.join_all().await;
         let length = begin.elapsed();
-        let made = played?;
+        played?;
         let converged = converge(cluster).await;
         let journal = std::mem::take(&mut field.notes().journal);
         let mut verdict = match &converged {

@@ -103,7 +103,11 @@ impl fmt::Display for Report {
             }
         }
         if let Some(bytes) = self.verdict.flipped {
-            writeln!(f, "fault        damaged tables, at the end: {bytes} bytes")?;
+            writeln!(
+                f,
+                "fault        damaged tables, at the end: {bytes} bytes; {} reads at r=2 were refused after it",
+                self.verdict.refused
+            )?;
         }
         for ended in &self.made.ended {
             writeln!(f, "ended        {ended}")?;

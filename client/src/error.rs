@@ -182,8 +182,9 @@ impl From<WireError> for Error {
 fn kind_of(wire: &WireError, write: bool) -> Kind {
     match wire.code {
         ErrorCode::InDoubt => Kind::InDoubt,
-        // A write that some replicas acknowledged exists, though fewer have it than was asked for.
-        ErrorCode::QuorumNotMet if write && wire.got.unwrap_or(0) > 0 => Kind::InDoubt,
+        // It was sent to replicas, and some may have it whatever the count says: that may be of
+        // primaries or of synced copies only, and one that was lost meanwhile is not in it.
+        ErrorCode::QuorumNotMet if write => Kind::InDoubt,
         ErrorCode::QuorumNotMet
         | ErrorCode::Unavailable
         | ErrorCode::DeadlineExceeded
@@ -214,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_somebody_acknowledged_is_in_doubt_and_not_failed() {
+    fn a_write_that_missed_its_quorum_is_in_doubt_and_not_failed() {
         assert_eq!(kind(ErrorCode::QuorumNotMet, Some(2), true), Kind::InDoubt);
-        assert_eq!(kind(ErrorCode::QuorumNotMet, Some(0), true), Kind::Retry);
+        assert_eq!(kind(ErrorCode::QuorumNotMet, Some(0), true), Kind::InDoubt);
         assert_eq!(kind(ErrorCode::QuorumNotMet, Some(2), false), Kind::Retry);
         assert_eq!(kind(ErrorCode::InDoubt, None, true), Kind::InDoubt);
     }

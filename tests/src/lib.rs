@@ -3,8 +3,11 @@
 
 pub mod checkers;
 pub mod fuzz;
+pub mod history;
 #[cfg(feature = "processes")]
 pub mod process;
 pub mod relay;
 pub mod scenario;
 pub mod sim;
+#[cfg(feature = "processes")]
+pub mod storm;

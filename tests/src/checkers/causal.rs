@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_protocol::ids::Dot;
 
 use super::Evidence;
-use crate::sim::history::{Key, Kind, Operation, Outcome, WriteId};
+use crate::history::{Key, Kind, Operation, Outcome, WriteId};
 
 /// The causal order of one history.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::sim::history::{Operation, WriteId};
+use crate::history::{Operation, WriteId};
 
 /// Forged contexts that worked.
 #[must_use]
@@ -43,7 +43,7 @@ pub fn judge(evidence: &Evidence<'_>, _: &Causal<'_>) -> Vec<Violation> {
 mod tests {
     use super::super::testing::{Story, catches};
     use super::*;
-    use crate::sim::history::Outcome;
+    use crate::history::Outcome;
     use quorate_protocol::error::ErrorCode;
 
     #[test]

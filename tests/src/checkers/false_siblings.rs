@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::sim::history::{Operation, WriteId};
+use crate::history::{Operation, WriteId};
 
 /// Siblings that are none.
 #[must_use]

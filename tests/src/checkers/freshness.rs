@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
+use crate::history::{Kind, Operation, WriteId};
 use crate::sim::config::Profile;
-use crate::sim::history::{Kind, Operation, WriteId};
 
 /// By then every copy of a write has arrived where links work, microseconds.
 const UNDER_WAY_US: u64 = 200_000;

@@ -3,7 +3,7 @@
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::sim::history::{Key, Outcome, WriteId};
+use crate::history::{Key, Outcome, WriteId};
 
 /// What was made up.
 #[must_use]

@@ -6,7 +6,7 @@
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::sim::history::{Kind, Operation, Outcome};
+use crate::history::{Kind, Operation, Outcome};
 
 /// Listings that are wrong.
 #[must_use]

@@ -6,7 +6,7 @@
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::sim::history::{Operation, WriteId};
+use crate::history::{Operation, WriteId};
 
 /// What is lost.
 #[must_use]
@@ -44,7 +44,7 @@ fn promised(operation: &Operation, evidence: &Evidence<'_>) -> Option<WriteId> {
 mod tests {
     use super::super::testing::{Story, catches};
     use super::*;
-    use crate::sim::history::Outcome;
+    use crate::history::Outcome;
 
     #[test]
     fn a_write_that_is_gone_without_a_successor_is_lost() {

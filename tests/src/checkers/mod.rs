@@ -39,8 +39,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_protocol::ids::Dot;
 use quorate_ring::BucketId;
 
+use crate::history::{History, Key, Kind, Operation, Shown};
 use crate::sim::config::Profile;
-use crate::sim::history::{History, Key, Kind, Operation, Shown};
 use causal::Causal;
 
 /// An invariant that did not hold.

@@ -35,7 +35,7 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
 mod tests {
     use super::super::testing::{Story, catches};
     use super::*;
-    use crate::sim::history::Outcome;
+    use crate::history::Outcome;
 
     #[test]
     fn what_was_deleted_must_not_be_there() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::sim::history::{Key, Kind, Operation, WriteId};
+use crate::history::{Key, Kind, Operation, WriteId};
 
 /// Guarantees that a session was not given.
 #[must_use]

@@ -7,8 +7,8 @@ use quorate_ring::BucketId;
 
 use super::causal::Causal;
 use super::{Evidence, Outage, Violation};
+use crate::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
 use crate::sim::config::Profile;
-use crate::sim::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
 
 /// The key that stories are about: a plain one.
 pub(crate) const KEY: Key = Key {

@@ -1,7 +1,6 @@
 //! A running cluster, and what can be done to it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +9,14 @@ use quorate_client::{Bucket, Client, NodeId, Profile, StatusReport};
 use quorate_ring::Class;
 use tempfile::TempDir;
 
-use crate::relay::{Label, Pair, Relay, Route};
+use crate::relay::Relay;
 
+use super::ground::{located, route_through_relay, shims, wrapper};
 use super::provisioned::name;
-use super::{NodeProcess, Programs, Provisioned, Settings, Signal, Trouble, Watchdog, until};
+use super::{
+    Namespaces, NodeProcess, Orders, Programs, Provisioned, Settings, Shim, Signal, Trouble,
+    Watchdog, until,
+};
 
 /// A node's place in its cluster, from 0.
 pub type Index = usize;
@@ -43,6 +46,8 @@ pub struct Cluster {
     client: Client,
     paused: BTreeSet<Index>,
     relay: Option<Relay>,
+    shims: Vec<Shim>,
+    namespaces: Option<Namespaces>,
     keep: bool,
     // Dropped after the processes that use it.
     dir: Option<TempDir>,
@@ -56,6 +61,11 @@ impl Cluster {
     /// Something of that did not happen; the end of the node's log is in the error.
     pub async fn start(programs: &Programs, settings: &Settings) -> Result<Self, Trouble> {
         let dir = TempDir::with_prefix("quorate-").map_err(Trouble::io("a temporary directory"))?;
+        let namespaces = settings
+            .namespaces
+            .then(|| Namespaces::create(settings.nodes))
+            .transpose()?;
+        let settings = &located(settings, namespaces.as_ref());
         let files = Provisioned::create(dir.path(), programs, settings)?;
         let relay = if settings.relayed {
             Some(route_through_relay(&files).await?)
@@ -76,6 +86,13 @@ impl Cluster {
                 )
             })
             .collect();
+        let shims = shims(&files, settings)?;
+        for (node, shim) in nodes.iter_mut().zip(&shims) {
+            node.set_environment(shim.environment());
+        }
+        for (index, node) in nodes.iter_mut().enumerate() {
+            node.set_wrapper(wrapper(namespaces.as_ref(), index));
+        }
         nodes.iter_mut().try_for_each(NodeProcess::spawn)?;
         for node in &mut nodes {
             node.ready().await?;
@@ -88,6 +105,8 @@ impl Cluster {
             client,
             paused: BTreeSet::new(),
             relay,
+            shims,
+            namespaces,
             keep: false,
             dir: Some(dir),
         };
@@ -214,6 +233,7 @@ impl Cluster {
     /// # Errors
     /// The node does not run.
     pub async fn kill(&mut self, node: Index) -> Result<(), Trouble> {
+        self.paused.remove(&node);
         self.nodes[node].kill().await
     }
 
@@ -273,6 +293,12 @@ impl Cluster {
             .collect();
         if let Some(relay) = &self.relay {
             relay.heal();
+        }
+        for shim in &mut self.shims {
+            shim.order(|orders| *orders = Orders::default())?;
+        }
+        if let Some(namespaces) = &self.namespaces {
+            namespaces.heal()?;
         }
         for node in std::mem::take(&mut self.paused) {
             self.resume(node)?;
@@ -362,39 +388,31 @@ impl Cluster {
         self.relay.as_ref().ok_or_else(none)
     }
 
+    /// Whether nodes obey [`Self::order`]: asked for in the settings, and there is a C compiler.
+    #[must_use]
+    pub const fn has_shims(&self) -> bool {
+        !self.shims.is_empty()
+    }
+
+    /// Spoils a node's clock or disk.
+    ///
+    /// # Errors
+    /// The nodes were started without shims.
+    pub fn order(&mut self, node: Index, change: impl FnOnce(&mut Orders)) -> Result<(), Trouble> {
+        let none = || Trouble::Made("these nodes run without shims: see settings".to_owned());
+        self.shims.get_mut(node).ok_or_else(none)?.order(change)
+    }
+
+    /// The nodes' network namespaces, if the settings asked for them.
+    #[must_use]
+    pub const fn namespaces(&self) -> Option<&Namespaces> {
+        self.namespaces.as_ref()
+    }
+
     /// Keeps the files when the cluster is dropped, for whoever looks into a failure.
     pub const fn keep_files(&mut self) {
         self.keep = true;
     }
-}
-
-/// Leads every link between two nodes through a relay, whichever side dials.
-async fn route_through_relay(files: &Provisioned) -> Result<Relay, Trouble> {
-    let label = |index: Index| Label(u32::try_from(index + 1).unwrap_or(u32::MAX));
-    let all = 0..files.ports.len();
-    let others = |from: Index| all.clone().filter(move |&to| to != from);
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let route = |from: Index, to: Index| Route {
-        pair: Pair::new(label(from), label(to)),
-        listen: local(0),
-        target: local(files.ports[to].peer),
-    };
-    let routes = all
-        .clone()
-        .flat_map(|from| others(from).map(move |to| route(from, to)));
-    let relay = Relay::start(routes.collect(), 1)
-        .await
-        .map_err(Trouble::io("the relay"))?;
-    for from in all.clone() {
-        let mut peers = BTreeMap::new();
-        for to in others(from) {
-            if let Some(address) = relay.addresses().get(&Pair::new(label(from), label(to))) {
-                peers.insert(files.id(to)?, address.to_string());
-            }
-        }
-        files.write_node(from, &peers)?;
-    }
-    Ok(relay)
 }
 
 async fn connect(files: &Provisioned, seeds: Vec<String>) -> Result<Client, Trouble> {

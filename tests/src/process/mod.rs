@@ -10,23 +10,30 @@
 //! itself dies without a word.
 
 mod cluster;
+mod damage;
 mod error;
+mod ground;
 mod ledger;
+mod namespaces;
 mod node;
 mod ports;
 mod programs;
 mod provisioned;
 mod settle;
+mod shim;
 mod tool;
 mod watchdog;
 
 pub use cluster::{Cluster, Index, Members};
+pub use damage::damage_tables;
 pub use error::Trouble;
 pub use ledger::Ledger;
+pub use namespaces::Namespaces;
 pub use node::{Ended, NodeProcess, Signal};
 pub use ports::{Ports, free_ports};
 pub use programs::Programs;
 pub use provisioned::{Provisioned, Settings, write_pem};
 pub use settle::until;
+pub use shim::{Orders, Shim};
 pub use tool::{Finished, Tool};
 pub use watchdog::Watchdog;

@@ -36,6 +36,8 @@ pub struct NodeProcess {
     watchdog: Arc<Watchdog>,
     child: Option<Child>,
     log_start: u64,
+    environment: Vec<(String, PathBuf)>,
+    wrapper: Vec<String>,
 }
 
 impl NodeProcess {
@@ -50,7 +52,22 @@ impl NodeProcess {
             watchdog,
             child: None,
             log_start: 0,
+            environment: Vec::new(),
+            wrapper: Vec::new(),
         }
+    }
+
+    /// Puts variables into the environment of all processes started from now on.
+    pub fn set_environment<'a>(&mut self, variables: impl IntoIterator<Item = (&'a str, PathBuf)>) {
+        self.environment = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+    }
+
+    /// Starts all processes through another program from now on; see [`Self::spawn_by`].
+    pub fn set_wrapper(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
     }
 
     /// Its configuration file.
@@ -76,7 +93,9 @@ impl NodeProcess {
     /// # Errors
     /// It runs already, or the system refuses.
     pub fn spawn(&mut self) -> Result<(), Trouble> {
-        self.spawn_by(&[])
+        let wrapper = self.wrapper.clone();
+        let words: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        self.spawn_by(&words)
     }
 
     /// As [`Self::spawn`], through another program such as a shell that sets limits first: the
@@ -101,6 +120,7 @@ impl NodeProcess {
         };
         command.args(["run", "--config"]).arg(&self.config);
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let child = command
             .spawn()
             .map_err(Trouble::io(format!("starting {}", self.name)))?;
@@ -183,6 +203,17 @@ impl NodeProcess {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// How the process ended by itself, if it did since it was started; it can be started again then.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub fn ended_by_itself(&mut self) -> Result<Option<ExitStatus>, Trouble> {
+        if self.child.is_none() {
+            return Ok(None);
+        }
+        self.try_wait()
     }
 
     fn try_wait(&mut self) -> Result<Option<ExitStatus>, Trouble> {

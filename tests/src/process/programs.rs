@@ -49,7 +49,10 @@ impl Programs {
 /// Cargo puts tests one directory below programs.
 fn beside_this_test() -> Result<PathBuf, Trouble> {
     let test = std::env::current_exe().map_err(Trouble::io("this test's own path"))?;
-    let dir = test.parent().and_then(Path::parent);
+    let dir = match test.parent() {
+        Some(dir) if dir.ends_with("deps") => dir.parent(),
+        dir => dir,
+    };
     dir.map(Path::to_owned)
         .ok_or_else(|| Trouble::Made(format!("{} has no directory above", test.display())))
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +26,18 @@ pub struct Settings {
     pub lines: String,
     /// Whether links between nodes lead through a relay.
     pub relayed: bool,
+    /// Whether each node runs on a [`super::Shim`].
+    pub shims: bool,
+    /// Whether each node has a network namespace of its own; not together with a relay.
+    pub namespaces: bool,
+    /// Where each node listens; this machine's own address for those that are not named.
+    pub hosts: Vec<Ipv4Addr>,
+}
+
+impl Settings {
+    fn host(&self, node: usize) -> Ipv4Addr {
+        self.hosts.get(node).copied().unwrap_or(Ipv4Addr::LOCALHOST)
+    }
 }
 
 impl Default for Settings {
@@ -34,6 +47,9 @@ impl Default for Settings {
             partitions: 64,
             lines: String::new(),
             relayed: false,
+            shims: false,
+            namespaces: false,
+            hosts: Vec::new(),
         }
     }
 }
@@ -46,7 +62,7 @@ pub struct Provisioned {
     pub made: NewCluster,
     /// Each node's ports, in the order of their names `n1`, `n2`, ...
     pub ports: Vec<Ports>,
-    lines: String,
+    settings: Settings,
 }
 
 impl Provisioned {
@@ -63,7 +79,7 @@ impl Provisioned {
             dir: dir.to_owned(),
             made,
             ports,
-            lines: settings.lines.clone(),
+            settings: settings.clone(),
         };
         files.write_shared()?;
         for index in 0..files.ports.len() {
@@ -109,10 +125,10 @@ impl Provisioned {
     /// The client ports of all nodes.
     #[must_use]
     pub fn seeds(&self) -> Vec<String> {
-        self.ports
-            .iter()
-            .map(|ports| format!("127.0.0.1:{}", ports.client))
-            .collect()
+        let seed = |(node, ports): (usize, &Ports)| {
+            format!("{}:{}", self.settings.host(node), ports.client)
+        };
+        self.ports.iter().enumerate().map(seed).collect()
     }
 
     fn write_shared(&self) -> Result<(), Trouble> {
@@ -146,7 +162,11 @@ impl Provisioned {
         let (_, issued) =
             issued.ok_or_else(|| Trouble::Made(format!("there is no node {index}")))?;
         write_pem(&dir.join("node"), issued)?;
-        let mut text = configuration(self.ports[index], &self.lines);
+        let mut text = configuration(
+            self.settings.host(index),
+            self.ports[index],
+            &self.settings.lines,
+        );
         text.push_str("\n[peer_addresses]\n");
         for (node, address) in peers {
             // Writing to a string cannot fail.
@@ -187,8 +207,8 @@ pub(super) fn name(index: usize) -> String {
 fn spec(settings: &Settings, ports: &[Ports]) -> Result<ClusterSpec, Trouble> {
     let node = |(index, ports): (usize, &Ports)| NodeSpec {
         name: name(index),
-        peers: vec![format!("127.0.0.1:{}", ports.peer)],
-        clients: vec![format!("127.0.0.1:{}", ports.client)],
+        peers: vec![format!("{}:{}", settings.host(index), ports.peer)],
+        clients: vec![format!("{}:{}", settings.host(index), ports.client)],
         zone: Default::default(),
         weight: Default::default(),
     };
@@ -204,11 +224,11 @@ fn spec(settings: &Settings, ports: &[Ports]) -> Result<ClusterSpec, Trouble> {
 }
 
 /// A small cache: many nodes share this machine's memory.
-fn configuration(ports: Ports, lines: &str) -> String {
+fn configuration(host: Ipv4Addr, ports: Ports, lines: &str) -> String {
     format!(
         "data_dir = \"data\"\n\
-         listen_peer = \"127.0.0.1:{}\"\n\
-         listen_client = \"127.0.0.1:{}\"\n\
+         listen_peer = \"{host}:{}\"\n\
+         listen_client = \"{host}:{}\"\n\
          secret_file = \"../secret\"\n\
          cache_mb = 32\n\
          {lines}\n\

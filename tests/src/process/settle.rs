@@ -42,7 +42,15 @@ impl Cluster {
     /// # Errors
     /// It does not come to that within ten times the promise; the error says what is left.
     pub async fn settled(&self) -> Result<Duration, Trouble> {
-        let (_, took) = until("all replicas agree", SETTLE_WAIT, async || {
+        self.settled_within(SETTLE_WAIT).await
+    }
+
+    /// As [`Self::settled`], with a patience of one's own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn settled_within(&self, patience: Duration) -> Result<Duration, Trouble> {
+        let (_, took) = until("all replicas agree", patience, async || {
             for node in self.all() {
                 if let Some(open) = open_ends(&self.status(node).await?) {
                     return Ok(Err(format!("n{}: {open}", node + 1)));

@@ -88,6 +88,11 @@ impl Relay {
         lock(&self.faults).change(Pair::new(from, to), |link| link.cut = true);
     }
 
+    /// Replaces the faults of one direction.
+    pub fn set(&self, pair: Pair, faults: LinkFaults) {
+        lock(&self.faults).change(pair, |link| *link = faults);
+    }
+
     /// Ends all faults.
     pub fn heal(&self) {
         lock(&self.faults).heal();

@@ -1,13 +1,13 @@
 //! Disks that are full or damaged under a running cluster.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use libtest_mimic::Trial;
-use quorate_tests::process::{Cluster, Index, Ledger, Settings, Trouble, until};
+use quorate_tests::process::{Cluster, Index, Ledger, Settings, Trouble, damage_tables, until};
 
 use crate::requests::values;
 use crate::stage::{Outcome, Stage, finish, say, shared};
@@ -17,7 +17,8 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
     shared!(
         stage,
         trials,
-        a_node_below_its_reserve_steps_aside_and_clients_see_no_error
+        a_node_below_its_reserve_steps_aside_and_clients_see_no_error,
+        a_node_without_room_to_catch_up_is_not_counted_by_reads_that_need_it,
     );
     let few = Settings {
         nodes: 3,
@@ -42,34 +43,39 @@ async fn configure(
     from: &str,
     to: &str,
 ) -> Result<(), Trouble> {
-    let config = cluster.node(node).config().to_owned();
-    let text = fs::read_to_string(&config).map_err(Trouble::io("the configuration"))?;
-    fs::write(&config, text.replacen(from, to, 1)).map_err(Trouble::io("the configuration"))?;
+    edit(cluster, node, from, to)?;
     cluster.stop(node).await?;
     cluster.restart(node).await
 }
+
+/// Replaces a line in a node's configuration.
+fn edit(cluster: &mut Cluster, node: Index, from: &str, to: &str) -> Result<(), Trouble> {
+    let config = cluster.node(node).config().to_owned();
+    let text = fs::read_to_string(&config).map_err(Trouble::io("the configuration"))?;
+    fs::write(&config, text.replacen(from, to, 1)).map_err(Trouble::io("the configuration"))
+}
+
+const PLENTY: &str = "cache_mb = 32\n";
+/// More than any disk has free.
+const SCARCE: &str = "cache_mb = 32\ndisk_reserve_mb = 4000000000\n";
 
 async fn a_node_below_its_reserve_steps_aside_and_clients_see_no_error(
     cluster: &mut Cluster,
     ledger: &mut Ledger,
 ) -> Outcome {
-    const PLENTY: &str = "cache_mb = 32\n";
-    // More than any disk has free.
-    const SCARCE: &str = "cache_mb = 32\ndisk_reserve_mb = 4000000000\n";
     let full = 4;
     ledger
         .put(&cluster.bucket(), "reserve", "before", |put| put.w(3))
         .await?;
     configure(cluster, full, PLENTY, SCARCE).await?;
     let status = cluster.status(full).await?;
-    assert!(
-        status
-            .warnings
-            .iter()
-            .any(|warning| warning.contains("writes are refused")),
-        "{:?}",
-        status.warnings
-    );
+    let refused = |warning: &String| warning.contains("writes are refused");
+    assert!(status.warnings.iter().any(refused), "{:?}", status.warnings);
+    // What it misses from now on it cannot fetch: a read that needs all three works while it
+    // misses nothing.
+    cluster.settled().await?;
+    let read = cluster.at(full)?.get("reserve").r(3).send().await?;
+    assert_eq!(values(&read), ["before"], "a node without room still reads");
     for number in 0..100 {
         let key = format!("reserve-{number}");
         ledger
@@ -78,10 +84,48 @@ async fn a_node_below_its_reserve_steps_aside_and_clients_see_no_error(
         ledger
             .put(&cluster.at(full)?, &key, "w", |put| put.w(2))
             .await?;
+        let read = cluster.at(full)?.get(&key).send().await?;
+        assert_eq!(values(&read), ["v", "w"], "{key}");
     }
-    let read = cluster.at(full)?.get("reserve").r(3).send().await?;
-    assert_eq!(values(&read), ["before"], "a node without room still reads");
     configure(cluster, full, SCARCE, PLENTY).await?;
+    Ok(())
+}
+
+async fn a_node_without_room_to_catch_up_is_not_counted_by_reads_that_need_it(
+    cluster: &mut Cluster,
+    ledger: &mut Ledger,
+) -> Outcome {
+    let key = "no room to catch up";
+    let bucket = cluster.bucket();
+    let full = cluster.members_of(key)?.primaries[0];
+    ledger.put(&bucket, key, "before", |put| put.w(3)).await?;
+    let before = bucket.get(key).send().await?;
+    cluster.kill_seen(full).await?;
+    ledger
+        .replace(&bucket, key, "latest", &before, |put| put)
+        .await?;
+    edit(cluster, full, PLENTY, SCARCE)?;
+    cluster.restart(full).await?;
+    cluster.seen(full, true).await?;
+    let at = cluster.at(full)?;
+    let read = at.get(key).send().await?;
+    assert_eq!(values(&read), ["latest"], "others answer the usual read");
+    let short = Duration::from_secs(1);
+    let needs_all = at.get(key).r(3).deadline(short).send().await;
+    let refused = needs_all.expect_err("a replica that lacks a write was counted");
+    assert_eq!(refused.kind(), quorate_client::Kind::Retry, "{refused}");
+    assert!(refused.to_string().contains("catching up"), "{refused}");
+    let read = at
+        .get(key)
+        .r(3)
+        .deadline(short)
+        .stale_ok(true)
+        .send()
+        .await?;
+    assert_eq!(values(&read), ["latest"]);
+    configure(cluster, full, SCARCE, PLENTY).await?;
+    let read = cluster.at(full)?.get(key).r(3).send().await?;
+    assert_eq!(values(&read), ["latest"]);
     Ok(())
 }
 
@@ -156,23 +200,15 @@ fn noise(seed: usize, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// The table files of a database.
-fn tables(data: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let files = fs::read_dir(data.join("db"))?
-        .flatten()
-        .map(|entry| entry.path());
-    Ok(files
-        .filter(|path| path.extension().is_some_and(|ending| ending == "sst"))
-        .collect())
-}
+/// How many keys the scenario of damage puts.
+const DAMAGED_KEYS: usize = 500;
 
 async fn damaged_data_is_never_passed_off_as_absence(
     cluster: &mut Cluster,
     _: &mut Ledger,
 ) -> Outcome {
-    const KEYS: usize = 500;
     let bucket = cluster.bucket();
-    for number in 0..KEYS {
+    for number in 0..DAMAGED_KEYS {
         let value = noise(number, 1_000);
         bucket
             .put(format!("damaged-{number}"), value)
@@ -188,20 +224,25 @@ async fn damaged_data_is_never_passed_off_as_absence(
         cluster.settled().await?;
     }
     cluster.stop(0).await?;
-    let mut flipped = 0;
-    for table in tables(&cluster.data_dir(0))? {
-        let mut bytes = fs::read(&table)?;
-        // Data comes first in a table, its index and properties last.
-        for at in (0..bytes.len().saturating_sub(8 << 10)).step_by(4 << 10) {
-            bytes[at] ^= 0x55;
-            flipped += 1;
-        }
-        fs::write(&table, bytes)?;
-    }
+    let flipped = damage_tables(&cluster.data_dir(0))?;
     assert!(flipped > 0, "nothing was damaged");
     cluster.restart(0).await?;
+    let (values, errors) = read_alone(cluster).await?;
+    let named = damage_is_named(cluster).await?;
+    for number in 0..DAMAGED_KEYS {
+        let read = bucket.get(format!("damaged-{number}")).r(2).send().await?;
+        assert!(read.is_found(), "damaged-{number} at r=2");
+    }
+    say!(
+        "{flipped} bytes flipped: {named} vnodes damaged; r=1 there: {values} values, {errors} errors, 0 absent"
+    );
+    Ok(())
+}
+
+/// Reads every key from the damaged node alone: values and errors, and nothing absent.
+async fn read_alone(cluster: &Cluster) -> Result<(usize, usize), Trouble> {
     let (mut values, mut errors) = (0, 0);
-    for number in 0..KEYS {
+    for number in 0..DAMAGED_KEYS {
         let read = cluster
             .at(0)?
             .get(format!("damaged-{number}"))
@@ -221,26 +262,21 @@ async fn damaged_data_is_never_passed_off_as_absence(
             Err(_) => errors += 1,
         }
     }
-    let (named, _) = until(
-        "the node says that it is damaged",
-        Duration::from_secs(20),
-        async || {
-            let status = cluster.status(0).await?;
-            let damaged = status.vnodes.iter().filter(|vnode| vnode.damaged).count();
-            Ok(if damaged > 0 {
-                Ok(damaged)
-            } else {
-                Err(format!("{:?}", status.warnings))
-            })
-        },
-    )
+    Ok((values, errors))
+}
+
+/// Waits until the node says how many of its vnodes are damaged.
+async fn damage_is_named(cluster: &Cluster) -> Result<usize, Trouble> {
+    let what = "the node says that it is damaged";
+    let (named, _) = until(what, Duration::from_secs(20), async || {
+        let status = cluster.status(0).await?;
+        let damaged = status.vnodes.iter().filter(|vnode| vnode.damaged).count();
+        Ok(if damaged > 0 {
+            Ok(damaged)
+        } else {
+            Err(format!("{:?}", status.warnings))
+        })
+    })
     .await?;
-    for number in 0..KEYS {
-        let read = bucket.get(format!("damaged-{number}")).r(2).send().await?;
-        assert!(read.is_found(), "damaged-{number} at r=2");
-    }
-    say!(
-        "{flipped} bytes flipped: {named} vnodes damaged; r=1 there: {values} values, {errors} errors, 0 absent"
-    );
-    Ok(())
+    Ok(named)
 }

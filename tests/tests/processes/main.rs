@@ -16,6 +16,7 @@ mod returning;
 mod rolling;
 mod stage;
 mod starting;
+mod storm;
 mod strangers;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     commands::trials(&stage, &mut trials);
     disks::trials(&stage, &mut trials);
     load::trials(&stage, &mut trials);
+    storm::trials(&stage, &mut trials);
     starting::trials(&stage, &mut trials);
     let conclusion = libtest_mimic::run(&arguments, trials);
     stage.close();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use quorate_tests::process::{Cluster, Ledger, until};
+use quorate_tests::process::{Cluster, Index, Ledger, Trouble, until};
 
 use crate::requests::values;
 use crate::stage::{Outcome, Stage, say, shared};
@@ -27,6 +27,20 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
     );
 }
 
+/// Waits until a node keeps no hint for another any more. Returns how long that took.
+async fn delivered(cluster: &Cluster, from: Index, to: Index) -> Result<Duration, Trouble> {
+    let (_, took) = until("all hints are delivered", DELIVERY_WAIT, async || {
+        let hints = cluster.hints(from, to).await?;
+        Ok(if hints == 0 {
+            Ok(())
+        } else {
+            Err(format!("{hints} hints"))
+        })
+    })
+    .await?;
+    Ok(took)
+}
+
 async fn r09_hints_reach_the_returned_primary_and_then_it_serves_alone(
     cluster: &mut Cluster,
     ledger: &mut Ledger,
@@ -42,19 +56,7 @@ async fn r09_hints_reach_the_returned_primary_and_then_it_serves_alone(
         .await?;
     assert_eq!(cluster.hints(f4, p1).await?, 1);
     cluster.restart(p1).await?;
-    let (_, took) = until(
-        "the hint is delivered and dropped",
-        DELIVERY_WAIT,
-        async || {
-            let hints = cluster.hints(f4, p1).await?;
-            Ok(if hints == 0 {
-                Ok(())
-            } else {
-                Err(format!("{hints} hints"))
-            })
-        },
-    )
-    .await?;
+    let took = delivered(cluster, f4, p1).await?;
     say!("the hint was delivered within {took:.2?} of the node's readiness");
     // Everybody else who has it is gone: the primary must have it, and durably.
     for node in [p2, p3, f4] {
@@ -203,19 +205,7 @@ async fn r13_hints_survive_the_restart_of_the_fallback_that_keeps_them(
     cluster.stop(f4).await?;
     cluster.restart(p1).await?;
     cluster.restart(f4).await?;
-    let (_, took) = until(
-        "the hint is delivered and dropped",
-        DELIVERY_WAIT,
-        async || {
-            let hints = cluster.hints(f4, p1).await?;
-            Ok(if hints == 0 {
-                Ok(())
-            } else {
-                Err(format!("{hints} hints"))
-            })
-        },
-    )
-    .await?;
+    let took = delivered(cluster, f4, p1).await?;
     say!("the hint was delivered within {took:.2?} of the fallback's readiness");
     Ok(())
 }
@@ -245,15 +235,7 @@ async fn r13_hints_arrive_although_the_primary_flaps(
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    until("all hints are delivered", DELIVERY_WAIT, async || {
-        let hints = cluster.hints(f4, p1).await?;
-        Ok(if hints == 0 {
-            Ok(())
-        } else {
-            Err(format!("{hints} hints"))
-        })
-    })
-    .await?;
+    delivered(cluster, f4, p1).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use quorate_protocol::error::ErrorCode;
 use quorate_protocol::ids::Dot;
 use quorate_ring::BucketId;
 
-use super::workload::request_of;
+use crate::sim::workload::request_of;
 
 /// One write of a client, whatever became of it. Deletes are writes too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -27,14 +27,17 @@ pub struct Hunt {
     pub others: Vec<String>,
 }
 
-/// Breaks a rule and runs seeds until one of those notices who must.
+/// Breaks a rule and runs seeds until one of those notices who must. Whoever notices the same in the same
+/// run with no rule broken has not noticed the planted bug: such a seed does not count.
 #[must_use]
 pub fn hunt(row: &Row) -> Hunt {
     let mut others: Vec<String> = Vec::new();
     for seed in 0..row.seeds {
-        let noticed = noticed(row, seed);
+        let noticed = noticed(row, seed, true);
         let expected = |(by, _): &&(String, String)| row.by.contains(&by.as_str());
         let caught = noticed.iter().find(expected).cloned();
+        let caught =
+            caught.filter(|_| !self::noticed(row, seed, false).iter().any(|n| expected(&n)));
         let strangers = noticed.iter().map(|(by, _)| by);
         others.extend(
             strangers
@@ -59,12 +62,14 @@ pub fn hunt(row: &Row) -> Hunt {
     }
 }
 
-/// Who noticed what in one run.
-fn noticed(row: &Row, seed: u64) -> Vec<(String, String)> {
+/// Who noticed what in one run, with the rule broken or not.
+fn noticed(row: &Row, seed: u64, broken: bool) -> Vec<(String, String)> {
     let config = short(seed, row);
     let report = catch_unwind(AssertUnwindSafe(|| {
         run_configured(config, Trace::new(false), &|replica| {
-            replica.plant(row.plant)
+            if broken {
+                replica.plant(row.plant);
+            }
         })
     }));
     match report.map(|report| report.verdict) {

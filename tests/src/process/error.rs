@@ -64,7 +64,7 @@ pub enum Trouble {
         /// Which one.
         what: String,
         /// How.
-        error: quorate_client::Error,
+        error: Box<quorate_client::Error>,
         /// Its code's name.
         code: &'static str,
     },
@@ -87,7 +87,7 @@ impl Trouble {
         move |error| Self::Request {
             what: what.into(),
             code: error.code().name(),
-            error,
+            error: Box::new(error),
         }
     }
 }

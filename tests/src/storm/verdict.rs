@@ -160,6 +160,10 @@ impl Verdict {
                 by_stamp: by_stamp.map(|bucket| bucket.id).collect(),
                 profile: Profile::Storm,
                 power_lost: false,
+                outages: &[],
+                // Clients are not told stamps, so nothing is judged by them.
+                stamps: &BTreeMap::new(),
+                skew_ms: u64::MAX,
             };
             self.violations.extend(judge(&evidence));
         }

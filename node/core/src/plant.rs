@@ -49,8 +49,6 @@ plants! {
     DominatedShown,
     /// A write that may have been stored somewhere is reported as certainly not done.
     DoubtReportedAsFailure,
-    /// Peers are told that a write is durable before it was fsynced.
-    DurableBeforeFsync,
     /// A durable acknowledgement is sent before the fsync.
     DurableTooEarly,
     /// A fallback goes on with its actor after it has handed over and dropped what it wrote.
@@ -89,8 +87,6 @@ plants! {
     SnapshotClockAtEnd,
     /// Time stamps are those of the local clock alone.
     StampOfLocalClock,
-    /// What was known of a vnode's durable clock is kept when its storage changed.
-    StorageIdIgnored,
     /// A fallback coordinates writes that ask for a strict quorum.
     StrictFallback,
     /// A replica that comes back takes anybody's testimony for complete.

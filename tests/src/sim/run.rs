@@ -115,7 +115,7 @@ fn suffer(world: &mut World<'_>) {
     let (planned_us, goals) = (world.config.fault_us, world.config.goals);
     world.run_until(planned_us);
     world.config.think_us /= 20;
-    while !world.has_reached(goals) && world.at_us < 3 * planned_us {
+    while !world.has_reached(goals) && world.at_us < 6 * planned_us {
         let until_us = world.at_us + LOOK_US;
         world.run_until(until_us);
     }

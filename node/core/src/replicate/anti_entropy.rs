@@ -236,14 +236,10 @@ impl Shared {
         ) else {
             return; // a malformed clock says nothing
         };
-        let ignored = self.breaks(Plant::StorageIdIgnored);
         let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
             return;
         };
-        let mut durable = durable;
-        if ignored && let Some(known) = vnode.peers.get(&from) {
-            durable.merge(&known.durable);
-        } else if !vnode.meet_storage(from, clock.storage, now_us) {
+        if !vnode.meet_storage(from, clock.storage, now_us) {
             return; // late word of a storage that is no more
         }
         let known = vnode

@@ -80,9 +80,6 @@ fn row_of(plant: Plant) -> Option<Row> {
         }
         Plant::DominatedShown => row(plant, "row 15", &["I4", "P4"]),
         Plant::DoubtReportedAsFailure => row(plant, "row 91", &["I2"]),
-        Plant::DurableBeforeFsync => row(plant, "edge 4", &["stuck"])
-            .in_weather(STORM)
-            .needing(|config| config.faults.power = true),
         Plant::DurableTooEarly => row(plant, "rows 92, 99", &["I10"]),
         Plant::FallbackActorKept => row(plant, "edge 3", &["I1"]).in_weather(RETURNING),
         Plant::FallbackAsPrimary => row(plant, "rows 47, 54", &["I10"]),
@@ -118,15 +115,14 @@ fn row_of(plant: Plant) -> Option<Row> {
                     config.strict = 700;
                 })
         }
-        Plant::GoneForAll
-        | Plant::RebuildTrustsOldClock
-        | Plant::SnapshotClockAtEnd
-        | Plant::StorageIdIgnored => row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
-            .in_weather(STORM)
-            .needing(|config| {
-                config.faults.every_us = 500_000;
-                (config.faults.damage, config.faults.wipe) = (true, true);
-            }),
+        Plant::GoneForAll | Plant::RebuildTrustsOldClock | Plant::SnapshotClockAtEnd => {
+            row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
+                .in_weather(STORM)
+                .needing(|config| {
+                    config.faults.every_us = 500_000;
+                    (config.faults.damage, config.faults.wipe) = (true, true);
+                })
+        }
         Plant::ForgetsWhoWasAlive | Plant::TrustsAnIncompleteWitness => return None,
     })
 }

@@ -152,10 +152,9 @@ impl Cx<'_> {
             });
             !any && matches!(scanned, Err(StoreError::Damaged { .. }))
         };
-        let Some(mut end) = last_start(from, to, damage_at) else {
+        let Some(end) = damage_end(from, to, damage_at) else {
             return; // it reads well by now
         };
-        end.push(0);
         self.forget_for_damage(class);
         self.s.clear(Family::Objects, (from.clone(), end));
     }
@@ -192,9 +191,12 @@ pub(super) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
     }
 }
 
-/// The greatest key in the range at which `damage` is met, where it is met up to some key and not
-/// beyond. `None` if it is not even met at the beginning.
-fn last_start(from: &[u8], to: &[u8], damage: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+/// The end of keys that no bucket has: a bucket id and more, all ones.
+const BEHIND_ALL_KEYS: [u8; 16] = [u8::MAX; 16];
+
+/// Where the damage ends with which a range begins: behind the greatest key at which `damage` is met, where
+/// it is met up to some key and not beyond. `None` if it is not even met at the beginning.
+fn damage_end(from: &[u8], to: &[u8], damage: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     if !damage(from) {
         return None;
     }
@@ -217,13 +219,30 @@ fn last_start(from: &[u8], to: &[u8], damage: impl Fn(&[u8]) -> bool) -> Option<
             }
         }
         last.push(low);
+        // Behind the largest bucket id there are no keys: what is met here is met to the end.
+        if last.ends_with(&BEHIND_ALL_KEYS) {
+            return Some(to.to_vec());
+        }
     }
-    Some(last.max(from.to_vec()))
+    let mut end = last.max(from.to_vec());
+    end.push(0);
+    Some(end)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn damage_to_the_very_end_is_found_in_a_few_hundred_looks() {
+        let looks = std::cell::Cell::new(0);
+        let found = damage_end(b"bb", b"z", |_| {
+            looks.set(looks.get() + 1);
+            true
+        });
+        assert_eq!(found, Some(b"z".to_vec()));
+        assert!(looks.get() < 500, "{}", looks.get());
+    }
 
     #[test]
     fn the_last_key_of_what_is_damaged_is_found_byte_by_byte() {
@@ -236,9 +255,9 @@ mod tests {
             b"yzz\xff\xff",
             b"c",
         ] {
-            let found = last_start(&from, &to, |start| start <= damaged);
-            assert_eq!(found.as_deref(), Some(damaged));
+            let found = damage_end(&from, &to, |start| start <= damaged);
+            assert_eq!(found, Some([damaged, &[0]].concat()));
         }
-        assert_eq!(last_start(&from, &to, |start| start < &from[..]), None);
+        assert_eq!(damage_end(&from, &to, |start| start < &from[..]), None);
     }
 }

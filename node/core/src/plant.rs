@@ -49,6 +49,8 @@ plants! {
     DominatedShown,
     /// A write that may have been stored somewhere is reported as certainly not done.
     DoubtReportedAsFailure,
+    /// Peers are told that a write is durable before it was fsynced.
+    DurableBeforeFsync,
     /// A durable acknowledgement is sent before the fsync.
     DurableTooEarly,
     /// A fallback goes on with its actor after it has handed over and dropped what it wrote.

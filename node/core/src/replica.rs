@@ -93,6 +93,9 @@ impl Replica {
                 self.on_request(&from, request, store);
             }
             Input::ClientGone(ticket) => self.forget(Asker::Client(ticket)),
+            // What this node tells itself does not come this way: this is a clone of it, or a liar, and
+            // would speak for this node's own vnodes.
+            Input::Peer { from, .. } if from == self.shared.view.me => {}
             Input::Peer {
                 from,
                 message,

@@ -281,6 +281,9 @@ impl Shared {
             LogKind::Delete => vnode.remember_delete(dot, place.bucket, place.key.clone()),
             LogKind::Put | LogKind::Merged | LogKind::Void => {}
         }
+        if self.planted == Some(Plant::DurableBeforeFsync) {
+            vnode.durable.add(dot);
+        }
         self.unsynced.push_back((seq, place.class, dot));
         let key = keys::log_key(place.class, dot);
         let record = LogRecord {

@@ -1,14 +1,16 @@
 //! I10, ack truth: at the instant of an ok, so many distinct nodes hold the write as were asked, so many
-//! of them primaries and so many durably.
+//! of them primaries and so many durably. And what a replica tells its peers to be durable is.
 //!
 //! White box: it sees every batch that a node writes and syncs. Source: Riak's fallbacks on one machine
 //! (Node-Diversity.md), where w=2 was acknowledged by one physical node.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_core::causality::Clock;
 use quorate_core::record::{decode_hint, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::ids::Dot;
+use quorate_ring::Class;
 
 /// What was promised with one acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,10 @@ const LOST: u64 = u64::MAX;
 #[derive(Clone, Debug, Default)]
 pub struct AckTruth {
     held: BTreeMap<Dot, BTreeMap<usize, u64>>,
+    /// What each replica last told to be durable.
+    told: BTreeMap<(usize, Class), Clock>,
+    /// What nodes got back after they had lost it: in a snapshot first, maybe, and once more later.
+    relearned: BTreeSet<(usize, Dot)>,
 }
 
 impl AckTruth {
@@ -64,16 +70,45 @@ impl AckTruth {
             .or_insert(batch);
         if *held == LOST {
             *held = batch;
+            self.relearned.insert((node, dot));
         }
     }
 
     /// A node lost its batches after this one.
     pub fn lost(&mut self, node: usize, after: u64) {
+        self.told.retain(|(told, _), _| *told != node);
         for nodes in self.held.values_mut() {
             if let Some(batch) = nodes.get_mut(&node).filter(|batch| **batch > after) {
                 *batch = LOST;
             }
         }
+    }
+
+    /// A node tells a peer what it has durably: what is wrong with that, if anything. Dots that it was given
+    /// with a whole snapshot have no batch of their own and are left out.
+    pub fn tells(
+        &mut self,
+        node: usize,
+        class: Class,
+        durable: Clock,
+        synced: u64,
+    ) -> Option<String> {
+        let before = self.told.remove(&(node, class)).unwrap_or_default();
+        let runs = before.missing_from(&durable);
+        let mut news = runs.flat_map(|(actor, first, length)| {
+            let counters = first..first.saturating_add(length);
+            counters.map(move |counter| Dot::new(actor, counter))
+        });
+        let early = news.find(|dot| {
+            let batch = self.held.get(dot).and_then(|nodes| nodes.get(&node));
+            let early = batch.is_some_and(|&batch| batch > synced && batch != LOST);
+            early && !self.relearned.contains(&(node, *dot))
+        });
+        drop(news);
+        self.told.insert((node, class), durable);
+        early.map(|dot| {
+            format!("node {node} tells that it has {dot} durably, and has not synced it")
+        })
     }
 
     /// A client is told ok: what is wrong with that, if anything.
@@ -111,7 +146,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use quorate_protocol::ids::ActorId;
-    use quorate_ring::{Class, PartitionId};
+    use quorate_ring::PartitionId;
 
     fn log(dot: Dot) -> Vec<Write> {
         let class = Class {
@@ -151,5 +186,21 @@ mod tests {
         truth.wrote(0, 7, &log(dot));
         truth.lost(0, 6);
         assert!(judge(&truth, (1, 0, 1), 100).is_some());
+    }
+
+    #[test]
+    fn what_is_told_to_be_durable_was_synced() {
+        let dot = Dot::new(ActorId::new(1), 1);
+        let class = Class {
+            n: 3,
+            partition: PartitionId::new(1),
+        };
+        let mut clock = Clock::new();
+        clock.add(dot);
+        let mut truth = AckTruth::default();
+        truth.wrote(0, 7, &log(dot));
+        assert_eq!(truth.tells(1, class, clock.clone(), 6), None);
+        assert!(truth.clone().tells(0, class, clock.clone(), 6).is_some());
+        assert_eq!(truth.tells(0, class, clock, 7), None);
     }
 }

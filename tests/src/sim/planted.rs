@@ -90,13 +90,13 @@ fn short(seed: u64, row: &Row) -> Config {
         || Config::draw(seed),
         |weather| Config::in_weather(seed, weather),
     );
-    if let Some(needs) = row.needs {
-        needs(&mut config);
-    }
     config.goals = Goals::default();
     config.fault_us = config.fault_us.min(20_000_000);
     config.operations = config.operations.min(500 / config.clients.max(1));
     config.think_us = config.fault_us / u64::from(config.operations.max(1)) * 2 / 3;
+    if let Some(needs) = row.needs {
+        needs(&mut config);
+    }
     config
 }
 

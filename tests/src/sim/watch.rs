@@ -1,7 +1,9 @@
 //! What checkers are shown of a world: who remembers which request, how far clocks went apart.
 
+use quorate_core::causality::Clock;
 use quorate_core::store::Store;
 use quorate_core::{Family, Write};
+use quorate_protocol::peer::PeerMessage;
 
 use super::clock::WALL_START_MS;
 use super::config::Profile;
@@ -40,6 +42,22 @@ impl World<'_> {
             let found = retries::judge(&minted, self.up_us(minter), wall_ms, &witnesses);
             self.violations
                 .extend(found.map(|why| Violation::general("I11", why)));
+        }
+    }
+
+    /// Looks whether what a node tells a peer to be durable is.
+    pub(super) fn judge_told(&mut self, from: usize, message: &PeerMessage) {
+        let PeerMessage::Clocks(told) = message else {
+            return;
+        };
+        let synced = self.nodes[from].disk.synced();
+        for clock in &told.clocks {
+            let Ok(durable) = Clock::from_wire(&clock.durable) else {
+                continue;
+            };
+            let early = self.ack_truth.tells(from, clock.class, durable, synced);
+            self.violations
+                .extend(early.map(|why| Violation::general("I10", why)));
         }
     }
 

@@ -114,6 +114,7 @@ impl World<'_> {
         let Some(to) = self.place_of(to) else {
             return;
         };
+        self.judge_told(from, message);
         let delays = self.network.deliveries(self.at_us, (from, to));
         if delays == [None, None] {
             return;

@@ -37,6 +37,12 @@ const RETURNING: Weather = Some(Profile::Returning);
 
 const STORM: Weather = Some(Profile::Storm);
 
+/// Three times as long: what is broken needs a rare meeting of several things.
+const LONG: Needs = |config| {
+    config.fault_us *= 3;
+    config.operations *= 3;
+};
+
 impl Row {
     const fn in_weather(self, weather: Weather) -> Self {
         Self { weather, ..self }
@@ -75,13 +81,16 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::ConcurrentOverwritten => row(plant, "row 18", &["I1"]),
         Plant::ContextDroppedEarly => row(plant, "rows 21, 26", &["I3", "P4", "stuck"]),
         Plant::ContextIgnored => row(plant, "row 9", &["I4"]),
-        Plant::CurrentWithoutHints => {
-            row(plant, "scenarios R10, R13", &["P4"]).in_weather(RETURNING)
-        }
+        Plant::CurrentWithoutHints => row(plant, "scenarios R10, R13", &["P4"])
+            .in_weather(RETURNING)
+            .needing(LONG),
         Plant::DominatedShown => row(plant, "row 15", &["I4", "P4"]),
         Plant::DoubtReportedAsFailure => row(plant, "row 91", &["I2"]),
+        Plant::DurableBeforeFsync => row(plant, "edge 4", &["I10"]),
         Plant::DurableTooEarly => row(plant, "rows 92, 99", &["I10"]),
-        Plant::FallbackActorKept => row(plant, "edge 3", &["I1"]).in_weather(RETURNING),
+        Plant::FallbackActorKept => row(plant, "edge 3", &["I1"])
+            .in_weather(RETURNING)
+            .needing(LONG),
         Plant::FallbackAsPrimary => row(plant, "rows 47, 54", &["I10"]),
         Plant::HandoffUnverified => row(plant, "row 42", &["I1"]).in_weather(RETURNING),
         Plant::HintAckedUnstored => row(plant, "row 71", &["I10"]),

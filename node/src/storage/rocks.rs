@@ -345,16 +345,30 @@ impl Store for Rocks {
             bounds.set_iterate_upper_bound(to);
             let mut cursor = db.raw_iterator_cf_opt(column(db, family)?, bounds);
             cursor.seek_to_first();
-            while let Some((key, value)) = cursor.item() {
-                if visit(key, value).is_break() {
-                    return Ok(());
+            let mut next = Vec::new();
+            loop {
+                let mut any = false;
+                while let Some((key, value)) = cursor.item() {
+                    if visit(key, value).is_break() {
+                        return Ok(());
+                    }
+                    next.clear();
+                    next.extend_from_slice(key);
+                    any = true;
+                    cursor.next();
                 }
-                cursor.next();
+                // The end of an iteration means "no more" only if the cursor says so.
+                let Err(error) = cursor.status() else {
+                    return Ok(());
+                };
+                let error = store_error(family.name(), &error);
+                if !any || !matches!(error, StoreError::Damaged { .. }) {
+                    return Err(error);
+                }
+                // A cursor also stumbles over what is damaged and was removed since. Seeking skips it.
+                next.push(0);
+                cursor.seek(&next);
             }
-            // The end of an iteration means "no more" only if the cursor says so.
-            cursor
-                .status()
-                .map_err(|error| store_error(family.name(), &error))
         })
     }
 }

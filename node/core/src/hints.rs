@@ -10,12 +10,13 @@ use std::ops::ControlFlow;
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::{Class, NodeId};
 
-use crate::causality::{Object, merge_hints};
+use crate::causality::{Object, Version, merge_hints};
 use crate::effects::Note;
 use crate::open::is_damaged;
 use crate::plant::Plant;
-use crate::record::keys::{self, ChunkOwner};
+use crate::record::keys::{self, ChunkOwner, KeyRange};
 use crate::record::{HintRecord, decode_hint, encode_hint};
+use crate::salvage::{STORAGE_KEY_BYTES_MAX, unreadable_start};
 use crate::shared::{Cx, Shared};
 use crate::shelf::{Arrival, Place, damaged};
 use crate::store::{Family, Store, StoreError};
@@ -28,21 +29,53 @@ pub(crate) struct HintShelf {
 }
 
 impl HintShelf {
-    /// Counts what storage holds; also says whether damage kept some of it from being counted.
+    /// Counts what storage holds. `None` in place of ranges of which nothing can be read, to be
+    /// removed: all could be read.
     pub(crate) fn open(
         store: &dyn Store,
         owns: impl Fn(Class) -> bool,
-    ) -> Result<(Self, bool), StoreError> {
+    ) -> Result<(Self, Option<Vec<KeyRange>>), StoreError> {
         let mut shelf = Self::default();
-        let scanned = store.scan(Family::Hints, &[], &[u8::MAX; 16], &mut |key, _| {
-            if let Some((target, class, _, _)) = keys::parse_hint_key(key)
-                && owns(class)
-            {
-                shelf.added(target, class);
+        let mut unreadable: Option<Vec<KeyRange>> = None;
+        let (mut from, to) = (Vec::new(), vec![u8::MAX; 16]);
+        loop {
+            let mut last = None;
+            let scanned = store.scan(Family::Hints, &from, &to, &mut |key, _| {
+                last = Some(key.to_vec());
+                if let Some((target, class, _, _)) = keys::parse_hint_key(key)
+                    && owns(class)
+                {
+                    shelf.added(target, class);
+                }
+                ControlFlow::Continue(())
+            });
+            if !is_damaged(scanned)? {
+                return Ok((shelf, unreadable));
             }
-            ControlFlow::Continue(())
-        });
-        Ok((shelf, is_damaged(scanned)?))
+            if let Some(mut last) = last {
+                last.push(0);
+                from = last;
+            }
+            let found = unreadable.get_or_insert_default();
+            let rest = (from.clone(), to.clone());
+            if let Some((start, end)) = unreadable_start(store, Family::Hints, &rest) {
+                if end.len() > STORAGE_KEY_BYTES_MAX {
+                    return Ok((shelf, unreadable)); // nothing can be read any more
+                }
+                found.extend(own_part(&start, &end, &owns));
+                from = end;
+            }
+        }
+    }
+
+    /// How many hints of a class are kept for a target, counted anew.
+    fn set(&mut self, target: NodeId, class: Class, count: u64) {
+        let classes = self.counts.entry(target).or_default();
+        if count == 0 {
+            classes.remove(&class);
+        } else {
+            classes.insert(class, count);
+        }
     }
 
     fn added(&mut self, target: NodeId, class: Class) {
@@ -55,6 +88,11 @@ impl HintShelf {
     }
 
     fn dropped(&mut self, target: NodeId, class: Class) {
+        self.lost(target, class);
+        *self.delivered.entry(target).or_default() += 1;
+    }
+
+    fn lost(&mut self, target: NodeId, class: Class) {
         let Some(classes) = self.counts.get_mut(&target) else {
             return;
         };
@@ -64,7 +102,6 @@ impl HintShelf {
                 classes.remove(&class);
             }
         }
-        *self.delivered.entry(target).or_default() += 1;
     }
 
     /// Objects kept for a target.
@@ -106,7 +143,69 @@ impl HintShelf {
     }
 }
 
+/// The part of an unreadable range that is certainly of a class of this replica: that of its end.
+fn own_part(start: &[u8], end: &[u8], owns: impl Fn(Class) -> bool) -> Option<KeyRange> {
+    let (target, class, _, _) = keys::parse_hint_key(end)?;
+    let (first, _) = keys::hint_class_range(target, class);
+    owns(class).then(|| (first.max(start.to_vec()), end.to_vec()))
+}
+
 impl Cx<'_> {
+    /// Removes hints of a class that cannot be read any more, where a range begins with them. The other
+    /// holders of what they held are asked for it: a target must not wait for it here for ever.
+    pub(crate) fn remove_unreadable_hints(
+        &mut self,
+        target: NodeId,
+        class: Class,
+        range: &KeyRange,
+    ) {
+        let Some(unreadable) = unreadable_start(self.store, Family::Hints, range) else {
+            return;
+        };
+        self.s.clear(Family::Hints, unreadable);
+        self.s.fallback_actors.remove(&class);
+        self.s.note(Note::DamageFound);
+        let all = keys::hint_class_range(target, class);
+        if let Ok((left, _)) = self.keys_between(Family::Hints, all, usize::MAX - 1) {
+            self.s.hints.set(target, class, left.len() as u64);
+        }
+    }
+
+    /// Keeps of a hint what can be read of it: versions whose values are gone are no longer settled.
+    pub(crate) fn salvage_hint(&mut self, target: NodeId, place: &Place, hint: &HintRecord) {
+        let mut kept = hint.clone();
+        let readable = |version: &Version| {
+            let mut alone = Object {
+                versions: vec![version.clone()],
+                ..Object::default()
+            };
+            let loaded = self.load_bodies(ChunkOwner::Hint(target), place, &mut alone, |_| true);
+            !matches!(loaded, Err(StoreError::Damaged { .. }))
+        };
+        kept.object.versions.retain(readable);
+        if kept.object.versions.len() == hint.object.versions.len() {
+            return; // a failure that passes
+        }
+        let lost = |dot: &Dot| hint.object.has(*dot) && !kept.object.has(*dot);
+        kept.settles.retain(|dot| !lost(dot));
+        kept.requests.retain(|(_, dot)| !lost(dot));
+        self.s.fallback_actors.remove(&place.class);
+        self.s.note(Note::DamageFound);
+        if kept.settles.is_empty() {
+            self.lose_hint(target, place);
+        } else {
+            self.s.store_hint(target, place, &hint.object, &kept);
+        }
+    }
+
+    /// Removes a hint that cannot be read.
+    pub(crate) fn lose_hint(&mut self, target: NodeId, place: &Place) {
+        let key = keys::hint_key(target, place.class, place.bucket, &place.key);
+        self.s.delete(Family::Hints, key);
+        self.s.hints.lost(target, place.class);
+        self.s.fallback_actors.remove(&place.class);
+    }
+
     /// The hint for one target and key, with long values still in their pieces.
     pub(crate) fn load_hint(
         &self,
@@ -152,7 +251,15 @@ impl Cx<'_> {
         place: &Place,
         arrival: Arrival,
     ) -> Result<(), StoreError> {
-        let known = self.load_hint(target, place)?;
+        let known = match self.load_hint(target, place) {
+            Err(StoreError::Damaged { .. }) => {
+                // What it held is on the other nodes that hold it; what arrives is whole.
+                self.s.note(Note::DamageFound);
+                self.lose_hint(target, place);
+                None
+            }
+            read => read?,
+        };
         let mut fresh = HintRecord {
             object: arrival.object,
             settles: arrival.settles,

@@ -55,6 +55,7 @@ pub mod quorum;
 pub mod record;
 mod replica;
 mod replicate;
+mod salvage;
 mod shared;
 mod shelf;
 mod status;

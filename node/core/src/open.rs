@@ -74,10 +74,13 @@ impl Replica {
             now,
         );
         let owns = |class: Class| class.partition.get() % shards.1 == shards.0;
-        let (hints, hints_damaged) = HintShelf::open(store, owns)?;
+        let (hints, unreadable) = HintShelf::open(store, owns)?;
         shared.hints = hints;
-        if hints_damaged {
+        if let Some(ranges) = unreadable {
             shared.note(Note::DamageFound);
+            ranges
+                .into_iter()
+                .for_each(|range| shared.clear(Family::Hints, range));
         }
         let vnodes_damaged = shared.load_vnodes(store)?;
         for class in shared.add_missing_vnodes() {

@@ -321,6 +321,9 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
             full: dice.chance(200),
             slow_sync: dice.chance(300),
             bad_sync: dice.chance(200),
+            wipe: std::env::var("SIMX").is_ok_and(|x| x.contains('w')),
+            rewind: std::env::var("SIMX").is_ok_and(|x| x.contains('r')),
+            damage: std::env::var("SIMX").is_ok_and(|x| x.contains('d')),
             ..FaultPlan::default()
         },
     }

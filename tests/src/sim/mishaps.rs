@@ -103,7 +103,7 @@ impl World<'_> {
     #[must_use]
     pub fn is_rebuilt(&self, node: usize) -> bool {
         let node = &self.nodes[node];
-        node.status().is_some_and(|replicas| {
+        node.disk.damaged_records() == 0 && node.status().is_some_and(|replicas| {
             let mut vnodes = replicas.iter().flat_map(|replica| &replica.vnodes);
             vnodes.all(|vnode| vnode.current && !vnode.damaged && vnode.lag == 0)
         })

@@ -1,17 +1,18 @@
 //! Sifting: what a damaged vnode cannot read any more is thrown out, a bounded part in each tick, so
 //! that afterwards every unreadable record is news.
 //!
-//! Storage may not be able to name what it cannot read: a scan just ends there. Then the last key at
-//! which the scan begins with the damage is found byte by byte, and everything up to it is removed.
+//! Storage may not be able to name what it cannot read: [`crate::salvage`] finds the way past it.
 
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
+use quorate_protocol::limits::KEY_BYTES_MAX;
 use quorate_ring::Class;
 
 use crate::causality::{Body, Object};
 use crate::record::keys::{self, ChunkOwner, KeyRange};
 use crate::record::{KeyPlace, RebuildStage};
+use crate::salvage::unreadable_start;
 use crate::shared::Cx;
 use crate::shelf::Place;
 use crate::store::{Family, StoreError};
@@ -20,8 +21,6 @@ use crate::store::{Family, StoreError};
 const OBJECTS_PER_TICK: usize = 1024;
 /// Bytes of long values read in one tick, over all vnodes.
 const BYTES_PER_TICK: u64 = 8 * 1024 * 1024;
-/// Bytes of the longest storage key.
-const STORAGE_KEY_BYTES_MAX: usize = quorate_protocol::limits::KEY_BYTES_MAX + 16;
 
 /// What may still be read in this tick.
 struct Budget {
@@ -78,8 +77,8 @@ impl Cx<'_> {
             }
             Err(StoreError::Damaged { .. }) => {
                 let rest = rest_of(class, last.as_ref());
-                self.remove_unreadable(class, &rest);
-                self.sifted(class, RebuildStage::Sifting { after: last });
+                let past = self.remove_unreadable(class, &rest);
+                self.sifted(class, past.unwrap_or(RebuildStage::Sifting { after: last }));
             }
         }
     }
@@ -140,24 +139,20 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// Removes the records with which a range begins and that cannot be read.
-    fn remove_unreadable(&mut self, class: Class, range: &KeyRange) {
-        let (from, to) = range;
-        let damage_at = |start: &[u8]| {
-            let mut any = false;
-            let bounds = (start.to_vec(), to.clone());
-            let scanned = self.scan(Family::Objects, bounds, |_, _| {
-                any = true;
-                ControlFlow::Break(())
-            });
-            !any && matches!(scanned, Err(StoreError::Damaged { .. }))
-        };
-        let Some(mut end) = last_start(from, to, damage_at) else {
-            return; // it reads well by now
-        };
-        end.push(0);
+    /// Removes the records with which a range begins and that cannot be read. Returns where to go on,
+    /// so that damage which stays is not looked at for ever; `None` if it reads well by now.
+    fn remove_unreadable(&mut self, class: Class, range: &KeyRange) -> Option<RebuildStage> {
+        let unreadable = unreadable_start(self.store, Family::Objects, range)?;
+        let last = unreadable.1.strip_suffix(&[0]).unwrap_or_default();
+        let after = keys::parse_object_key(last)
+            .filter(|(_, _, key)| key.len() <= KEY_BYTES_MAX)
+            .map(|(_, bucket, key)| (bucket, Bytes::copy_from_slice(key)));
         self.forget_for_damage(class);
-        self.s.clear(Family::Objects, (from.clone(), end));
+        self.s.clear(Family::Objects, unreadable);
+        Some(match after {
+            None => RebuildStage::Waiting,
+            after @ Some(_) => RebuildStage::Sifting { after },
+        })
     }
 
     /// What has arrived since the vnode forgot could be in what is lost just now: it forgets again.
@@ -189,56 +184,5 @@ pub(super) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
             next.push(0);
             (next, to)
         }
-    }
-}
-
-/// The greatest key in the range at which `damage` is met, where it is met up to some key and not
-/// beyond. `None` if it is not even met at the beginning.
-fn last_start(from: &[u8], to: &[u8], damage: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    if !damage(from) {
-        return None;
-    }
-    // Whatever lies before `from` counts as met, whatever lies behind the range does not.
-    let met = |key: &[u8]| key <= from || (key < to && damage(key));
-    let mut last: Vec<u8> = Vec::new();
-    while last.len() < STORAGE_KEY_BYTES_MAX {
-        let with = |byte: u8| [&last[..], &[byte]].concat();
-        if !met(&with(0)) {
-            break;
-        }
-        // The greatest byte at which it is met still: 0 is one.
-        let (mut low, mut high) = (0, u8::MAX);
-        while low < high {
-            let middle = high - (high - low) / 2;
-            if met(&with(middle)) {
-                low = middle;
-            } else {
-                high = middle - 1;
-            }
-        }
-        last.push(low);
-    }
-    Some(last.max(from.to_vec()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_key_of_what_is_damaged_is_found_byte_by_byte() {
-        let (from, to) = (b"bb\0".to_vec(), b"z".to_vec());
-        for damaged in [
-            &b"bb\0"[..],
-            b"bb\0\0",
-            b"bc",
-            b"key-17",
-            b"yzz\xff\xff",
-            b"c",
-        ] {
-            let found = last_start(&from, &to, |start| start <= damaged);
-            assert_eq!(found.as_deref(), Some(damaged));
-        }
-        assert_eq!(last_start(&from, &to, |start| start < &from[..]), None);
     }
 }

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::{Class, NodeId};
 
-use crate::causality::{Object, merge_hints};
+use crate::causality::{Object, Version, merge_hints};
 use crate::effects::Note;
 use crate::open::is_damaged;
 use crate::plant::Plant;
@@ -55,6 +55,11 @@ impl HintShelf {
     }
 
     fn dropped(&mut self, target: NodeId, class: Class) {
+        self.lost(target, class);
+        *self.delivered.entry(target).or_default() += 1;
+    }
+
+    fn lost(&mut self, target: NodeId, class: Class) {
         let Some(classes) = self.counts.get_mut(&target) else {
             return;
         };
@@ -64,7 +69,6 @@ impl HintShelf {
                 classes.remove(&class);
             }
         }
-        *self.delivered.entry(target).or_default() += 1;
     }
 
     /// Objects kept for a target.
@@ -107,6 +111,41 @@ impl HintShelf {
 }
 
 impl Cx<'_> {
+    /// Keeps of a hint what can be read of it: versions whose values are gone are no longer settled.
+    pub(crate) fn salvage_hint(&mut self, target: NodeId, place: &Place, hint: &HintRecord) {
+        let mut kept = hint.clone();
+        let readable = |version: &Version| {
+            let mut alone = Object {
+                versions: vec![version.clone()],
+                ..Object::default()
+            };
+            let loaded = self.load_bodies(ChunkOwner::Hint(target), place, &mut alone, |_| true);
+            !matches!(loaded, Err(StoreError::Damaged { .. }))
+        };
+        kept.object.versions.retain(readable);
+        if kept.object.versions.len() == hint.object.versions.len() {
+            return; // a failure that passes
+        }
+        let lost = |dot: &Dot| hint.object.has(*dot) && !kept.object.has(*dot);
+        kept.settles.retain(|dot| !lost(dot));
+        kept.requests.retain(|(_, dot)| !lost(dot));
+        self.s.fallback_actors.remove(&place.class);
+        self.s.note(Note::DamageFound);
+        if kept.settles.is_empty() {
+            self.lose_hint(target, place);
+        } else {
+            self.s.store_hint(target, place, &hint.object, &kept);
+        }
+    }
+
+    /// Removes a hint that cannot be read.
+    pub(crate) fn lose_hint(&mut self, target: NodeId, place: &Place) {
+        let key = keys::hint_key(target, place.class, place.bucket, &place.key);
+        self.s.delete(Family::Hints, key);
+        self.s.hints.lost(target, place.class);
+        self.s.fallback_actors.remove(&place.class);
+    }
+
     /// The hint for one target and key, with long values still in their pieces.
     pub(crate) fn load_hint(
         &self,
@@ -152,7 +191,15 @@ impl Cx<'_> {
         place: &Place,
         arrival: Arrival,
     ) -> Result<(), StoreError> {
-        let known = self.load_hint(target, place)?;
+        let known = match self.load_hint(target, place) {
+            Err(StoreError::Damaged { .. }) => {
+                // What it held is on the other nodes that hold it; what arrives is whole.
+                self.s.note(Note::DamageFound);
+                self.lose_hint(target, place);
+                None
+            }
+            read => read?,
+        };
         let mut fresh = HintRecord {
             object: arrival.object,
             settles: arrival.settles,

@@ -88,6 +88,7 @@ impl Replica {
         }
         let classes: Vec<Class> = shared.vnodes.keys().copied().collect();
         for &class in &classes {
+            shared.load_lost_mark(store, class)?;
             shared.replay_log(store, class)?;
         }
         let requests = shared.load_requests(store, &classes)?;
@@ -136,6 +137,23 @@ impl Shared {
             }
         }
         Ok(incomplete)
+    }
+
+    /// A vnode of which storage lost something is damaged, also where it was being rebuilt already.
+    fn load_lost_mark(&mut self, store: &dyn Store, class: Class) -> Result<(), StoreError> {
+        let key = keys::lost_key(class);
+        match store.get(Family::Vnodes, &key) {
+            Ok(None) => return Ok(()),
+            Ok(Some(_)) | Err(StoreError::Damaged { .. }) => {}
+            Err(error @ StoreError::Failed(_)) => return Err(error),
+        }
+        if let Some(vnode) = self.vnodes.get_mut(&class) {
+            vnode.damaged = true;
+            self.note(Note::DamageFound);
+            self.delete(Family::Vnodes, key);
+            self.store_vnode(class);
+        }
+        Ok(())
     }
 
     /// Reads who was alive when. What cannot be read makes this replica wait for everybody.

@@ -49,7 +49,9 @@ impl Family {
 /// Why storage gave no answer. Never to be taken for an absence.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum StoreError {
-    /// The bytes are there and fail their checksum.
+    /// The bytes are there and fail their checksum. Where storage says so itself, it is opened again
+    /// soon, goes on without what it cannot read, and has marked whose it was
+    /// ([`crate::record::lost_marks`]).
     #[error("damaged data in {family}: {detail}")]
     Damaged {
         /// Where.
@@ -105,8 +107,7 @@ pub enum Write {
         /// The key.
         key: Vec<u8>,
     },
-    /// Remove everything with `from <= key < to`, readable or not: the way out where a damaged
-    /// record cannot even be named.
+    /// Remove everything with `from <= key < to`.
     Clear {
         /// Where.
         family: Family,

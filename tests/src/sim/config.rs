@@ -206,6 +206,9 @@ impl Config {
         if profile == Profile::Returning {
             returning::reshape(&mut config, &mut dice);
         }
+        if profile == Profile::Storm && !is_small(seed) {
+            draw_destruction(&mut config);
+        }
         config
     }
 
@@ -323,6 +326,21 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
             bad_sync: dice.chance(200),
             ..FaultPlan::default()
         },
+    }
+}
+
+/// Lets disks be destroyed in some seeds. A value with a single copy would be lost with its disk: no
+/// bucket has less than two copies then.
+fn draw_destruction(config: &mut Config) {
+    let mut dice = Dice::new(config.seed, "destroyed disks");
+    if !dice.chance(400) {
+        return;
+    }
+    config.faults.wipe = dice.chance(600);
+    config.faults.rewind = dice.chance(500);
+    config.faults.damage = dice.chance(600);
+    for bucket in &mut config.map.buckets {
+        bucket.props.n = bucket.props.n.max(2);
     }
 }
 

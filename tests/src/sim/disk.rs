@@ -3,12 +3,13 @@
 //! A batch is written whole. A killed process loses nothing that it wrote. A power cut keeps
 //! everything synced, and a prefix of the batches written since, as a log that is cut off somewhere.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quorate_core::record::{Lost, lost_marks};
 use quorate_core::store::Visit;
 use quorate_core::{Batch, Family, Store, StoreError, Write};
 
@@ -128,6 +129,8 @@ pub struct Disk {
     reads: Option<RefCell<(Dice, u32)>>,
     /// Records that fail their checksum.
     damaged: BTreeSet<(usize, Vec<u8>)>,
+    /// Whether somebody has read one of them.
+    met: Cell<bool>,
 }
 
 impl Disk {
@@ -208,6 +211,7 @@ impl Disk {
         self.live = copy.image;
         self.unsynced.clear();
         self.damaged.clear();
+        self.met.set(false);
     }
 
     /// Puts an empty disk in its place.
@@ -243,6 +247,37 @@ impl Disk {
         Some(family)
     }
 
+    /// Whether a damaged record was met: storage is to be opened again.
+    #[must_use]
+    pub fn met_damage(&self) -> bool {
+        self.met.get()
+    }
+
+    /// Something reads what is damaged, as a compaction does some time.
+    pub fn meet_damage(&self) {
+        self.met.set(!self.damaged.is_empty());
+    }
+
+    /// As storage does when it is opened again after it met damage: goes on without all damaged records
+    /// and marks the vnodes of which something could have been there.
+    pub fn leave_damage_out(&mut self) {
+        self.met.set(false);
+        let mut lost = Vec::new();
+        for (of, key) in std::mem::take(&mut self.damaged) {
+            self.live.0[of].remove(&key);
+            let behind = [&key[..], &[0]].concat();
+            lost.push(Lost {
+                family: Family::ALL[of],
+                range: (key, behind),
+            });
+        }
+        // Nothing is damaged any more, and this is no time for devices that do not answer.
+        let reads = self.reads.take();
+        let marks = lost_marks(self, &lost).unwrap_or_default();
+        self.reads = reads;
+        self.live.apply(&Batch { writes: marks });
+    }
+
     /// Records that fail their checksum.
     #[must_use]
     pub fn damaged_records(&self) -> usize {
@@ -275,6 +310,7 @@ impl Disk {
     /// The record fails its checksum.
     fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
         if !self.damaged.is_empty() && self.damaged.contains(&(slot(family), key.to_vec())) {
+            self.met.set(true);
             return Err(StoreError::Damaged {
                 family: family.name(),
                 detail: "a block fails its checksum".to_owned(),
@@ -422,6 +458,38 @@ mod tests {
         assert!(matches!(scan(&disk), Err(StoreError::Damaged { .. })));
         disk.commit(&put(1));
         assert!(read(&disk).is_ok() && scan(&disk).is_ok());
+    }
+
+    #[test]
+    fn what_is_damaged_is_left_out_once_it_was_met_and_its_vnode_is_marked() {
+        use quorate_core::record::keys;
+        use quorate_ring::{BucketId, Class, PartitionId};
+
+        let class = Class {
+            n: 3,
+            partition: PartitionId::new(5),
+        };
+        let put = |family, key| Write::Put {
+            family,
+            key,
+            value: Bytes::new(),
+        };
+        let object = keys::object_key(class, BucketId::new(1), b"k");
+        let mut disk = Disk::default();
+        disk.commit(&Arc::new(Batch {
+            writes: vec![put(Family::Objects, object.clone())],
+        }));
+        disk.damage(&mut Dice::new(1, "damage"));
+        disk.commit(&Arc::new(Batch {
+            writes: vec![put(Family::Vnodes, keys::vnode_key(class))],
+        }));
+        assert!(!disk.met_damage());
+        assert!(disk.get(Family::Objects, &object).is_err() && disk.met_damage());
+        disk.leave_damage_out();
+        assert!(!disk.met_damage());
+        assert_eq!(disk.get(Family::Objects, &object), Ok(None));
+        let mark = disk.get(Family::Vnodes, &keys::lost_key(class));
+        assert_eq!(mark, Ok(Some(Bytes::new())));
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl World<'_> {
         self.skews_ms.0 -= drifted_ms;
         self.skews_ms.1 += drifted_ms;
         self.network.heal();
+        self.nodes.iter().for_each(|node| node.disk.meet_damage());
         self.faults.heal();
         self.trace
             .say(self.at_us, || "everything is healed".to_owned());
@@ -103,10 +104,11 @@ impl World<'_> {
     #[must_use]
     pub fn is_rebuilt(&self, node: usize) -> bool {
         let node = &self.nodes[node];
-        node.status().is_some_and(|replicas| {
-            let mut vnodes = replicas.iter().flat_map(|replica| &replica.vnodes);
-            vnodes.all(|vnode| vnode.current && !vnode.damaged && vnode.lag == 0)
-        })
+        node.disk.damaged_records() == 0
+            && node.status().is_some_and(|replicas| {
+                let mut vnodes = replicas.iter().flat_map(|replica| &replica.vnodes);
+                vnodes.all(|vnode| vnode.current && !vnode.damaged && vnode.lag == 0)
+            })
     }
 
     fn maybe_copy_a_disk(&mut self) {
@@ -225,6 +227,8 @@ impl World<'_> {
                 }
                 if let Some(down_us) = down_us {
                     self.kill(node, down_us);
+                } else if self.dice.chance(300) {
+                    self.nodes[node].disk.meet_damage();
                 }
             }
             Fault::Kill { .. }

@@ -347,6 +347,9 @@ impl Node {
     ) -> Result<(), String> {
         let now = self.clock.now(at_us);
         self.disk.sync(self.disk.written());
+        if self.disk.met_damage() {
+            self.disk.leave_damage_out();
+        }
         if let Some(process) = &mut self.process {
             process.open_shard(now, shard, dice.bytes(), &self.disk, prepare)?;
             process.introduce(now, shard, self.writable, &self.disk);
@@ -363,6 +366,13 @@ impl Node {
         };
         for shard in &mut process.shards {
             shard.end_step(now, &mut self.disk, wants);
+        }
+        if self.disk.met_damage() {
+            // The database is closed for all of them.
+            process
+                .shards
+                .iter_mut()
+                .for_each(|shard| shard.bury(wants));
         }
         process.sync_if_due(&self.disk, wants);
         process.set_timer(now, wants);

@@ -8,6 +8,7 @@
 //! log entry      class, actor u64, counter u64
 //! vnode          class
 //! who was alive  0xff, "alive", shard u16 (among the vnodes)
+//! lost mark      0xff, "lost", class (among the vnodes)
 //! request        class, request id (16 bytes)
 //! piece          owner, class, bucket u64, actor u64, counter u64, piece u32
 //!   owner        0 (the vnode), or 1 and the target node u64 (a hint)
@@ -23,6 +24,7 @@ pub type KeyRange = (Vec<u8>, Vec<u8>);
 
 /// No class begins so, nor is any as long.
 const ALIVE: &[u8] = b"\xffalive";
+const LOST: &[u8] = b"\xfflost";
 const OWNER_VNODE: u8 = 0;
 const OWNER_HINT: u8 = 1;
 
@@ -173,6 +175,19 @@ pub fn alive_key(shard: u16) -> Vec<u8> {
 #[must_use]
 pub fn alive_range_from(shard: u16) -> KeyRange {
     (alive_key(shard), below(ALIVE.to_vec()).1)
+}
+
+/// Where storage leaves word that it lost something of a class.
+#[must_use]
+pub fn lost_key(class: Class) -> Vec<u8> {
+    join(&[LOST, &class_bytes(class)])
+}
+
+/// The class with which a storage key starts, in the families whose keys do: objects, log, vnodes,
+/// requests.
+#[must_use]
+pub fn class_of_key(storage_key: &[u8]) -> Option<Class> {
+    split_class(storage_key).map(|(class, _)| class)
 }
 
 /// Where a piece of a large value lies.

@@ -136,6 +136,7 @@ impl Progress {
             *budget -= 1;
             let key = keys::log_key(class, dot);
             let record = cx.get(Family::Log, &key);
+            let record = cx.watch(class, record);
             self.unread |= record.is_err();
             let Ok(Some(record)) = record else {
                 continue;
@@ -182,7 +183,7 @@ impl Progress {
                 ControlFlow::Continue(())
             }
         });
-        if scanned.is_err() {
+        if cx.watch(class, scanned).is_err() {
             self.unread = true;
             return false; // tried again at the next tick
         }

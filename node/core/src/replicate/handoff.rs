@@ -11,10 +11,10 @@ use quorate_protocol::peer::{Hints, HintsAck, SettledObject};
 use quorate_ring::{Class, NodeId};
 
 use crate::causality::Object;
-use crate::effects::Priority;
+use crate::effects::{Note, Priority};
 use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner, KeyRange};
-use crate::record::{HintRecord, decode_hint};
+use crate::record::{HintRecord, RecordError, decode_hint};
 use crate::replicate::serve::check_arrival;
 use crate::shared::Cx;
 use crate::shelf::{Arrival, Place};
@@ -163,13 +163,13 @@ type Batch = (Class, Vec<SettledObject>, Vec<(Vec<u8>, Bytes)>);
 
 impl Cx<'_> {
     /// The next hints of one class for a target, as many as one message takes.
-    fn collect_hints(&self, target: NodeId, after: Option<&[u8]>) -> Option<Batch> {
-        let range = |class| after_key(keys::hint_class_range(target, class), after);
+    fn collect_hints(&mut self, target: NodeId, after: Option<&[u8]>) -> Option<Batch> {
         let classes = self.s.hints.classes(target);
         classes.into_iter().find_map(|class| {
+            let range = after_key(keys::hint_class_range(target, class), after);
             let mut records: Vec<(Vec<u8>, Bytes)> = Vec::new();
             let mut bytes = 0;
-            let scanned = self.scan(Family::Hints, range(class), |key, record| {
+            let scanned = self.scan(Family::Hints, range, |key, record| {
                 records.push((key.to_vec(), Bytes::copy_from_slice(record)));
                 bytes += record.len();
                 if records.len() >= BATCH_ITEMS_MAX || bytes >= BATCH_BYTES {
@@ -188,7 +188,7 @@ impl Cx<'_> {
 
     /// Leaves out what cannot be read, or was dropped by this very step.
     fn readable_hints(
-        &self,
+        &mut self,
         target: NodeId,
         class: Class,
         records: Vec<(Vec<u8>, Bytes)>,
@@ -199,12 +199,24 @@ impl Cx<'_> {
                 continue;
             }
             let Some((place, mut hint)) = read_hint(&key, &record) else {
+                let newer = matches!(
+                    decode_hint(&key, &record),
+                    Err(RecordError::NewerFormat { .. } | RecordError::UnknownCodec(_))
+                );
+                if let Some((_, class, bucket, name)) = keys::parse_hint_key(&key)
+                    && !newer
+                {
+                    let key = Bytes::copy_from_slice(name);
+                    self.s.note(Note::DamageFound);
+                    self.lose_hint(target, &Place { class, bucket, key });
+                }
                 continue;
             };
-            if self
-                .load_bodies(ChunkOwner::Hint(target), &place, &mut hint.object, |_| true)
-                .is_err()
-            {
+            let stored = hint.clone();
+            let loaded =
+                self.load_bodies(ChunkOwner::Hint(target), &place, &mut hint.object, |_| true);
+            if loaded.is_err() {
+                self.salvage_hint(target, &place, &stored);
                 continue;
             }
             bytes += usize::try_from(hint.object.bytes()).unwrap_or(usize::MAX);

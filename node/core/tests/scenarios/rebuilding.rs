@@ -233,6 +233,49 @@ fn class_of(walk: &Walk, key: &str) -> quorate_ring::Class {
     }
 }
 
+/// Three hints for a primary that is down, at one fallback, the middle one unreadable.
+fn unreadable_hint(restart: bool) {
+    let mut walk = filled();
+    let key = name(0);
+    let preference = walk.preference(SIBLINGS, &key);
+    let (away, keeper) = (preference.primaries[2], preference.fallbacks[0]);
+    let same: Vec<String> = (0..400)
+        .map(|number| format!("other-{number}"))
+        .filter(|other| class_of(&walk, other) == class_of(&walk, &key))
+        .take(5)
+        .collect();
+    walk.kill(away);
+    for key in &same {
+        put_at(&mut walk, preference.primaries[0], key, "w");
+    }
+    let hints: Vec<Vec<u8>> = walk
+        .disk(keeper)
+        .records(Family::Hints)
+        .into_keys()
+        .collect();
+    assert_eq!(hints.len(), 5);
+    walk.disk_mut(keeper).damage(Family::Hints, &hints[2]);
+    walk.disk_mut(keeper).damage(Family::Hints, &hints[3]);
+    if restart {
+        walk.kill(keeper);
+        walk.start(keeper);
+    }
+    walk.start(away);
+    walk.pass(20_000);
+    assert_eq!(walk.disk(keeper).entries(Family::Hints), 0);
+    assert_eq!(walk.hints_for(keeper, away), 0);
+    assert_converged(&walk);
+    for key in &same {
+        assert_eq!(read_at(&mut walk, away, key), ["w"]);
+    }
+}
+
+#[test]
+fn a_hint_that_cannot_be_read_keeps_nobody_waiting() {
+    unreadable_hint(false);
+    unreadable_hint(true);
+}
+
 /// A walk in which node 3 comes back with an empty disk and has got so many pages.
 fn half_way(pages: u32) -> Walk {
     let mut walk = filled();

@@ -1,8 +1,8 @@
 //! Sifting: what a damaged vnode cannot read any more is thrown out, a bounded part in each tick, so
 //! that afterwards every unreadable record is news.
 //!
-//! Storage may not be able to name what it cannot read: a scan just ends there. Then the last key at
-//! which the scan begins with the damage is found byte by byte, and everything up to it is removed.
+//! What storage itself cannot read is gone when it has been opened again ([`crate::record::lost_marks`]):
+//! until then sifting waits at that place.
 
 use std::ops::ControlFlow;
 
@@ -20,8 +20,6 @@ use crate::store::{Family, StoreError};
 const OBJECTS_PER_TICK: usize = 1024;
 /// Bytes of long values read in one tick, over all vnodes.
 const BYTES_PER_TICK: u64 = 8 * 1024 * 1024;
-/// Bytes of the longest storage key.
-const STORAGE_KEY_BYTES_MAX: usize = quorate_protocol::limits::KEY_BYTES_MAX + 16;
 
 /// What may still be read in this tick.
 struct Budget {
@@ -73,12 +71,7 @@ impl Cx<'_> {
         }
         match ended {
             Ok(true) => self.sifted(class, RebuildStage::Waiting),
-            Ok(false) | Err(StoreError::Failed(_)) => {
-                self.sifted(class, RebuildStage::Sifting { after: last });
-            }
-            Err(StoreError::Damaged { .. }) => {
-                let rest = rest_of(class, last.as_ref());
-                self.remove_unreadable(class, &rest);
+            Ok(false) | Err(StoreError::Failed(_) | StoreError::Damaged { .. }) => {
                 self.sifted(class, RebuildStage::Sifting { after: last });
             }
         }
@@ -140,25 +133,6 @@ impl Cx<'_> {
         Ok(())
     }
 
-    /// Removes the records with which a range begins and that cannot be read.
-    fn remove_unreadable(&mut self, class: Class, range: &KeyRange) {
-        let (from, to) = range;
-        let damage_at = |start: &[u8]| {
-            let mut any = false;
-            let bounds = (start.to_vec(), to.clone());
-            let scanned = self.scan(Family::Objects, bounds, |_, _| {
-                any = true;
-                ControlFlow::Break(())
-            });
-            !any && matches!(scanned, Err(StoreError::Damaged { .. }))
-        };
-        let Some(end) = damage_end(from, to, damage_at) else {
-            return; // it reads well by now
-        };
-        self.forget_for_damage(class);
-        self.s.clear(Family::Objects, (from.clone(), end));
-    }
-
     /// What has arrived since the vnode forgot could be in what is lost just now: it forgets again.
     fn forget_for_damage(&mut self, class: Class) {
         let vnode = self.s.vnodes.get(&class);
@@ -188,76 +162,5 @@ pub(super) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
             next.push(0);
             (next, to)
         }
-    }
-}
-
-/// The end of keys that no bucket has: a bucket id and more, all ones.
-const BEHIND_ALL_KEYS: [u8; 16] = [u8::MAX; 16];
-
-/// Where the damage ends with which a range begins: behind the greatest key at which `damage` is met, where
-/// it is met up to some key and not beyond. `None` if it is not even met at the beginning.
-fn damage_end(from: &[u8], to: &[u8], damage: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    if !damage(from) {
-        return None;
-    }
-    // Whatever lies before `from` counts as met, whatever lies behind the range does not.
-    let met = |key: &[u8]| key <= from || (key < to && damage(key));
-    let mut last: Vec<u8> = Vec::new();
-    while last.len() < STORAGE_KEY_BYTES_MAX {
-        let with = |byte: u8| [&last[..], &[byte]].concat();
-        if !met(&with(0)) {
-            break;
-        }
-        // The greatest byte at which it is met still: 0 is one.
-        let (mut low, mut high) = (0, u8::MAX);
-        while low < high {
-            let middle = high - (high - low) / 2;
-            if met(&with(middle)) {
-                low = middle;
-            } else {
-                high = middle - 1;
-            }
-        }
-        last.push(low);
-        // Behind the largest bucket id there are no keys: what is met here is met to the end.
-        if last.ends_with(&BEHIND_ALL_KEYS) {
-            return Some(to.to_vec());
-        }
-    }
-    let mut end = last.max(from.to_vec());
-    end.push(0);
-    Some(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damage_to_the_very_end_is_found_in_a_few_hundred_looks() {
-        let looks = std::cell::Cell::new(0);
-        let found = damage_end(b"bb", b"z", |_| {
-            looks.set(looks.get() + 1);
-            true
-        });
-        assert_eq!(found, Some(b"z".to_vec()));
-        assert!(looks.get() < 500, "{}", looks.get());
-    }
-
-    #[test]
-    fn the_last_key_of_what_is_damaged_is_found_byte_by_byte() {
-        let (from, to) = (b"bb\0".to_vec(), b"z".to_vec());
-        for damaged in [
-            &b"bb\0"[..],
-            b"bb\0\0",
-            b"bc",
-            b"key-17",
-            b"yzz\xff\xff",
-            b"c",
-        ] {
-            let found = damage_end(&from, &to, |start| start <= damaged);
-            assert_eq!(found, Some([damaged, &[0]].concat()));
-        }
-        assert_eq!(damage_end(&from, &to, |start| start < &from[..]), None);
     }
 }

@@ -199,6 +199,15 @@ impl Storage for Memory {
         Ok(())
     }
 
+    /// Its damage is simulated and stays.
+    fn is_damaged(&self) -> bool {
+        false
+    }
+
+    fn gaps(&self) -> u64 {
+        0
+    }
+
     fn reopen(&self) -> Result<(), StoreError> {
         self.state().check_writable()
     }

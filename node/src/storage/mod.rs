@@ -28,8 +28,17 @@ pub trait Storage: Store + Send + Sync + 'static {
     /// either, so the lives of all writers end.
     fn sync(&self) -> Result<(), StoreError>;
 
-    /// Opens the database again after a failed commit or sync. What was committed is there, what
-    /// failed is not.
+    /// Whether a read met damaged data that opening again would leave out: the lives of all writers
+    /// end for it.
+    fn is_damaged(&self) -> bool;
+
+    /// How often damaged data was left out since the database was opened first. A life that began
+    /// before that ends: what it believes to be there may be gone.
+    fn gaps(&self) -> u64;
+
+    /// Opens the database again after a failed commit or sync, or after it met damage. What was
+    /// committed is there, what failed is not. What is damaged is left out, and marked as
+    /// [`quorate_core::record::lost_marks`] says.
     ///
     /// # Errors
     /// Storage still fails: wait and try again.

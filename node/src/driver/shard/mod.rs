@@ -48,6 +48,8 @@ pub(super) struct Shard<S, N> {
     outbox: Outbox,
     /// Effects of committed steps that wait for an fsync, in order.
     parked: VecDeque<(BatchSeq, Effect)>,
+    /// How often storage had left damaged data out when this life began.
+    gaps: u64,
 }
 
 impl<S: Storage, N: Network> Shard<S, N> {
@@ -61,6 +63,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
         inbox: Inbox,
         map: Map,
     ) -> Result<(Self, Replica), OpenError> {
+        let gaps = context.storage.gaps();
         let shard = Self {
             number,
             context,
@@ -75,6 +78,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
             tickets: Tickets::default(),
             outbox: Outbox::default(),
             parked: VecDeque::new(),
+            gaps,
         };
         let replica = shard.open_replica()?;
         Ok((shard, replica))
@@ -115,6 +119,9 @@ impl<S: Storage, N: Network> Shard<S, N> {
         self.introduce(&mut replica, now);
         loop {
             let step = replica.finish();
+            if let Err(error) = self.check_storage() {
+                return Ended::Failed(error);
+            }
             if let Err(error) = self.perform(step) {
                 return Ended::Failed(error);
             }
@@ -128,6 +135,20 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 return ended;
             }
         }
+    }
+
+    /// # Errors
+    /// Storage met damage, or has left some out behind this life's back: what it holds to be stored may
+    /// not be there, so nothing that it found out now leaves the node.
+    fn check_storage(&self) -> Result<(), StoreError> {
+        let storage = &self.context.storage;
+        if !storage.is_damaged() && storage.gaps() == self.gaps {
+            return Ok(());
+        }
+        Err(StoreError::Damaged {
+            family: "the database",
+            detail: "it is opened again without what cannot be read".to_owned(),
+        })
     }
 
     /// Tells a new replica what the shard knows already.

@@ -57,7 +57,11 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 return None;
             }
             pause = (pause * 2).min(PAUSE_MAX);
-            match self.reopen().await {
+            let reopened = self.reopen().await;
+            if self.stopping {
+                return None;
+            }
+            match reopened {
                 Ok(replica) => {
                     tracing::warn!(shard = self.number, "storage works again");
                     self.context.hub.tell(HubEvent::Reborn);
@@ -71,12 +75,25 @@ impl<S: Storage, N: Network> Shard<S, N> {
         }
     }
 
-    async fn reopen(&self) -> Result<Replica, String> {
+    /// Opens storage and replica again. That takes long where storage has to find its way around damage;
+    /// requests are refused meanwhile.
+    async fn reopen(&mut self) -> Result<Replica, String> {
         let storage = Arc::clone(&self.context.storage);
-        let reopened = tokio::task::spawn_blocking(move || storage.reopen()).await;
+        let mut reopening = tokio::task::spawn_blocking(move || storage.reopen());
+        let reopened = loop {
+            let next = tokio::select! {
+                biased;
+                reopened = &mut reopening => break reopened,
+                next = self.inbox.next() => next,
+            };
+            if !self.refuse(&next) {
+                return Err("the node stops".to_owned());
+            }
+        };
         reopened
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
+        self.gaps = self.context.storage.gaps();
         self.open_replica().map_err(|error| error.to_string())
     }
 
@@ -89,15 +106,20 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 next = self.inbox.next() => next,
                 () = tokio::time::sleep_until(end) => return !self.stopping,
             };
-            match next {
-                Next::Control(control) => self.remember(&control),
-                Next::Frames => self.refuse_frames(),
-                Next::Closed => return false,
-            }
-            if self.stopping {
+            if !self.refuse(&next) {
                 return false;
             }
         }
+    }
+
+    /// Takes what arrives between two lives; `false` when the node stops.
+    fn refuse(&mut self, next: &Next) -> bool {
+        match next {
+            Next::Control(control) => self.remember(control),
+            Next::Frames => self.refuse_frames(),
+            Next::Closed => self.stopping = true,
+        }
+        !self.stopping
     }
 
     fn refuse_frames(&mut self) {

@@ -173,6 +173,10 @@ impl Vnode {
             }
             self.peers.remove(&node);
             self.gone.remove(&node);
+            // What it said to have it may have no more: it is asked what it has now.
+            if let Some(wait) = self.waits.get_mut(&node) {
+                wait.cover = None;
+            }
         }
         true
     }

@@ -206,15 +206,16 @@ impl World<'_> {
         match *fault {
             Fault::Wipe { node, down_us } => {
                 self.kill(node, down_us);
+                let synced = self.nodes[node].disk.synced();
                 self.nodes[node].disk.wipe();
-                self.forget(node, 0);
+                self.destroyed(node, 0, synced);
             }
             Fault::Rewind { node, down_us } => {
                 self.kill(node, down_us);
                 if let Some(copy) = self.old_copies.remove(&node) {
-                    let upto = copy.upto;
+                    let (upto, synced) = (copy.upto, self.nodes[node].disk.synced());
                     self.nodes[node].disk.restore(copy);
-                    self.forget(node, upto);
+                    self.destroyed(node, upto, synced);
                 }
             }
             Fault::Damage {
@@ -245,9 +246,15 @@ impl World<'_> {
         }
     }
 
-    /// A node lost what was not synced, or was not written before its disk was copied.
+    /// A node lost what was not synced.
     fn forget(&mut self, node: usize, after: u64) {
-        self.ack_truth.lost(node, after);
+        self.destroyed(node, after, after);
+    }
+
+    /// A node lost what was written after some batch. What was synced had been durable there all the
+    /// same: nobody promises that no disk is destroyed later.
+    fn destroyed(&mut self, node: usize, after: u64, synced: u64) {
+        self.ack_truth.lost(node, synced);
         self.copies.lost(node, after);
         self.power_lost = true;
     }

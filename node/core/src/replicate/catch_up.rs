@@ -12,10 +12,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_protocol::ids::StorageId;
 use quorate_protocol::peer::{AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Testimony};
 use quorate_ring::{Class, NodeId};
 
-use crate::causality::Clock;
 use crate::effects::{Note, Priority};
 use crate::plant::Plant;
 use crate::record::Rebuilding;
@@ -188,14 +188,24 @@ impl Shared {
             return;
         }
         wait.no_hints = entry.hints == 0 || careless;
-        if let Some(clock) = &entry.clock
-            && let Ok(applied) = Clock::from_wire(&clock.applied)
+        if let Some(clock) = entry.clock {
+            let storage = clock.storage;
+            self.take_clock(from, clock);
+            self.cover(from, entry.class, storage);
+        }
+    }
+
+    /// A peer has said, of the storage that it has now, what a vnode that waits for it must have.
+    fn cover(&mut self, from: NodeId, class: Class, storage: StorageId) {
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let told = vnode.peers.get(&from);
+        if let Some(told) = told.filter(|told| told.storage == storage)
+            && let Some(wait) = vnode.waits.get_mut(&from)
             && wait.cover.is_none()
         {
-            wait.cover = Some(applied);
-        }
-        if let Some(clock) = entry.clock {
-            self.take_clock(from, clock);
+            wait.cover = Some(told.applied.clone());
         }
     }
 

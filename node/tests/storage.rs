@@ -490,13 +490,12 @@ mod rocks {
         let mut missing = 0;
         for partition in 0..PARTITIONS {
             for number in 0..KEYS {
-                match rocks.get(Family::Objects, &object_key(partition, number)) {
-                    Ok(Some(found)) => assert_eq!(found, value(partition, number)),
-                    Ok(None) => {
-                        assert!(is_marked(&rocks, partition), "{partition}");
-                        missing += 1;
-                    }
-                    Err(error) => panic!("{error}"),
+                let found = rocks.get(Family::Objects, &object_key(partition, number));
+                if let Some(found) = found.unwrap() {
+                    assert_eq!(found, value(partition, number));
+                } else {
+                    assert!(is_marked(&rocks, partition), "{partition}");
+                    missing += 1;
                 }
             }
         }

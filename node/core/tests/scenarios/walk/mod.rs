@@ -1,11 +1,13 @@
 //! A handful of replicas in one thread, with a perfect network: for walking a scenario line by
 //! line. Faults beyond "this node is down" are the simulator's business.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quorate_core::record::{Lost, lost_marks};
 use quorate_core::store::Visit;
 use quorate_core::{
     Effect, Family, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Step, Store,
@@ -28,6 +30,8 @@ pub struct Disk(
     BTreeMap<Family, BTreeMap<Vec<u8>, Bytes>>,
     /// Records that fail their checksum, until they are written again.
     BTreeSet<(Family, Vec<u8>)>,
+    /// Whether one of them was read.
+    Cell<bool>,
 );
 
 impl Disk {
@@ -43,8 +47,25 @@ impl Disk {
         self.1.insert((family, key.to_vec()));
     }
 
+    /// What storage does when it is opened again after it met damage.
+    fn leave_damage_out(&mut self) {
+        self.2.set(false);
+        let lost: Vec<Lost> = std::mem::take(&mut self.1)
+            .into_iter()
+            .map(|(family, key)| {
+                self.0.entry(family).or_default().remove(&key);
+                let behind = [&key[..], &[0]].concat();
+                let range = (key, behind);
+                Lost { family, range }
+            })
+            .collect();
+        let writes = lost_marks(self, &lost).unwrap();
+        self.write(&writes);
+    }
+
     fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
         if self.1.contains(&(family, key.to_vec())) {
+            self.2.set(true);
             return Err(StoreError::Damaged {
                 family: family.name(),
                 detail: "a block fails its checksum".to_owned(),
@@ -53,8 +74,8 @@ impl Disk {
         Ok(())
     }
 
-    fn commit(&mut self, step: &Step) {
-        for write in &step.batch.writes {
+    fn write(&mut self, writes: &[Write]) {
+        for write in writes {
             match write {
                 Write::Put { family, key, value } => {
                     self.1.remove(&(*family, key.clone()));
@@ -240,10 +261,24 @@ impl Walk {
         for _ in 0..ms.div_ceil(10) {
             self.now.mono_us += 10_000;
             self.now.wall_ms += 10;
+            self.reopen_damaged();
             for id in self.up().collect::<Vec<_>>() {
                 self.give(id, Input::Tick);
             }
             self.deliver();
+        }
+    }
+
+    /// Half a second after a disk met damage the node begins anew without what is damaged.
+    fn reopen_damaged(&mut self) {
+        if !self.now.mono_us.is_multiple_of(500_000) {
+            return;
+        }
+        let damaged = |id: &NodeId| self.nodes[id].disk.2.get();
+        for id in self.up().filter(damaged).collect::<Vec<_>>() {
+            self.kill(id);
+            self.disk_mut(id).leave_damage_out();
+            self.start(id);
         }
     }
 
@@ -283,7 +318,7 @@ impl Walk {
             );
         }
         let step = replica.finish();
-        node.disk.commit(&step);
+        node.disk.write(&step.batch.writes);
         if let Some(seq) = step.seq {
             node.inbox.push_back(Input::Synced(seq));
         }

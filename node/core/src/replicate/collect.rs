@@ -69,7 +69,10 @@ impl Collector {
         }
         let mut budget = ENTRIES_PER_TICK;
         let done = |vnode: &Vnode| {
-            let done = self.progress.get(&vnode.class).map(|progress| progress.done);
+            let done = self
+                .progress
+                .get(&vnode.class)
+                .map(|progress| progress.done);
             done == Some(Some(vnode.knowledge()))
         };
         let classes: Vec<Class> =

@@ -280,7 +280,10 @@ impl Vnode {
     pub(crate) fn common(&self, members: &[NodeId], me: NodeId) -> Option<Clock> {
         let mut common = self.durable.clone();
         for member in members.iter().filter(|&&member| member != me) {
-            common = common.intersect(&self.peers.get(member)?.durable);
+            let durable = &self.peers.get(member)?.durable;
+            if common != *durable {
+                common = common.intersect(durable);
+            }
         }
         Some(common)
     }

@@ -32,9 +32,9 @@ impl<'a> Writer<'a> {
         let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
         match number {
             0..=0x7f => self.0.push(h),
-            ..=0xff => self.0.extend_from_slice(&[0xcc, h]),
-            ..=0xffff => self.0.extend_from_slice(&[0xcd, g, h]),
-            ..=0xffff_ffff => self.0.extend_from_slice(&[0xce, e, f, g, h]),
+            0x80..=0xff => self.0.extend_from_slice(&[0xcc, h]),
+            0x100..=0xffff => self.0.extend_from_slice(&[0xcd, g, h]),
+            0x1_0000..=0xffff_ffff => self.0.extend_from_slice(&[0xce, e, f, g, h]),
             _ => self.0.extend_from_slice(&[0xcf, a, b, c, d, e, f, g, h]),
         }
     }

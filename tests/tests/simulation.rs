@@ -40,6 +40,10 @@ const KEPT: &[(u64, &str)] = &[
         458,
         "a node just started took living primaries for dead and wrote beside them",
     ),
+    (
+        1252,
+        "the first try arrived while a retry asked others for it, and was carried out again",
+    ),
     (4668, "a retried delete without a context deleted nothing"),
     (
         9886,

@@ -1,11 +1,13 @@
 //! One message as bytes: MessagePack arrays, in one form only, nothing before, nothing after.
 
 mod reader;
+mod writer;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::reader::Reader;
+use self::writer::Writer;
 
 /// Why bytes are not a message.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -23,9 +25,8 @@ pub enum DecodeError {
 
 /// Appends `value` to `out`. Structs are written as arrays, byte strings as byte strings.
 pub fn encode<T: Serialize>(value: &T, out: &mut Vec<u8>) {
-    let mut serializer = rmp_serde::Serializer::new(out);
-    // Writing to a Vec cannot fail, and no type of ours has a serializer that refuses.
-    let written = value.serialize(&mut serializer);
+    // Memory takes all that is written to it, and no message has a field that is refused.
+    let written = value.serialize(Writer::new(out));
     debug_assert!(
         written.is_ok(),
         "a message of ours did not serialize: {written:?}"

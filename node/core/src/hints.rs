@@ -71,6 +71,11 @@ impl HintShelf {
         }
     }
 
+    /// Whether nothing is kept for anybody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts.values().all(BTreeMap::is_empty)
+    }
+
     /// Objects kept for a target.
     pub(crate) fn for_target(&self, target: NodeId) -> u64 {
         self.counts

@@ -394,6 +394,8 @@ impl Replica {
 
     fn on_map(&mut self, map: Arc<ClusterMap>) {
         self.shared.view.map = map;
+        let vnodes = self.shared.vnodes.values_mut();
+        vnodes.for_each(|vnode| vnode.heard += 1);
         self.shared.alive.set_peers(self.shared.view.peers());
         let fresh: Vec<Class> = self.shared.add_missing_vnodes();
         fresh

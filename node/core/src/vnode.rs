@@ -63,6 +63,8 @@ pub(crate) struct Vnode {
     pub(crate) actor: Option<(ActorId, u64)>,
     pub(crate) actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
     pub(crate) peers: BTreeMap<NodeId, PeerVnode>,
+    /// Counts changes of `peers`, and of who they are.
+    pub(crate) heard: u64,
     /// Nodes whose word is awaited before this vnode's absences count.
     pub(crate) waits: BTreeMap<NodeId, Wait>,
     /// Something of its own was unreadable: its absences never count, until it is rebuilt.
@@ -94,6 +96,7 @@ impl Vnode {
             actor: None,
             actors: record.actors,
             peers: BTreeMap::new(),
+            heard: 0,
             waits: BTreeMap::new(),
             damaged: record.damaged,
             rebuilding: record.rebuilding,
@@ -115,6 +118,24 @@ impl Vnode {
             damaged: self.damaged,
             rebuilding: self.rebuilding.clone(),
         }
+    }
+
+    /// Changes with its clocks and with what is known of the peers' clocks: what was found out about them
+    /// holds as long as this is the same.
+    pub(crate) const fn knowledge(&self) -> (u64, u64) {
+        (self.revision, self.heard)
+    }
+
+    /// Takes what a peer says of its vnode.
+    pub(crate) fn take_word(&mut self, node: NodeId, word: PeerVnode) {
+        self.peers.insert(node, word);
+        self.heard += 1;
+    }
+
+    /// Whether no peer is known to have anything that it lacks.
+    pub(crate) fn lacks_nothing(&self) -> bool {
+        let mut peers = self.peers.values();
+        peers.all(|peer| self.clock.covers(&peer.applied))
     }
 
     /// Whether its absences count.
@@ -172,6 +193,7 @@ impl Vnode {
                 void.pop_front();
             }
             self.peers.remove(&node);
+            self.heard += 1;
             self.gone.remove(&node);
             // What it said to have it may have no more: it is asked what it has now.
             if let Some(wait) = self.waits.get_mut(&node) {
@@ -258,7 +280,10 @@ impl Vnode {
     pub(crate) fn common(&self, members: &[NodeId], me: NodeId) -> Option<Clock> {
         let mut common = self.durable.clone();
         for member in members.iter().filter(|&&member| member != me) {
-            common = common.intersect(&self.peers.get(member)?.durable);
+            let durable = &self.peers.get(member)?.durable;
+            if common != *durable {
+                common = common.intersect(durable);
+            }
         }
         Some(common)
     }

@@ -17,11 +17,11 @@
 //! * cuts, pauses and loss: both sides of a cut take writes, and a copy may miss a replica that counts as
 //!   current. Then only strict quorums are judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::causal::Causal;
 use super::{Evidence, Violation};
-use crate::history::{Kind, Operation, WriteId};
+use crate::history::{Key, Kind, Operation, WriteId};
 use crate::sim::config::Profile;
 
 /// By then every copy of a write has arrived where links work, microseconds.
@@ -31,13 +31,18 @@ const UNDER_WAY_US: u64 = 200_000;
 #[must_use]
 pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
     let operations = &evidence.history.operations;
+    let mut writes: BTreeMap<Key, Vec<&Operation>> = BTreeMap::new();
+    for write in operations.iter().filter(|op| op.write().is_some()) {
+        writes.entry(write.key).or_default().push(write);
+    }
     let reads = operations
         .iter()
         .filter(|read| read.is_ok() && !read.unsure && evidence.is_causal(read.key));
     reads
         .filter_map(|read| {
             let shown: BTreeSet<WriteId> = read.shown.iter().map(|shown| shown.write).collect();
-            let what = operations
+            let what = writes
+                .get(&read.key)?
                 .iter()
                 .filter(|write| must_meet(evidence, write, read))
                 .find_map(|write| {

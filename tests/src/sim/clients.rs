@@ -48,7 +48,7 @@ pub enum ClientWant {
         /// The operation's place in the history.
         operation: usize,
         /// The request.
-        request: ClientRequest,
+        request: Box<ClientRequest>,
         /// Its deadline, milliseconds.
         deadline_ms: u32,
     },
@@ -322,7 +322,7 @@ impl Client {
             node: current.node,
             ticket: current.ticket,
             operation: current.index,
-            request,
+            request: Box::new(request),
             deadline_ms: u32::try_from(deadline_ms).unwrap_or(1),
         });
         cx.wants.push(ClientWant::After(

@@ -31,6 +31,8 @@ struct Totals {
     faults: u64,
     virtual_us: u64,
     events: u64,
+    /// One number for all traces: two builds that print the same ran every seed alike.
+    courses: u64,
     /// Processor time of all runs.
     took: Duration,
     /// Runs of 5 to 9 nodes, and what each of them had at least.
@@ -273,6 +275,7 @@ impl Totals {
         self.ok += report.ok;
         self.virtual_us += report.virtual_us;
         self.events += report.events;
+        self.courses = self.courses.rotate_left(1) ^ report.hash;
         self.faults += report.faults;
         if !is_small(report.seed) {
             self.large.take(report);
@@ -288,6 +291,7 @@ impl Totals {
             "{} operations, {} of them ok; {} faults",
             self.operations, self.ok, self.faults
         );
+        println!("courses taken: {:016x}", self.courses);
         let used = self.took.as_secs_f64().max(0.001);
         println!(
             "{:.0} virtual seconds, {} events, in {used:.1} core-seconds ({:.1} s): {:.0} virtual seconds and {:.0} events per core-second",

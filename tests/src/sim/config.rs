@@ -87,6 +87,23 @@ impl FaultPlan {
     pub const fn destroys(&self) -> bool {
         self.wipe || self.rewind || self.damage
     }
+
+    /// Whether there is any fault to draw.
+    #[must_use]
+    pub fn provokes_something(&self) -> bool {
+        let nothing = Self {
+            every_us: self.every_us,
+            several: self.several,
+            ..Self::default()
+        };
+        self.every_us > 0 && *self != nothing
+    }
+
+    /// The same, with killed processes if there were nothing at all.
+    fn or_kill(self) -> Self {
+        let kill = self.kill || !self.provokes_something();
+        Self { kill, ..self }
+    }
 }
 
 /// What the phase with faults must reach before it ends; it lasts three times as long as planned at
@@ -325,7 +342,8 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
             slow_sync: dice.chance(300),
             bad_sync: dice.chance(200),
             ..FaultPlan::default()
-        },
+        }
+        .or_kill(),
     }
 }
 
@@ -413,6 +431,14 @@ pub(crate) fn bucket(id: u64, name: &str, n: u8, mode: BucketMode) -> Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_seed_of_a_large_cluster_draws_some_fault() {
+        for seed in (0..3_000).filter(|&seed| !is_small(seed)) {
+            let config = Config::draw(seed);
+            assert!(config.faults.provokes_something(), "seed {seed}");
+        }
+    }
 
     #[test]
     fn every_seed_gives_a_valid_map_of_as_many_nodes_as_it_should() {

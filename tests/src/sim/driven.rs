@@ -74,7 +74,7 @@ impl World<'_> {
         let event = Event::Request {
             node: ask.node,
             ticket,
-            request: ask.request,
+            request: Box::new(ask.request),
             deadline_ms: ask.deadline_ms,
         };
         let delay_us = 1 + self.dice.below(CLIENT_DELAY_US);

@@ -32,7 +32,7 @@ pub(super) enum Event {
     Request {
         node: usize,
         ticket: Ticket,
-        request: ClientRequest,
+        request: Box<ClientRequest>,
         deadline_ms: u32,
     },
     Client(usize, ClientEvent),
@@ -112,17 +112,32 @@ impl Event {
     }
 }
 
-/// An event and when it happens. Of those at one time, the one scheduled first comes first. The event
-/// is boxed: a heap moves its members about.
+/// An event and when it happens. The event is boxed: a heap moves its members about.
 pub(super) struct Scheduled {
-    pub(super) at_us: u64,
-    pub(super) number: u64,
+    /// Time and number in one, so that a single comparison orders them.
+    order: u128,
     pub(super) event: Box<Event>,
+}
+
+impl Scheduled {
+    /// Of the events at one time, microseconds, the one with the smaller number comes first.
+    pub(super) fn new(at_us: u64, number: u64, event: Event) -> Self {
+        Self {
+            order: u128::from(at_us) << 64 | u128::from(number),
+            event: Box::new(event),
+        }
+    }
+
+    /// When it happens, microseconds.
+    pub(super) const fn at_us(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.order.to_be_bytes();
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
 }
 
 impl PartialEq for Scheduled {
     fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
+        self.order == other.order
     }
 }
 impl Eq for Scheduled {}
@@ -133,6 +148,6 @@ impl PartialOrd for Scheduled {
 }
 impl Ord for Scheduled {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at_us, self.number).cmp(&(other.at_us, other.number))
+        self.order.cmp(&other.order)
     }
 }

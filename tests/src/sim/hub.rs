@@ -48,9 +48,10 @@ impl Process {
         disk: &Disk,
         wants: &mut Vec<Want>,
     ) {
-        let mut effects = Vec::new();
+        // One word of a peer may lead to the next: whoever comes second makes a list of his own.
+        let mut effects = std::mem::take(&mut self.spare);
         self.membership.handle(now, input, &mut effects);
-        for effect in effects {
+        for effect in effects.drain(..) {
             match effect {
                 MemberEffect::Send { to, message } => wants.push(Want::Send {
                     to,
@@ -68,6 +69,7 @@ impl Process {
                 }
             }
         }
+        self.spare = effects;
     }
 
     fn reachable(&mut self, now: Now, peer: NodeId, up: bool, disk: &Disk, wants: &mut Vec<Want>) {
@@ -108,7 +110,7 @@ impl Process {
                 }),
                 AgreementEffect::Reply { ticket, reply } => {
                     self.hub_tickets.remove(&ticket);
-                    wants.push(Want::Reply(ticket, reply));
+                    wants.push(Want::Reply(ticket, Box::new(reply)));
                 }
                 AgreementEffect::MapChanged(map) => {
                     wants.push(Want::Count(Counter::World("buckets in force changed")));

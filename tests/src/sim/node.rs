@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quorate_core::agreement::{Agreement, AgreementInput};
-use quorate_core::membership::{self, MemberInput, Membership};
+use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket};
 use quorate_protocol::client::{ClientReply, ClientRequest};
 use quorate_protocol::map::{Bucket, ClusterMap};
@@ -35,7 +35,7 @@ pub enum Want {
         deadline_ms: u32,
     },
     /// Answer a client.
-    Reply(Ticket, ClientReply),
+    Reply(Ticket, Box<ClientReply>),
     /// Count something that the core noted.
     Note(Note),
     /// Count something else.
@@ -66,6 +66,8 @@ pub(super) struct Process {
     /// Requests that wait for the agreement.
     pub(super) hub_tickets: BTreeSet<Ticket>,
     pub(super) map: Arc<ClusterMap>,
+    /// An empty list that was used before.
+    pub(super) spare: Vec<MemberEffect>,
     setup: Setup,
     wake_us: u64,
     syncing: bool,
@@ -180,6 +182,7 @@ impl Node {
             map: agreement.map(),
             agreement,
             hub_tickets: BTreeSet::new(),
+            spare: Vec::new(),
             setup: self.setup.clone(),
             wake_us: u64::MAX,
             syncing: false,

@@ -128,7 +128,7 @@ impl Shard {
         wants: &mut Vec<Want>,
     ) {
         if self.replica.is_none() {
-            return wants.push(Want::Reply(ticket, refusal(false)));
+            return wants.push(Want::Reply(ticket, Box::new(refusal(false))));
         }
         let writes = matches!(request, ClientRequest::Put(_) | ClientRequest::Delete(_));
         self.tickets.insert(ticket, writes);
@@ -237,7 +237,7 @@ impl Shard {
         self.unsynced.clear();
         self.parked.clear();
         for (ticket, writes) in std::mem::take(&mut self.tickets) {
-            wants.push(Want::Reply(ticket, refusal(writes)));
+            wants.push(Want::Reply(ticket, Box::new(refusal(writes))));
         }
         wants.push(Want::Count(Counter::World("a life ended by its disk")));
         wants.push(Want::Revive(self.number, REVIVE_US));
@@ -270,7 +270,7 @@ impl Shard {
             }),
             Effect::Reply { ticket, reply } => {
                 self.tickets.remove(&ticket);
-                wants.push(Want::Reply(ticket, reply));
+                wants.push(Want::Reply(ticket, Box::new(reply)));
             }
             Effect::Note(note) => wants.push(Want::Note(note)),
         }

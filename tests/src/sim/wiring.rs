@@ -74,7 +74,7 @@ impl World<'_> {
                 message,
                 deadline_ms,
             } => self.send(node, to, &message, deadline_ms),
-            Want::Reply(ticket, reply) => self.reply(node, ticket, reply),
+            Want::Reply(ticket, reply) => self.reply(node, ticket, *reply),
             Want::Note(note) => self.counters.count(Counter::Core(note)),
             Want::Count(what) => self.counters.count(what),
             Want::Wrote(number, batch) => self.wrote(node, number, &batch),
@@ -119,9 +119,9 @@ impl World<'_> {
         if delays == [None, None] {
             return;
         }
-        let mut body = Vec::new();
-        message.encode_body(&mut body);
-        let body = Bytes::from(body);
+        self.bytes.clear();
+        message.encode_body(&mut self.bytes);
+        let body = Bytes::copy_from_slice(&self.bytes);
         let (from_id, life) = (self.nodes[from].id, self.nodes[to].life);
         for delay_us in delays.into_iter().flatten() {
             let event = Event::Deliver {

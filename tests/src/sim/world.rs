@@ -2,6 +2,7 @@
 //! off in the order of their times.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
@@ -64,6 +65,8 @@ pub struct World<'a> {
     /// Power was cut, and something was lost by it.
     pub power_lost: bool,
     pub(super) wants: Vec<Want>,
+    /// Where messages are encoded, one after the other.
+    pub(super) bytes: Vec<u8>,
     /// What waits for each process that stands still.
     held: Vec<Vec<Event>>,
     /// When which processes did not run.
@@ -136,6 +139,7 @@ impl<'a> World<'a> {
             data_writes: 0,
             power_lost: false,
             wants: Vec::new(),
+            bytes: Vec::new(),
             held: ids.iter().map(|_| Vec::new()).collect(),
             outages: Vec::new(),
             events: BinaryHeap::new(),
@@ -173,11 +177,9 @@ impl<'a> World<'a> {
 
     pub(super) fn schedule(&mut self, after_us: u64, event: Event) {
         self.next_number += 1;
-        self.events.push(Reverse(Scheduled {
-            at_us: self.at_us + after_us,
-            number: self.next_number,
-            event: Box::new(event),
-        }));
+        let at_us = self.at_us + after_us;
+        let scheduled = Scheduled::new(at_us, self.next_number, event);
+        self.events.push(Reverse(scheduled));
     }
 
     pub(super) fn schedule_fault(&mut self) {
@@ -195,17 +197,17 @@ impl<'a> World<'a> {
 
     /// Runs until a time, microseconds.
     pub fn run_until(&mut self, until_us: u64) {
-        while let Some(Reverse(next)) = self.events.peek() {
-            if next.at_us > until_us {
-                break;
-            }
-            let Some(Reverse(next)) = self.events.pop() else {
-                break;
-            };
-            self.at_us = next.at_us;
+        while let Some(next) = self.take_next(until_us) {
+            self.at_us = next.at_us();
             self.happen(*next.event);
         }
         self.at_us = until_us;
+    }
+
+    /// The next event, if it happens by then.
+    fn take_next(&mut self, until_us: u64) -> Option<Scheduled> {
+        let next = self.events.peek_mut()?;
+        (next.0.at_us() <= until_us).then(|| PeekMut::pop(next).0)
     }
 
     /// Runs until something is the case, or until a time, microseconds. Returns whether it is.
@@ -214,10 +216,10 @@ impl<'a> World<'a> {
             let Some(Reverse(next)) = self.events.peek() else {
                 break;
             };
-            if next.at_us > until_us {
+            let at_us = next.at_us();
+            if at_us > until_us {
                 break;
             }
-            let at_us = next.at_us;
             self.run_until(at_us);
         }
         let is_so = so(self);
@@ -260,7 +262,7 @@ impl<'a> World<'a> {
                 let ticket = self.new_ticket();
                 self.probes.insert(ticket, (key, None));
                 let node = self.dice.index(self.nodes.len());
-                let request = workload::get(key, options, None).into();
+                let request = Box::new(workload::get(key, options, None).into());
                 let event = Event::Request {
                     node,
                     ticket,
@@ -296,7 +298,7 @@ impl<'a> World<'a> {
                 let event = Event::Request {
                     node: self.dice.index(self.nodes.len()),
                     ticket,
-                    request: request.into(),
+                    request: Box::new(request.into()),
                     deadline_ms: 5_000,
                 };
                 self.schedule(1, event);
@@ -334,7 +336,7 @@ impl<'a> World<'a> {
                 ticket,
                 request,
                 deadline_ms,
-            } => self.request(node, ticket, request, deadline_ms),
+            } => self.request(node, ticket, *request, deadline_ms),
             Event::Client(client, event) => self.client(client, event),
             Event::Fault => self.fault(),
             Event::Restart(node) => {

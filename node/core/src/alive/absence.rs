@@ -74,6 +74,11 @@ impl AliveLog {
         }
     }
 
+    /// Whether nobody is waited for.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
     /// Says whether anybody is waited for.
     pub(crate) fn set_settled(&mut self, settled: bool) {
         if settled && !self.settled {

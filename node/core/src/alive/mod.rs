@@ -224,18 +224,15 @@ impl AliveLog {
             return;
         }
         for (node, peer) in &mut self.record.peers {
-            let heard_us = self.heard_us.get(node);
-            let quiet = heard_us.is_none_or(|&at_us| at_us + QUIET_US <= now_us);
-            let excusable = !peer.up && quiet;
-            let marks = self.told.get(node);
-            let marks: Vec<AliveMark> = marks
-                .map(|marks| marks.values().copied().collect())
-                .unwrap_or_default();
+            let quiet = |at_us: &u64| at_us + QUIET_US <= now_us;
+            let excusable = !peer.up && self.heard_us.get(node).is_none_or(quiet);
             if excusable {
                 self.heard_us.remove(node);
             }
-            if (peer.excusable, &peer.marks) != (excusable, &marks) {
-                (peer.excusable, peer.marks) = (excusable, marks);
+            let marks = self.told.get(node);
+            let marks = || marks.into_iter().flat_map(BTreeMap::values).copied();
+            if peer.excusable != excusable || !marks().eq(peer.marks.iter().copied()) {
+                (peer.excusable, peer.marks) = (excusable, marks().collect());
                 self.changed = true;
             }
         }

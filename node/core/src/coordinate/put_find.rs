@@ -221,12 +221,15 @@ impl Puts {
         }
     }
 
-    /// Once nobody is left to ask, the retry is the first try after all.
+    /// Once nobody is left to ask, the retry is the first try after all, unless that has reached this
+    /// node while it asked.
     pub(crate) fn after_finding(&mut self, cx: &mut Cx<'_>, id: u64, mut op: PutOp) {
         if op.finding.is_empty() && op.shipment.is_none() {
             self.due.remove(&(op.due_us, id));
             op.due_us = op.deadline_us.min(cx.s.now.mono_us + cx.s.timing.hedge_us);
-            op.write(cx, id);
+            if !op.ship_first_try(cx, id) {
+                op.write(cx, id);
+            }
         }
         if op.finding.is_empty() {
             self.keep_or_end(cx, id, op);

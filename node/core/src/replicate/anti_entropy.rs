@@ -18,7 +18,7 @@ use crate::replicate::handoff::arrival;
 use crate::shared::{Cx, Shared};
 use crate::shelf::{Place, damaged};
 use crate::store::{Family, StoreError};
-use crate::vnode::PeerVnode;
+use crate::vnode::{PeerVnode, Vnode};
 
 /// Questions under way at a time, over all classes: the budget that keeps repair in the background.
 const QUESTIONS_MAX: usize = 16;
@@ -48,6 +48,8 @@ pub(crate) struct AntiEntropy {
     /// Who was asked last: the others come before it, so that one silent peer cannot keep a vnode from
     /// asking those that would answer.
     asked: BTreeMap<Class, NodeId>,
+    /// Vnodes that lacked nothing, by what they and their peers knew then.
+    complete: BTreeMap<Class, (u64, u64)>,
 }
 
 impl AntiEntropy {
@@ -97,7 +99,9 @@ impl AntiEntropy {
         if !cx.s.writable {
             return; // what came could not be stored
         }
-        let classes: Vec<Class> = cx.s.vnodes.keys().copied().collect();
+        let complete = |vnode: &&Vnode| self.complete.get(&vnode.class) == Some(&vnode.knowledge());
+        let vnodes = cx.s.vnodes.values().filter(|vnode| !complete(vnode));
+        let classes: Vec<Class> = vnodes.map(|vnode| vnode.class).collect();
         for class in classes {
             if self.questions.len() >= QUESTIONS_MAX {
                 return;
@@ -141,6 +145,9 @@ impl AntiEntropy {
             let runs = bounded_runs(vnode.clock.missing_from(&peer.applied), gone);
             (!runs.is_empty()).then_some((node, runs))
         });
+        if question.is_none() && vnode.lacks_nothing() {
+            self.complete.insert(class, vnode.knowledge());
+        }
         if let Some((to, runs)) = question {
             let number = cx.s.new_op();
             self.asked.insert(class, to);
@@ -279,7 +286,7 @@ impl Shared {
             remembered,
             at_us: now_us,
         };
-        vnode.peers.insert(from, told);
+        vnode.take_word(from, told);
     }
 }
 
@@ -327,7 +334,7 @@ impl Shared {
 impl Cx<'_> {
     /// Answers a peer's question from log and objects.
     pub(crate) fn answer_dots(&mut self, from: NodeId, ask: DotsAsk) {
-        let damaged = |vnode: &crate::vnode::Vnode| vnode.damaged;
+        let damaged = |vnode: &Vnode| vnode.damaged;
         if !self.s.is_member(from, ask.class) || self.s.vnodes.get(&ask.class).is_none_or(damaged) {
             return; // what is damaged would pass on a loss as a delete
         }

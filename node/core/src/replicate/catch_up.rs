@@ -66,15 +66,10 @@ impl CatchUp {
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
-        let peers: Vec<NodeId> =
-            cx.s.view
-                .peers()
-                .filter(|&node| cx.s.view.is_reachable(node))
-                .collect();
-        for node in peers {
-            self.ask_again(cx, node);
+        if !cx.s.alive.is_settled() {
+            self.ask_all_again(cx);
+            cx.s.settle_all();
         }
-        cx.s.settle_all();
         cx.s.alive.rest(cx.s.now.mono_us);
         self.tell(cx);
     }
@@ -91,6 +86,14 @@ impl CatchUp {
             if cx.s.view.answers(node) {
                 cx.s.send(node, alive, 0, Priority::Background);
             }
+        }
+    }
+
+    fn ask_all_again(&mut self, cx: &mut Cx<'_>) {
+        let peers = cx.s.view.peers();
+        let peers: Vec<NodeId> = peers.filter(|&node| cx.s.view.is_reachable(node)).collect();
+        for node in peers {
+            self.ask_again(cx, node);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::record::{decode_log, keys};
 use crate::shared::Cx;
 use crate::shelf::Place;
 use crate::store::{Family, StoreError};
+use crate::vnode::Vnode;
 
 /// Log entries looked at in one tick, over all vnodes.
 const ENTRIES_PER_TICK: usize = 1024;
@@ -35,6 +36,8 @@ struct Progress {
     deferred: BTreeSet<Dot>,
     /// Storage gave no answer somewhere: everything is looked at once more.
     unread: bool,
+    /// What was known of all clocks when nothing was left to do.
+    done: Option<(u64, u64)>,
 }
 
 /// Collection over all vnodes.
@@ -65,44 +68,53 @@ impl Collector {
             return;
         }
         let mut budget = ENTRIES_PER_TICK;
+        let done = |vnode: &Vnode| {
+            let done = self
+                .progress
+                .get(&vnode.class)
+                .map(|progress| progress.done);
+            done == Some(Some(vnode.knowledge()))
+        };
         let classes: Vec<Class> =
             cx.s.vnodes
                 .values()
-                .filter(|vnode| vnode.log_entries > 0 && vnode.is_whole())
+                .filter(|vnode| vnode.log_entries > 0 && vnode.is_whole() && !done(vnode))
                 .map(|vnode| vnode.class)
                 .collect();
         for class in classes {
             if budget == 0 {
                 return;
             }
-            let mut members = cx.s.members(class);
-            if cx.s.breaks(Plant::LogDroppedEarly) {
-                members.clear();
-            }
-            if cx.s.breaks(Plant::MarkerDroppedWhileAway) {
-                members.retain(|&member| cx.s.view.is_reachable(member));
-            }
-            let me = cx.s.view.me;
-            // Under-replicated classes have fewer members than n: those that are placed decide.
-            let Some(common) =
-                cx.s.vnodes
-                    .get(&class)
-                    .and_then(|vnode| vnode.common(&members, me))
-            else {
-                continue;
-            };
-            let progress = self.progress.entry(class).or_default();
-            let storage = cx.s.vnodes.get(&class).map(|vnode| vnode.storage);
-            if progress.storage != storage {
-                *progress = Progress {
-                    storage,
-                    ..Progress::default()
-                };
-            }
-            if progress.common != common {
-                progress.collect(cx, class, &common, &mut budget);
-            }
+            self.collect_class(cx, class, &mut budget);
         }
+    }
+
+    fn collect_class(&mut self, cx: &mut Cx<'_>, class: Class, budget: &mut usize) {
+        let mut members = cx.s.members(class);
+        if cx.s.breaks(Plant::LogDroppedEarly) {
+            members.clear();
+        }
+        // Who is in reach changes without a word of theirs.
+        let by_reach = cx.s.breaks(Plant::MarkerDroppedWhileAway);
+        if by_reach {
+            members.retain(|&member| cx.s.view.is_reachable(member));
+        }
+        let Some(vnode) = cx.s.vnodes.get(&class) else {
+            return;
+        };
+        let (storage, knowledge) = (Some(vnode.storage), vnode.knowledge());
+        // Under-replicated classes have fewer members than n: those that are placed decide.
+        let common = vnode.common(&members, cx.s.view.me);
+        let progress = self.progress.entry(class).or_default();
+        if progress.storage != storage {
+            *progress = Progress {
+                storage,
+                ..Progress::default()
+            };
+        }
+        let unfinished = common.filter(|common| progress.common != *common);
+        let finished = unfinished.is_none_or(|common| progress.collect(cx, class, &common, budget));
+        progress.done = (finished && !by_reach).then_some(knowledge);
     }
 
     fn forget_requests(&mut self, cx: &mut Cx<'_>) {
@@ -127,7 +139,14 @@ impl Collector {
 }
 
 impl Progress {
-    fn collect(&mut self, cx: &mut Cx<'_>, class: Class, common: &Clock, budget: &mut usize) {
+    /// Goes through what may be dropped now. Returns whether that was done to the end.
+    fn collect(
+        &mut self,
+        cx: &mut Cx<'_>,
+        class: Class,
+        common: &Clock,
+        budget: &mut usize,
+    ) -> bool {
         let before = *budget;
         let mut dropped = false;
         self.unread = false;
@@ -152,9 +171,11 @@ impl Progress {
         if dropped {
             cx.s.store_vnode(class);
         }
-        if !self.unread && (*budget > 0 || before == 0) {
+        let finished = !self.unread && (*budget > 0 || before == 0);
+        if finished {
             self.common = common.clone();
         }
+        finished
     }
 
     fn collect_actor(

@@ -71,6 +71,9 @@ impl Handoff {
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        if self.targets.is_empty() && cx.s.hints.is_empty() {
+            return;
+        }
         // A target without hints has nothing due: it would be asked about without end.
         self.targets
             .retain(|&node, target| target.in_flight.is_some() || cx.s.hints.for_target(node) > 0);

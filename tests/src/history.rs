@@ -270,6 +270,9 @@ pub struct History {
     pub listed: BTreeMap<usize, BTreeSet<u32>>,
     /// Writes under contexts that no node gave out for their key, by the operation's place.
     pub forged: BTreeSet<usize>,
+    /// Operations, by their place, of which a try was given less than a second or was answered by no
+    /// process, or that were given up after few tries: nobody promises that they end well. Only simulated clients note it.
+    pub hasty: BTreeSet<usize>,
     /// Values that were not what any write wrote, with the key.
     pub damaged: Vec<(Key, String)>,
 }

@@ -13,12 +13,17 @@
 //! | `freshness` | P4 reads with r + w > n are fresh | history |
 //! | `ack_truth` | I10 acknowledgements are true | every batch and sync |
 //! | `dot_uniqueness` | I11 a dot is given out once | every batch |
+//! | `bounded` | I14 a quiet cluster has let go of everything | nodes at the end |
+//! | `availability` | I15 writes succeed beside a dead node | history, outages |
 //! | `retries` | I11 a request gets one dot while somebody remembers it | every batch, disks |
 //!
-//! I6 (convergence) and I15 (everything ends) are judged where the run ends, in `sim/run.rs`. `causal`
-//! is what the history says of cause and effect, without asking the store.
+//! I6 (convergence), and of I15 that everything ends, are judged where the run ends, in `sim/run.rs`. I18
+//! (damage is never passed on) are I1 to I8 and I6 in runs whose disks are destroyed; I19 is
+//! `quorate-sim --twice`. `causal` is what the history says of cause and effect, without asking the store.
 
 pub mod ack_truth;
+pub mod availability;
+pub mod bounded;
 pub mod causal;
 pub mod contexts;
 pub mod dot_uniqueness;
@@ -179,6 +184,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
         sessions::judge,
         freshness::judge,
         last_write::judge,
+        availability::judge,
     ];
     judges
         .into_iter()

@@ -149,10 +149,10 @@ impl Client {
             },
             ClientEvent::Reply(ticket, reply) if is_current(ticket) => self.on_reply(cx, *reply),
             ClientEvent::Lost(ticket) | ClientEvent::TimedOut(ticket) if is_current(ticket) => {
-                self.on_error(cx, ErrorCode::InDoubt);
+                self.on_silence(cx, ErrorCode::InDoubt);
             }
             ClientEvent::Refused(ticket) if is_current(ticket) => {
-                self.on_error(cx, ErrorCode::Unavailable);
+                self.on_silence(cx, ErrorCode::Unavailable);
             }
             ClientEvent::Reply(..)
             | ClientEvent::Lost(_)
@@ -318,6 +318,9 @@ impl Client {
             self.dice.between(100, 1_000)
         };
         cx.history.operations[current.index].attempts = current.attempts;
+        if deadline_ms < 1_000 {
+            cx.history.hasty.insert(current.index);
+        }
         cx.wants.push(ClientWant::Send {
             node: current.node,
             ticket: current.ticket,
@@ -425,6 +428,13 @@ impl Client {
         }
     }
 
+    /// No process has answered.
+    fn on_silence(&mut self, cx: &mut Shared<'_>, code: ErrorCode) {
+        let index = self.current.as_ref().map(|current| current.index);
+        cx.history.hasty.extend(index);
+        self.on_error(cx, code);
+    }
+
     fn on_error(&mut self, cx: &mut Shared<'_>, code: ErrorCode) {
         cx.counters.count(Counter::Error(code.name()));
         let Some(current) = &mut self.current else {
@@ -444,6 +454,9 @@ impl Client {
         let Some(current) = self.current.take() else {
             return;
         };
+        if !goes_on {
+            cx.history.hasty.insert(current.index);
+        }
         let operation = &mut cx.history.operations[current.index];
         operation.completed_us = cx.at_us;
         operation.outcome = if current.in_doubt {

@@ -18,6 +18,7 @@ use super::dice::Dice;
 use super::disk::Disk;
 use super::route::{self, Route};
 use super::shard::{Setup, Shard};
+use crate::checkers::bounded::Load;
 
 /// Unsynced batches are synced after this time, as the contract asks.
 const SYNC_EVERY_US: u64 = 100_000;
@@ -139,6 +140,20 @@ impl Node {
         let process = self.process.as_ref()?;
         let status = |shard: &Shard| Some(shard.replica()?.status());
         process.shards.iter().map(status).collect()
+    }
+
+    /// What it keeps in memory for requests, while its process runs.
+    #[must_use]
+    pub fn load(&self) -> Option<Load> {
+        let process = self.process.as_ref()?;
+        let replicas = process.shards.iter().filter_map(Shard::replica);
+        let sum = |of: fn(&Shard) -> usize| process.shards.iter().map(of).sum::<usize>();
+        Some(Load {
+            node: self.id,
+            requests: replicas.map(|replica| replica.status().requests).sum(),
+            tickets: sum(Shard::waiting) + process.hub_tickets.len(),
+            inputs: sum(Shard::inputs),
+        })
     }
 
     /// Buckets that are in force here, while its process runs.

@@ -11,9 +11,11 @@ use super::config::Config;
 use super::converge;
 use super::counters::{Counter, Counters};
 use super::history::{Key, Operation, Shown, WriteId, write_of};
+use super::node::Node;
 use super::overrides::Case;
 use super::trace::{Begun, Trace};
 use super::world::{Prepare, World};
+use crate::checkers::bounded::{self, Load};
 use crate::checkers::{self, Evidence, Violation};
 
 /// How often the healed cluster is looked at, microseconds.
@@ -238,6 +240,8 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
             violations.push(Violation::of("I6", *key, why));
         }
     }
+    let loads: Vec<Load> = world.nodes.iter().filter_map(Node::load).collect();
+    violations.extend(bounded::judge(&loads));
     violations
 }
 

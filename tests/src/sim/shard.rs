@@ -103,6 +103,16 @@ impl Shard {
         self.replica.as_ref()
     }
 
+    /// How many requests wait here.
+    pub(super) fn waiting(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// Inputs that were not worked off.
+    pub(super) fn inputs(&self) -> usize {
+        self.inbox.len()
+    }
+
     /// The requests that wait here.
     pub(super) fn into_tickets(self) -> impl Iterator<Item = Ticket> {
         self.tickets.into_keys()

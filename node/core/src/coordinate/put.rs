@@ -199,6 +199,18 @@ impl Puts {
         }
     }
 
+    /// A peer answers with a new life: what it was asked before is asked again.
+    pub(crate) fn on_peer_restarted(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        for (&id, op) in &mut self.ops {
+            if op.finding.contains(&node) {
+                op.ask_for_first_try(cx, id, node);
+            } else if op.tally.silent().any(|silent| silent == node) {
+                let hint_for = op.stand_ins.get(&node).copied();
+                op.send_to(cx, id, node, hint_for);
+            }
+        }
+    }
+
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
         while let Some(&(due_us, id)) = self.due.first() {
             if due_us > cx.s.now.mono_us {

@@ -122,22 +122,23 @@ impl PutOp {
         others.retain(|&node| node != me && cx.s.view.is_reachable(node));
         self.due_us = self.deadline_us.min(cx.s.now.mono_us + cx.s.timing.find_us);
         for &node in &others {
-            let message = FindRequest {
-                op: id,
-                class: self.place.class,
-                bucket: self.place.bucket,
-                key: self.place.key.clone(),
-                request: self.ask.request,
-            };
-            cx.s.send(
-                node,
-                message,
-                cx.s.ms_until(self.deadline_us),
-                Priority::Foreground,
-            );
+            self.ask_for_first_try(cx, id, node);
         }
         self.finding = others.into_iter().collect();
         !self.finding.is_empty()
+    }
+
+    /// Asks one node whether it knows the first try.
+    pub(super) fn ask_for_first_try(&self, cx: &mut Cx<'_>, id: u64, node: NodeId) {
+        let message = FindRequest {
+            op: id,
+            class: self.place.class,
+            bucket: self.place.bucket,
+            key: self.place.key.clone(),
+            request: self.ask.request,
+        };
+        let left = cx.s.ms_until(self.deadline_us);
+        cx.s.send(node, message, left, Priority::Foreground);
     }
 
     /// Ships the first try's dot to everybody once more.

@@ -47,7 +47,13 @@ impl PutOp {
         }
     }
 
-    fn send_to(&mut self, cx: &mut Cx<'_>, id: u64, to: NodeId, hint_for: Option<NodeId>) {
+    pub(super) fn send_to(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: u64,
+        to: NodeId,
+        hint_for: Option<NodeId>,
+    ) {
         let Some(shipment) = &self.shipment else {
             return;
         };

@@ -8,6 +8,7 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod behind;
 mod catching_up;
 #[cfg(feature = "planted")]
 mod planted;

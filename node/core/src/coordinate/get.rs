@@ -351,7 +351,13 @@ impl GetOp {
             return self.repair(cx);
         }
         match self.tally.verdict() {
-            ReadVerdict::Pending => false,
+            ReadVerdict::Pending => {
+                // Who is catching up may be done before somebody answers who is only presumed to be there.
+                if self.tally.catching_up() > 0 {
+                    self.wait(cx);
+                }
+                false
+            }
             ReadVerdict::Met | ReadVerdict::FallbacksOnly => self.try_answer(cx, false),
             ReadVerdict::Waiting if self.ask.quorum.stale_ok => self.try_answer(cx, true),
             ReadVerdict::Waiting => {

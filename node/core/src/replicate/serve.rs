@@ -230,12 +230,19 @@ impl Cx<'_> {
             settles: Vec::new(),
             error: None,
         };
-        let found = match self.first_try(&place, find.request) {
+        let first_try = if find.whole {
+            self.first_try(&place, find.request)
+                .map(|found| found.map(|found| (found.dot, found.object.to_peer(), found.settles)))
+        } else {
+            self.first_dot(&place, find.request)
+                .map(|dot| dot.map(|dot| (dot, PeerObject::default(), Vec::new())))
+        };
+        let found = match first_try {
             Ok(None) => blank,
-            Ok(Some(found)) => FoundRequest {
-                dot: Some(found.dot),
-                object: found.object.to_peer(),
-                settles: found.settles,
+            Ok(Some((dot, object, settles))) => FoundRequest {
+                dot: Some(dot),
+                object,
+                settles,
                 ..blank
             },
             Err(error) => FoundRequest {

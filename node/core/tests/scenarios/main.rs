@@ -14,6 +14,7 @@ mod catching_up;
 mod planted;
 mod rebuilding;
 mod requests;
+mod retries;
 mod versions;
 mod walk;
 

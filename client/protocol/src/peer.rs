@@ -226,6 +226,9 @@ pub struct FindRequest {
     pub key: Bytes,
     /// The id.
     pub request: RequestId,
+    /// Whether the object is wanted as well. It may be large: whoever wants to know at once whether the id
+    /// was seen asks for the dot first.
+    pub whole: bool,
 }
 
 /// The answer to [`FindRequest`].
@@ -235,9 +238,9 @@ pub struct FoundRequest {
     pub op: u64,
     /// The dot that the request got, if it was seen here.
     pub dot: Option<Dot>,
-    /// The key's object as it is here now.
+    /// The key's object as it is here now; empty unless it was asked for.
     pub object: PeerObject,
-    /// What that object settles: at least the dot.
+    /// What that object settles: at least the dot. Empty where the object was not asked for.
     pub settles: Vec<Dot>,
     /// Why it could not answer.
     pub error: Option<WireError>,

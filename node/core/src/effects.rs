@@ -47,7 +47,8 @@ pub enum Input {
         /// What is left of its deadline, milliseconds; 0: none.
         deadline_ms: u32,
     },
-    /// A peer answers this node. Sent at every change of its incarnation too.
+    /// A peer answers this node. Sent at every change of its incarnation too: where no
+    /// [`Input::PeerDown`] came before, it restarted and whatever was in flight to it is lost.
     PeerUp(NodeId),
     /// A peer does not answer this node.
     PeerDown(NodeId),

@@ -75,6 +75,8 @@ plants! {
     MarkerDroppedWhileAway,
     /// A vnode that found damage keeps its clock while it is filled again.
     RebuildTrustsOldClock,
+    /// A replica that refused a write counts as current all the same.
+    RefusedAndCurrent,
     /// Every replica that answered a read is written to, stale or not.
     RepairOnEveryRead,
     /// A retried request is coordinated as if it were new.
@@ -91,6 +93,8 @@ plants! {
     StampOfLocalClock,
     /// A fallback coordinates writes that ask for a strict quorum.
     StrictFallback,
+    /// A node tells one that it takes for dead, and to which it sends nothing, what that one misses.
+    ToldWhileTakenForDead,
     /// A replica that comes back takes anybody's testimony for complete.
     TrustsAnIncompleteWitness,
 }

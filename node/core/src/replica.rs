@@ -313,7 +313,7 @@ impl Replica {
             PeerMessage::Clocks(clocks) => cx.s.take_clocks(from, clocks),
             PeerMessage::DotsAsk(ask) => cx.answer_dots(from, ask),
             PeerMessage::DotsAnswer(answer) => self.anti_entropy.on_answer(cx, from, answer),
-            PeerMessage::CatchUpAsk(ask) => cx.s.answer_catch_up(from, ask),
+            PeerMessage::CatchUpAsk(ask) => self.catch_up.on_ask(cx, from, ask),
             PeerMessage::CatchUpAnswer(answer) => self.catch_up.on_answer(cx, from, answer),
             PeerMessage::Alive(alive) => cx.s.alive.learn(from, alive),
             PeerMessage::SnapshotAsk(ask) => cx.answer_snapshot(from, &ask),
@@ -358,6 +358,10 @@ impl Replica {
     }
 
     fn on_peer_up(&mut self, node: NodeId, store: &dyn Store) {
+        let restarted = self.shared.view.answers(node);
+        if restarted {
+            self.shared.alive.down(node);
+        }
         self.shared.view.set_reachable(node, true);
         let seq = self.shared.step_seq();
         if self.shared.alive.up(node, seq) {
@@ -371,6 +375,13 @@ impl Replica {
             store,
         };
         self.catch_up.on_peer_up(cx, node);
+        if restarted {
+            // What was in flight to its former life is lost. It is there, so nobody stands in for it.
+            self.gets.on_peer_restarted(cx, node);
+            self.puts.on_peer_restarted(cx, node);
+            self.listings.on_peer_down(cx, node);
+            self.forwards.on_peer_down(cx, node);
+        }
         self.next_tick_us = self.shared.now.mono_us;
     }
 

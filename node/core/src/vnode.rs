@@ -10,6 +10,7 @@ use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
 use crate::causality::Clock;
 use crate::record::{RebuildStage, Rebuilding, VnodeRecord};
+use crate::replicate::refused::Refused;
 
 /// Earlier storages of one peer that are remembered.
 const VOID_MAX: usize = 8;
@@ -67,6 +68,8 @@ pub(crate) struct Vnode {
     pub(crate) heard: u64,
     /// Nodes whose word is awaited before this vnode's absences count.
     pub(crate) waits: BTreeMap<NodeId, Wait>,
+    /// What it refused to each coordinator and does not have yet.
+    pub(crate) refused: BTreeMap<NodeId, Refused>,
     /// Something of its own was unreadable: its absences never count, until it is rebuilt.
     pub(crate) damaged: bool,
     /// It is filled again from a peer; see [`crate::replicate::rebuild`].
@@ -98,6 +101,7 @@ impl Vnode {
             peers: BTreeMap::new(),
             heard: 0,
             waits: BTreeMap::new(),
+            refused: BTreeMap::new(),
             damaged: record.damaged,
             rebuilding: record.rebuilding,
             gone: BTreeMap::new(),
@@ -138,9 +142,14 @@ impl Vnode {
         peers.all(|peer| self.clock.covers(&peer.applied))
     }
 
+    /// Whether it waits for anything that it may lack.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.waits.is_empty() || !self.refused.is_empty()
+    }
+
     /// Whether its absences count.
     pub(crate) fn is_current(&self) -> bool {
-        self.waits.is_empty() && self.is_whole()
+        !self.is_behind() && self.is_whole()
     }
 
     /// Whether it has all that its clock says, and its clock all that it has.
@@ -289,14 +298,14 @@ impl Vnode {
     }
 
     /// Begins to wait for a node's word; a wait that was going on starts again.
-    pub(crate) fn wait_for(&mut self, node: NodeId, is_peer: bool) {
+    pub(crate) fn wait_for(&mut self, node: NodeId, is_peer: bool, after: u64) {
         self.waits.insert(
             node,
             Wait {
                 no_hints: false,
                 cover: None,
                 is_peer,
-                after: 0,
+                after,
             },
         );
     }

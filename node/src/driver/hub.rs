@@ -235,7 +235,8 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 }
                 MemberEffect::Restarted(peer) => {
                     tracing::info!(%peer, "peer has restarted");
-                    self.reachable(now, peer, false);
+                    // The replicas tell by their view that it is another life.
+                    self.agree(now, AgreementInput::PeerDown(peer));
                     self.reachable(now, peer, true);
                 }
                 MemberEffect::BucketsDiffer(peer) => {

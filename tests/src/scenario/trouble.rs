@@ -204,15 +204,10 @@ fn r23(walk: &mut Walk<'_>) -> Result<(), Failure> {
         for round in 0..20 {
             let first = PRIMARIES[round % 3];
             let write = put(format!("{round}")).over(&last).deadline_ms(3_000);
-            let before = last;
             last = put_anywhere(walk, &write.silently(), first)?;
             let read = get().deadline_ms(3_000).silently();
             let read = get_anywhere(walk, &read, first)?;
-            // A sloppy write that a fallback took, while the sick node recovers and late messages have not
-            // reached the third: then the read may be one write behind.
-            if walk.is_calm() || read.writes != [before.id] {
-                walk.shows(&read, &[&last])?;
-            }
+            walk.shows(&read, &[&last])?;
             walk.pass(50);
         }
         let took_ms = (walk.world.at_us - from_us) / 1000;

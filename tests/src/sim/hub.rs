@@ -60,8 +60,9 @@ impl Process {
                 }),
                 MemberEffect::Up(peer) => self.reachable(now, peer, true, disk, wants),
                 MemberEffect::Down(peer) => self.reachable(now, peer, false, disk, wants),
+                // The replicas tell by their view that it is another life.
                 MemberEffect::Restarted(peer) => {
-                    self.reachable(now, peer, false, disk, wants);
+                    self.agree(now, AgreementInput::PeerDown(peer), disk, wants);
                     self.reachable(now, peer, true, disk, wants);
                 }
                 MemberEffect::BucketsDiffer(peer) => {

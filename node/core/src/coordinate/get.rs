@@ -9,6 +9,7 @@ use quorate_protocol::peer::{ReplicaGet, ReplicaState, Want};
 use quorate_ring::NodeId;
 
 use super::ReadAsk;
+use super::get_answer::role_of;
 use crate::causality::{Object, ReplyView, differing};
 use crate::effects::{Note, Priority};
 use crate::plant::Plant;
@@ -137,19 +138,31 @@ impl Gets {
     }
 
     pub(crate) fn on_peer_down(&mut self, cx: &mut Cx<'_>, node: NodeId) {
-        let concerned: Vec<u64> = self
-            .ops
-            .iter()
-            .filter(|(_, op)| op.tally.outstanding().any(|silent| silent == node))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in concerned {
+        for id in self.waiting_for(node) {
             let Some(mut op) = self.take_out(id) else {
                 continue;
             };
             op.fail(node, WireError::new(ErrorCode::Unavailable, "unreachable"));
             self.keep_or_end(cx, id, op);
         }
+    }
+
+    /// A peer answers with a new life: what it was asked before is asked again.
+    pub(crate) fn on_peer_restarted(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        for id in self.waiting_for(node) {
+            let Some(mut op) = self.take_out(id) else {
+                continue;
+            };
+            op.ask_again(cx, node);
+            self.keep_or_end(cx, id, op);
+        }
+    }
+
+    fn waiting_for(&self, node: NodeId) -> Vec<u64> {
+        let ops = self.ops.iter();
+        ops.filter(|(_, op)| op.tally.outstanding().any(|silent| silent == node))
+            .map(|(&id, _)| id)
+            .collect()
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
@@ -315,21 +328,21 @@ impl GetOp {
             })
             .collect();
         for node in behind {
-            let (role, seen) = match self.replies.get(&node) {
-                Some(reply) => (reply.role, reply.asked.iter().copied().collect()),
-                None => continue,
-            };
-            self.question(
-                cx,
-                node,
-                role,
-                Want {
-                    all: !self.ask.head,
-                    dots: Vec::new(),
-                },
-                seen,
-            );
+            self.ask_again(cx, node);
         }
+    }
+
+    /// Asks a node once more for all that it knows.
+    fn ask_again(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        let (role, seen) = match self.replies.get(&node) {
+            Some(reply) => (reply.role, reply.asked.iter().copied().collect()),
+            None => (role_of(self.stand_ins.contains_key(&node)), Vec::new()),
+        };
+        let want = Want {
+            all: !self.ask.head,
+            dots: Vec::new(),
+        };
+        self.question(cx, node, role, want, seen);
     }
 
     /// Does what can be done with what came. Returns whether the operation is over.
@@ -338,7 +351,13 @@ impl GetOp {
             return self.repair(cx);
         }
         match self.tally.verdict() {
-            ReadVerdict::Pending => false,
+            ReadVerdict::Pending => {
+                // Who is catching up may be done before somebody answers who is only presumed to be there.
+                if self.tally.catching_up() > 0 {
+                    self.wait(cx);
+                }
+                false
+            }
             ReadVerdict::Met | ReadVerdict::FallbacksOnly => self.try_answer(cx, false),
             ReadVerdict::Waiting if self.ask.quorum.stale_ok => self.try_answer(cx, true),
             ReadVerdict::Waiting => {

@@ -10,6 +10,7 @@ use quorate_protocol::map::BucketMode;
 use quorate_protocol::peer::{PeerObject, ReplicaAck};
 use quorate_ring::NodeId;
 
+use super::put_find::Search;
 use super::{Ask, Work, WriteAsk, read_first};
 use crate::causality::{Body, Object, Version, VersionVector};
 use crate::effects::Note;
@@ -50,8 +51,8 @@ pub(crate) struct PutOp {
     pub(crate) own_batch: Option<BatchSeq>,
     pub(crate) latency_us: BTreeMap<NodeId, u64>,
     pub(crate) errors: BTreeMap<NodeId, WireError>,
-    /// While a retried request id is looked for: nodes that have not answered yet.
-    pub(crate) finding: BTreeSet<NodeId>,
+    /// While a retried request id is looked for.
+    pub(crate) search: Search,
 }
 
 /// The writes that this replica coordinates.
@@ -85,7 +86,7 @@ impl Puts {
             own_batch: None,
             latency_us: BTreeMap::new(),
             errors: BTreeMap::new(),
-            finding: BTreeSet::new(),
+            search: Search::default(),
         };
         cx.s.note(if op.ask.content.is_some() {
             Note::Put
@@ -104,7 +105,7 @@ impl Puts {
 
     /// Looks at where an operation stands after an event, and keeps it if it is not over.
     pub(crate) fn keep_or_end(&mut self, cx: &mut Cx<'_>, id: u64, mut op: PutOp) {
-        if op.finding.is_empty() && op.judge(cx) {
+        if !op.search.goes_on() && op.judge(cx) {
             self.due.remove(&(op.due_us, id));
         } else {
             self.due.insert((op.due_us, id));
@@ -182,7 +183,7 @@ impl Puts {
             .ops
             .iter()
             .filter(|(_, op)| {
-                op.tally.silent().any(|silent| silent == node) || op.finding.contains(&node)
+                op.tally.silent().any(|silent| silent == node) || op.search.awaits(node)
             })
             .map(|(&id, _)| id)
             .collect();
@@ -190,11 +191,25 @@ impl Puts {
             let Some(mut op) = self.ops.remove(&id) else {
                 continue;
             };
-            if op.finding.remove(&node) {
-                self.after_finding(cx, id, op);
+            if op.search.awaits(node) {
+                op.search.lose(node);
+                self.due.remove(&(op.due_us, id));
+                self.after_search(cx, id, op);
             } else {
                 op.lose(cx, id, node);
                 self.keep_or_end(cx, id, op);
+            }
+        }
+    }
+
+    /// A peer answers with a new life: what it was asked before is asked again.
+    pub(crate) fn on_peer_restarted(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        for (&id, op) in &mut self.ops {
+            if op.search.awaits(node) {
+                op.ask_the_restarted(cx, id, node);
+            } else if op.tally.silent().any(|silent| silent == node) {
+                let hint_for = op.stand_ins.get(&node).copied();
+                op.send_to(cx, id, node, hint_for);
             }
         }
     }
@@ -217,12 +232,11 @@ impl Puts {
                 continue;
             }
             op.due_us = op.deadline_us;
-            if op.finding.is_empty() {
+            if op.search.goes_on() {
+                self.search_on(cx, id, op);
+            } else {
                 op.hedge(cx, id);
                 self.keep_or_end(cx, id, op);
-            } else {
-                op.finding.clear();
-                self.after_finding(cx, id, op);
             }
         }
     }

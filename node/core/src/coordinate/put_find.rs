@@ -2,6 +2,10 @@
 //!
 //! The coordinator of the first try remembers the id. If a client had to turn to another node,
 //! that one asks everybody reachable whether they have seen the id, and ships the dot they found.
+//!
+//! It asks for the dot alone first: that answer is small and comes soon also where links are slow, and with it
+//! no second dot will be minted. The object is fetched from one of those that know it, and only where this
+//! node has not applied the dot itself.
 
 use std::collections::BTreeSet;
 
@@ -18,6 +22,41 @@ use crate::record::keys::{self, ChunkOwner};
 use crate::shared::{Asker, Cx};
 use crate::shelf::{Arrival, Place, damaged};
 use crate::store::{Family, StoreError};
+
+/// The search for a first try at other nodes.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// Nodes that have not said yet whether they know it.
+    pub(crate) asked: BTreeSet<NodeId>,
+    /// Nodes that know it, and whose object was not asked for yet.
+    holders: BTreeSet<NodeId>,
+    /// Whose object is on its way.
+    fetching: Option<NodeId>,
+}
+
+impl Search {
+    /// Whether an answer is awaited that decides what becomes of the operation.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.fetching.is_some() || !self.asked.is_empty()
+    }
+
+    /// Whether the first try is known to have left a write somewhere.
+    pub(crate) const fn has_found(&self) -> bool {
+        self.fetching.is_some()
+    }
+
+    /// Whether an answer of this node is awaited.
+    pub(crate) fn awaits(&self, node: NodeId) -> bool {
+        self.fetching == Some(node) || self.asked.contains(&node)
+    }
+
+    /// A node will not answer.
+    pub(crate) fn lose(&mut self, node: NodeId) {
+        self.asked.remove(&node);
+        self.holders.remove(&node);
+        self.fetching.take_if(|fetching| *fetching == node);
+    }
+}
 
 /// What is known here of a request id.
 #[derive(Clone, Debug)]
@@ -42,29 +81,52 @@ impl Cx<'_> {
         }
     }
 
-    fn first_try_in_vnode(
+    /// The dot that a request id got, as far as this node's replica or hints of the key tell.
+    pub(crate) fn first_dot(
         &self,
         place: &Place,
         request: RequestId,
-    ) -> Result<Option<FirstTry>, StoreError> {
+    ) -> Result<Option<Dot>, StoreError> {
+        if self.s.vnodes.contains_key(&place.class) {
+            return self.dot_in_vnode(place, request);
+        }
+        let hint = self.load_hints(place, false)?;
+        Ok(hint.and_then(|hint| dot_of(&hint.requests, request)))
+    }
+
+    fn dot_in_vnode(&self, place: &Place, request: RequestId) -> Result<Option<Dot>, StoreError> {
         let key = keys::request_key(place.class, request);
         let Some(bytes) = self.get(Family::Requests, &key)? else {
             return Ok(None);
         };
         let record =
             decode_request(&key, &bytes).map_err(|error| damaged(Family::Requests, &error))?;
-        if (record.bucket, &record.key) != (place.bucket, &place.key) {
-            return Ok(None);
+        let same = (record.bucket, &record.key) == (place.bucket, &place.key);
+        Ok(same.then_some(record.dot))
+    }
+
+    fn first_try_in_vnode(
+        &self,
+        place: &Place,
+        request: RequestId,
+    ) -> Result<Option<FirstTry>, StoreError> {
+        match self.dot_in_vnode(place, request)? {
+            Some(dot) => self.own_copy(place, dot).map(Some),
+            None => Ok(None),
         }
+    }
+
+    /// This node's copy, which has the dot applied, to be shipped once more.
+    fn own_copy(&self, place: &Place, dot: Dot) -> Result<FirstTry, StoreError> {
         let mut object = self.load_proven(place)?;
         self.load_bodies(ChunkOwner::Vnode, place, &mut object, |_| true)?;
-        let settles = with_dots(&object, [record.dot]);
-        Ok(Some(FirstTry {
-            dot: record.dot,
+        let settles = with_dots(&object, [dot]);
+        Ok(FirstTry {
+            dot,
             object,
             settles,
             role: Role::Primary,
-        }))
+        })
     }
 
     fn first_try_in_hints(
@@ -75,18 +137,19 @@ impl Cx<'_> {
         let Some(hint) = self.load_hints(place, true)? else {
             return Ok(None);
         };
-        let found = hint
-            .requests
-            .iter()
-            .find(|(seen, _)| *seen == request)
-            .map(|(_, dot)| *dot);
-        Ok(found.map(|dot| FirstTry {
+        Ok(dot_of(&hint.requests, request).map(|dot| FirstTry {
             dot,
             object: hint.object,
             settles: hint.settles,
             role: Role::Fallback,
         }))
     }
+}
+
+fn dot_of(requests: &[(RequestId, Dot)], request: RequestId) -> Option<Dot> {
+    let mut requests = requests.iter();
+    let found = requests.find(|(seen, _)| *seen == request);
+    found.map(|&(_, dot)| dot)
 }
 
 fn with_dots(object: &Object, more: impl IntoIterator<Item = Dot>) -> Vec<Dot> {
@@ -122,28 +185,68 @@ impl PutOp {
         others.retain(|&node| node != me && cx.s.view.is_reachable(node));
         self.due_us = self.deadline_us.min(cx.s.now.mono_us + cx.s.timing.find_us);
         for &node in &others {
-            let message = FindRequest {
-                op: id,
-                class: self.place.class,
-                bucket: self.place.bucket,
-                key: self.place.key.clone(),
-                request: self.ask.request,
-            };
-            cx.s.send(
-                node,
-                message,
-                cx.s.ms_until(self.deadline_us),
-                Priority::Foreground,
-            );
+            self.ask_for_first_try(cx, id, node, false);
         }
-        self.finding = others.into_iter().collect();
-        !self.finding.is_empty()
+        self.search.asked = others.into_iter().collect();
+        self.search.goes_on()
+    }
+
+    /// Asks one node what it knows of the first try: its dot, or the whole of it.
+    fn ask_for_first_try(&self, cx: &mut Cx<'_>, id: u64, node: NodeId, whole: bool) {
+        let message = FindRequest {
+            op: id,
+            class: self.place.class,
+            bucket: self.place.bucket,
+            key: self.place.key.clone(),
+            request: self.ask.request,
+            whole,
+        };
+        let left = cx.s.ms_until(self.deadline_us);
+        cx.s.send(node, message, left, Priority::Foreground);
+    }
+
+    /// A node that was asked has restarted.
+    pub(super) fn ask_the_restarted(&self, cx: &mut Cx<'_>, id: u64, node: NodeId) {
+        let whole = self.search.fetching == Some(node);
+        self.ask_for_first_try(cx, id, node, whole);
+    }
+
+    /// A node knows the first try. Ships it if its dot was applied here as well; if not, asks for the
+    /// object, of one node at a time.
+    fn found_at(&mut self, cx: &mut Cx<'_>, id: u64, node: NodeId, dot: Dot) {
+        let vnode = cx.s.vnodes.get(&self.place.class);
+        if vnode.is_some_and(|vnode| vnode.clock.contains(dot))
+            && let Ok(found) = cx.own_copy(&self.place, dot)
+        {
+            return self.ship_again(cx, id, found);
+        }
+        self.search.holders.insert(node);
+        if self.search.fetching.is_none() {
+            self.fetch(cx, id);
+        }
+    }
+
+    /// Asks the next holder for the object. A holder that is slow stays one to be asked again.
+    fn fetch(&mut self, cx: &mut Cx<'_>, id: u64) {
+        let reachable = |node: &NodeId| cx.s.view.is_reachable(*node);
+        self.search.holders.retain(reachable);
+        let slow = self.search.fetching.take();
+        let next = self.search.holders.pop_first().or(slow);
+        self.search.holders.extend(slow.filter(|_| next != slow));
+        self.search.fetching = next;
+        if let Some(node) = next {
+            self.due_us = self.deadline_us.min(cx.s.now.mono_us + cx.s.timing.find_us);
+            self.ask_for_first_try(cx, id, node, true);
+        }
     }
 
     /// Ships the first try's dot to everybody once more.
     fn ship_again(&mut self, cx: &mut Cx<'_>, id: u64, found: FirstTry) {
         cx.s.note(Note::RetryRecognised);
-        self.finding.clear();
+        self.search = Search::default();
+        self.due_us = self
+            .deadline_us
+            .min(cx.s.now.mono_us + cx.s.timing.hedge_us);
         let siblings = found.object.versions.len();
         let shipment = Shipment {
             dot: found.dot,
@@ -198,44 +301,59 @@ impl PutOp {
 
 impl Puts {
     pub(crate) fn on_found(&mut self, cx: &mut Cx<'_>, from: NodeId, found: FoundRequest) {
-        let Some(mut op) = self.ops.remove(&found.op) else {
-            return;
-        };
-        if !op.finding.remove(&from) {
-            self.ops.insert(found.op, op);
+        let id = found.op;
+        if !self.ops.get(&id).is_some_and(|op| op.search.awaits(from)) {
             return;
         }
-        let adopted = match (found.dot, Object::from_peer(found.object)) {
-            (Some(dot), Ok(object)) if check_dots(found.settles.iter().chain([&dot])).is_ok() => {
-                Some((dot, object))
-            }
-            (Some(_) | None, _) => None,
+        let Some(mut op) = self.ops.remove(&id) else {
+            return;
         };
-        match adopted {
-            Some((dot, object)) => {
-                op.finding.clear();
-                op.adopt(cx, found.op, dot, object, found.settles);
-                self.keep_or_end(cx, found.op, op);
+        self.due.remove(&(op.due_us, id));
+        let dot = found.dot.filter(|dot| {
+            let dots = found.settles.iter().chain([dot]);
+            check_dots(dots).is_ok()
+        });
+        let whole = dot.is_some_and(|dot| found.settles.contains(&dot));
+        match (dot, Object::from_peer(found.object)) {
+            (Some(dot), Ok(object)) if whole => {
+                op.search = Search::default();
+                op.adopt(cx, id, dot, object, found.settles);
+                return self.keep_or_end(cx, id, op);
             }
-            None => self.after_finding(cx, found.op, op),
+            // The answer to an earlier question: whole is what is awaited.
+            (Some(_), Ok(_)) if op.search.fetching == Some(from) => {}
+            (Some(dot), Ok(_)) => {
+                op.search.asked.remove(&from);
+                op.found_at(cx, id, from, dot);
+            }
+            (None, _) | (Some(_), Err(_)) => op.search.lose(from),
         }
+        self.after_search(cx, id, op);
     }
 
     /// Once nobody is left to ask, the retry is the first try after all, unless that has reached this
     /// node while it asked.
-    pub(crate) fn after_finding(&mut self, cx: &mut Cx<'_>, id: u64, mut op: PutOp) {
-        if op.finding.is_empty() && op.shipment.is_none() {
+    pub(crate) fn after_search(&mut self, cx: &mut Cx<'_>, id: u64, mut op: PutOp) {
+        if op.shipment.is_none() && op.search.fetching.is_none() {
+            op.fetch(cx, id);
+        }
+        if op.shipment.is_none() && !op.search.goes_on() {
             self.due.remove(&(op.due_us, id));
             op.due_us = op.deadline_us.min(cx.s.now.mono_us + cx.s.timing.hedge_us);
             if !op.ship_first_try(cx, id) {
                 op.write(cx, id);
             }
         }
-        if op.finding.is_empty() {
-            self.keep_or_end(cx, id, op);
-        } else {
-            self.due.insert((op.due_us, id));
-            self.ops.insert(id, op);
+        self.keep_or_end(cx, id, op);
+    }
+
+    /// Nobody answered for a while: who has not said that it knows the first try does not, and who has it
+    /// is asked for it again.
+    pub(crate) fn search_on(&mut self, cx: &mut Cx<'_>, id: u64, mut op: PutOp) {
+        op.search.asked.clear();
+        if op.search.has_found() && !op.ship_first_try(cx, id) {
+            op.fetch(cx, id);
         }
+        self.after_search(cx, id, op);
     }
 }

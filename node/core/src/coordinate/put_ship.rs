@@ -47,7 +47,13 @@ impl PutOp {
         }
     }
 
-    fn send_to(&mut self, cx: &mut Cx<'_>, id: u64, to: NodeId, hint_for: Option<NodeId>) {
+    pub(super) fn send_to(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: u64,
+        to: NodeId,
+        hint_for: Option<NodeId>,
+    ) {
         let Some(shipment) = &self.shipment else {
             return;
         };
@@ -179,7 +185,9 @@ impl PutOp {
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
         cx.s.note(Note::DeadlineExceeded);
         let acks = self.tally.acks();
-        let error = if acks == 0 || cx.s.breaks(Plant::DoubtReportedAsFailure) {
+        let error = if (acks == 0 && !self.search.has_found())
+            || cx.s.breaks(Plant::DoubtReportedAsFailure)
+        {
             WireError::new(
                 ErrorCode::DeadlineExceeded,
                 "the deadline passed before the write was stored anywhere: nothing was written",

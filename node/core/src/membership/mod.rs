@@ -290,6 +290,7 @@ impl Membership {
             message: ack.into(),
         });
         // A stranger or another life of it: ask back rather than wait for the interval to pass.
+        peer.met(hb.incarnation, now.mono_us);
         let news = !peer.up || peer.incarnation != Some(hb.incarnation);
         if news && peer.may_send(now.mono_us, &self.stretched) {
             self.probe(now, from, effects);

@@ -40,6 +40,8 @@ pub(super) enum Answered {
 pub(super) struct Peer {
     pub(super) up: bool,
     pub(super) incarnation: Option<u64>,
+    /// The last life that was heard before it had answered.
+    met: Option<u64>,
     /// Lives that ended, the latest last.
     ended: VecDeque<u64>,
     /// In the order of sending.
@@ -70,6 +72,7 @@ impl Peer {
         Self {
             up: false,
             incarnation: None,
+            met: None,
             ended: VecDeque::new(),
             probes: VecDeque::new(),
             // Starts elsewhere in each life of ours: no answer to an earlier one is taken for ours.
@@ -164,6 +167,18 @@ impl Peer {
     pub(super) fn fresh_grace(&mut self, now_us: u64) {
         self.probes.clear();
         self.unlinked_us = self.unlinked_us.map(|_| now_us);
+    }
+
+    /// A heartbeat of a life that has not answered yet: that its former life fell silent says nothing of
+    /// this one. Once for each life, as one that can be heard and not reached is not there.
+    pub(super) fn met(&mut self, incarnation: u64, now_us: u64) {
+        let known = self.incarnation == Some(incarnation) || self.met == Some(incarnation);
+        if !known {
+            self.met = Some(incarnation);
+            for probe in &mut self.probes {
+                probe.counts_from_us = now_us;
+            }
+        }
     }
 
     pub(super) fn linked(&mut self, now_us: u64) {

@@ -119,6 +119,29 @@ fn a_restart_is_reported_once_even_if_nobody_noticed_the_gap() {
 }
 
 #[test]
+fn once_a_new_life_was_answered_its_former_one_is_held_against_it_no_more() {
+    for seed in 0..300 {
+        let mut net = healthy(3, seed);
+        net.link = Box::new(|dice, _, _, _| (dice.below(3) > 0).then_some(50 * MS));
+        net.nodes.get_mut(&id(2)).unwrap().dead = true;
+        let away = SECOND + net.dice.below(400 * MS);
+        net.run_until(net.now + away);
+        net.start(2, 3, 77, 0);
+        net.run_until(net.now + 2 * SECOND);
+        let up = |(_, who, effect): &&(u64, NodeId, MemberEffect)| {
+            (*who, effect) == (id(2), &MemberEffect::Up(id(1)))
+        };
+        let Some(&(answered, ..)) = net.seen.iter().find(up) else {
+            continue; // too much was lost
+        };
+        let late = net.downs().into_iter().find(|&(at, who, peer)| {
+            (who, peer) == (1, 2) && at > answered && at < answered + SECOND
+        });
+        assert_eq!(late, None, "seed {seed}: answered at {answered}");
+    }
+}
+
+#[test]
 fn late_messages_of_an_ended_life_change_nothing() {
     let mut net = healthy(2, 11);
     net.start(2, 2, 77, 0);

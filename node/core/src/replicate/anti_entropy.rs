@@ -125,7 +125,7 @@ impl AntiEntropy {
         {
             return; // what is missing comes by pages
         }
-        let catching_up = !vnode.waits.is_empty();
+        let catching_up = vnode.is_behind();
         let ripe = |peer: &PeerVnode| {
             catching_up || peer.at_us + cx.s.timing.missing_us <= cx.s.now.mono_us
         };

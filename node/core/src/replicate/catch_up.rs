@@ -10,7 +10,7 @@
 //! is let off: a write that two nodes acknowledged is also on another one, which has been heard. So
 //! one dead fallback blocks nobody; a member is always waited for, and so are two fallbacks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_protocol::ids::StorageId;
 use quorate_protocol::peer::{AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Testimony};
@@ -20,6 +20,7 @@ use crate::effects::{Note, Priority};
 use crate::plant::Plant;
 use crate::record::Rebuilding;
 use crate::shared::{Cx, Shared};
+use crate::view::View;
 use crate::vnode::{Vnode, Wait};
 
 /// How often the same question is repeated while it is open, microseconds.
@@ -27,6 +28,9 @@ const ASK_AGAIN_US: u64 = 150_000;
 
 /// How often a peer that has nothing more for this replica is asked whether it bears witness by now.
 const WITNESS_AGAIN_US: u64 = 1_000_000;
+
+/// Questions kept of one node that does not answer this one yet; they are repeated.
+const EARLY_MAX: usize = 64;
 
 /// Classes in one question: an answer has a clock for each and must fit a frame.
 const CLASSES_PER_FRAME: usize = 256;
@@ -38,6 +42,8 @@ pub(crate) struct CatchUp {
     /// time.
     valid_from: BTreeMap<NodeId, u64>,
     asked_us: BTreeMap<NodeId, u64>,
+    /// Questions of nodes that do not answer this one yet.
+    early: BTreeMap<NodeId, VecDeque<CatchUpAsk>>,
     /// Which of its places this replica last told its peers, and when.
     told: Option<AliveMark>,
     told_us: u64,
@@ -47,7 +53,9 @@ impl CatchUp {
     /// All vnodes begin to wait.
     pub(crate) fn open(shared: &mut Shared) -> Self {
         let classes: Vec<Class> = shared.vnodes.keys().copied().collect();
-        classes.iter().for_each(|&class| shared.wait_for_all(class));
+        for class in classes {
+            shared.wait_for_those(class, |_, _| true);
+        }
         Self::default()
     }
 
@@ -57,17 +65,35 @@ impl CatchUp {
         self.valid_from.remove(&node);
         for class in cx.s.vnodes.keys().copied().collect::<Vec<_>>() {
             let is_peer = cx.s.is_member(node, class);
+            cx.s.hear_others(class, node);
             if let Some(vnode) = cx.s.vnodes.get_mut(&class) {
-                vnode.wait_for(node, is_peer);
+                vnode.wait_for(node, is_peer, 0);
                 vnode.revision += 1;
             }
         }
         self.ask(cx, node);
+        for ask in self.early.remove(&node).unwrap_or_default() {
+            cx.s.answer_catch_up(node, ask);
+        }
+    }
+
+    /// A node asks what it misses. Whoever is told may count on it that what this node coordinates from now
+    /// on is sent to it. So it is told only once it answers this node: before, its writes go to fallbacks.
+    pub(crate) fn on_ask(&mut self, cx: &mut Cx<'_>, from: NodeId, ask: CatchUpAsk) {
+        if cx.s.view.answers(from) || cx.s.breaks(Plant::ToldWhileTakenForDead) {
+            return cx.s.answer_catch_up(from, ask);
+        }
+        let early = self.early.entry(from).or_default();
+        if early.len() == EARLY_MAX {
+            early.pop_front();
+        }
+        early.push_back(ask);
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
         if !cx.s.alive.is_settled() {
             self.ask_all_again(cx);
+            cx.s.hear_others_for_the_silent();
             cx.s.settle_all();
         }
         cx.s.alive.rest(cx.s.now.mono_us);
@@ -91,7 +117,7 @@ impl CatchUp {
 
     fn ask_all_again(&mut self, cx: &mut Cx<'_>) {
         let peers = cx.s.view.peers();
-        let peers: Vec<NodeId> = peers.filter(|&node| cx.s.view.is_reachable(node)).collect();
+        let peers: Vec<NodeId> = peers.filter(|&node| cx.s.view.answers(node)).collect();
         for node in peers {
             self.ask_again(cx, node);
         }
@@ -161,21 +187,22 @@ impl Shared {
     /// lacks may be from any time, and no absence excuses anybody.
     pub(crate) fn begin_to_wait(&mut self, class: Class) {
         self.alive.excuse_nobody();
-        self.wait_for_all(class);
+        self.wait_for_those(class, |_, _| true);
     }
 
-    fn wait_for_all(&mut self, class: Class) {
+    /// A vnode begins to wait for these nodes: only what they are asked from now on counts.
+    pub(crate) fn wait_for_those(&mut self, class: Class, wanted: impl Fn(&View, NodeId) -> bool) {
         let peers: Vec<(NodeId, bool)> = self
             .view
             .peers()
+            .filter(|&node| wanted(&self.view, node))
             .map(|node| (node, self.is_member(node, class)))
             .collect();
         let after = self.new_op();
         if let Some(vnode) = self.vnodes.get_mut(&class) {
-            peers
-                .into_iter()
-                .for_each(|(node, is_peer)| vnode.wait_for(node, is_peer));
-            vnode.waits.values_mut().for_each(|wait| wait.after = after);
+            for (node, is_peer) in peers {
+                vnode.wait_for(node, is_peer, after);
+            }
         }
     }
 
@@ -217,11 +244,13 @@ impl Shared {
         let excused = self.alive.excused();
         let (mut current, mut settled) = (0, true);
         for vnode in self.vnodes.values_mut() {
-            if vnode.settle_waits(&excused, |node| self.view.is_reachable(node)) {
+            let has_all = vnode.settle_refused();
+            let heard_all = vnode.settle_waits(&excused, |node| self.view.is_reachable(node));
+            if has_all || heard_all {
                 vnode.revision += 1;
                 current += 1;
             }
-            settled &= vnode.waits.is_empty();
+            settled &= !vnode.is_behind();
         }
         self.alive.set_settled(settled);
         (0..current).for_each(|_| self.note(Note::CaughtUp));
@@ -231,6 +260,7 @@ impl Shared {
     pub(crate) fn awaited(&self, vnode: &Vnode) -> Vec<NodeId> {
         let source = vnode.rebuilding.as_ref().and_then(Rebuilding::source);
         let mut awaited: BTreeSet<NodeId> = source.map(|source| source.node).into_iter().collect();
+        awaited.extend(vnode.refused.keys());
         if !vnode.waits.is_empty() {
             let excused = self.alive.excused();
             let waits = vnode.waits.keys().copied();

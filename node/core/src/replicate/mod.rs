@@ -5,4 +5,5 @@ pub(crate) mod catch_up;
 pub(crate) mod collect;
 pub(crate) mod handoff;
 pub(crate) mod rebuild;
+pub(crate) mod refused;
 pub(crate) mod serve;

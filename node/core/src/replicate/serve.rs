@@ -125,11 +125,15 @@ impl Cx<'_> {
         } else {
             Role::Primary
         };
+        let (class, of) = (put.class, put.request.filter(|_| put.hint_for.is_none()));
         let result = self.store_put(put);
         if repair {
             return; // read repair is acknowledged to nobody
         }
         let error = result.err();
+        if let (Some(error), Some((_, dot))) = (&error, of) {
+            self.take_note_of_refusal(from, class, dot, error.code);
+        }
         let stored = error.is_none();
         let ack = ReplicaAck {
             op,
@@ -144,7 +148,21 @@ impl Cx<'_> {
         }
     }
 
+    /// A write that was refused although nothing is wrong with it is missed from now on.
+    fn take_note_of_refusal(&mut self, from: NodeId, class: Class, dot: Dot, code: ErrorCode) {
+        let sound = matches!(code, ErrorCode::StorageFailed | ErrorCode::ClockAhead);
+        if sound && check_dots([&dot]).is_ok() {
+            self.s.refused(from, class, dot);
+        }
+    }
+
     fn store_put(&mut self, put: ReplicaPut) -> Result<(), WireError> {
+        let place = Place {
+            class: put.class,
+            bucket: put.bucket,
+            key: put.key,
+        };
+        self.s.check_peers_place(&place)?;
         if !self.s.writable {
             return Err(WireError::new(
                 ErrorCode::StorageFailed,
@@ -163,18 +181,12 @@ impl Cx<'_> {
                 "the coordinator's time stamp lies more than 1 s ahead of this node's clock: set the clocks",
             ));
         }
-        let place = Place {
-            class: put.class,
-            bucket: put.bucket,
-            key: put.key,
-        };
         let arrival = Arrival {
             object,
             settles: put.settles,
             requests: put.request.into_iter().collect(),
         };
         check_arrival(&arrival)?;
-        self.s.check_peers_place(&place)?;
         let stored = match put.hint_for {
             Some(target) if target == self.s.view.me || !self.s.is_member(target, place.class) => {
                 return Err(WireError::new(
@@ -218,12 +230,19 @@ impl Cx<'_> {
             settles: Vec::new(),
             error: None,
         };
-        let found = match self.first_try(&place, find.request) {
+        let first_try = if find.whole {
+            self.first_try(&place, find.request)
+                .map(|found| found.map(|found| (found.dot, found.object.to_peer(), found.settles)))
+        } else {
+            self.first_dot(&place, find.request)
+                .map(|dot| dot.map(|dot| (dot, PeerObject::default(), Vec::new())))
+        };
+        let found = match first_try {
             Ok(None) => blank,
-            Ok(Some(found)) => FoundRequest {
-                dot: Some(found.dot),
-                object: found.object.to_peer(),
-                settles: found.settles,
+            Ok(Some((dot, object, settles))) => FoundRequest {
+                dot: Some(dot),
+                object,
+                settles,
                 ..blank
             },
             Err(error) => FoundRequest {

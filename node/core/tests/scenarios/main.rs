@@ -8,11 +8,13 @@
     clippy::wildcard_enum_match_arm
 )]
 
+mod behind;
 mod catching_up;
 #[cfg(feature = "planted")]
 mod planted;
 mod rebuilding;
 mod requests;
+mod retries;
 mod versions;
 mod walk;
 

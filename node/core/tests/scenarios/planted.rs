@@ -2,6 +2,7 @@
 
 use quorate_core::{Plant, Replica};
 
+use crate::behind::{read_after_a_refusal, read_while_taken_for_dead};
 use crate::catching_up::{
     read_after_two_came_and_went, read_after_two_were_alone, read_before_the_hints_came,
 };
@@ -24,5 +25,19 @@ fn forgetting_who_was_alive_is_caught() {
 fn becoming_current_without_the_hints_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::CurrentWithoutHints);
     let answer = read_before_the_hints_came(planted);
+    assert_eq!(answer.unwrap(), ["old"], "the rule makes no difference");
+}
+
+#[test]
+fn counting_on_a_replica_that_refused_a_write_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::RefusedAndCurrent);
+    let (_, answer) = read_after_a_refusal(planted);
+    assert_eq!(answer.unwrap(), ["old"], "the rule makes no difference");
+}
+
+#[test]
+fn telling_one_that_is_taken_for_dead_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::ToldWhileTakenForDead);
+    let (_, answer) = read_while_taken_for_dead(planted);
     assert_eq!(answer.unwrap(), ["old"], "the rule makes no difference");
 }

@@ -132,6 +132,9 @@ fn row_of(plant: Plant) -> Option<Row> {
                     (config.faults.damage, config.faults.wipe) = (true, true);
                 })
         }
-        Plant::ForgetsWhoWasAlive | Plant::TrustsAnIncompleteWitness => return None,
+        Plant::ForgetsWhoWasAlive
+        | Plant::RefusedAndCurrent
+        | Plant::ToldWhileTakenForDead
+        | Plant::TrustsAnIncompleteWitness => return None,
     })
 }

@@ -249,7 +249,7 @@ impl Walk {
             .map(|(&id, _)| id)
     }
 
-    fn give(&mut self, to: NodeId, input: Input) {
+    pub fn give(&mut self, to: NodeId, input: Input) {
         let node = self.nodes.get_mut(&to).unwrap();
         if node.replica.is_some() {
             node.inbox.push_back(input);

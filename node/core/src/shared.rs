@@ -21,6 +21,7 @@ use crate::hints::HintShelf;
 use crate::plant::Plant;
 use crate::record::keys::KeyRange;
 use crate::record::{encode_alive, keys};
+use crate::replicate::rebuild::Owners;
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) token_key: TokenKey,
     pub(crate) view: View,
     pub(crate) vnodes: BTreeMap<Class, Vnode>,
+    /// For vnodes that are being swept: versions that own pieces.
+    pub(crate) piece_owners: BTreeMap<Class, Owners>,
     pub(crate) hints: HintShelf,
     pub(crate) alive: AliveLog,
     /// Actors of this node as a fallback, one for each class, drawn anew after a hint was dropped.
@@ -110,6 +113,7 @@ impl Shared {
             token_key,
             view,
             vnodes: BTreeMap::new(),
+            piece_owners: BTreeMap::new(),
             hints: HintShelf::default(),
             fallback_actors: BTreeMap::new(),
             writable: true,

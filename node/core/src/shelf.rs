@@ -231,6 +231,11 @@ impl Shared {
         pieces: Vec<(Dot, u32, Bytes)>,
     ) {
         for (dot, piece, bytes) in pieces {
+            if owner == ChunkOwner::Vnode
+                && let Some(owners) = self.piece_owners.get_mut(&place.class)
+            {
+                owners.insert((place.bucket, dot));
+            }
             self.put(
                 Family::Chunks,
                 keys::chunk_key(owner, place.class, place.bucket, dot, piece),

@@ -167,11 +167,14 @@ pub fn stray_pieces(world: &World<'_>) -> Vec<String> {
                 .records(Family::Chunks)
                 .map(|(key, _)| key.to_vec())
                 .collect();
+            let stray = || found.difference(&wanted);
+            let first = || stray().next().and_then(|key| keys::parse_chunk_key(key));
             (wanted != found).then(|| {
                 format!(
-                    "{} holds {} pieces that no version owns and lacks {} that one does",
+                    "{} holds {} pieces that no version owns (first: {:?}) and lacks {} that one does",
                     node.id,
-                    found.difference(&wanted).count(),
+                    stray().count(),
+                    first(),
                     wanted.difference(&found).count()
                 )
             })

@@ -496,3 +496,30 @@ mod planted {
         assert!(!converged(&writes_behind_the_cursor(planted)));
     }
 }
+
+/// Found by the simulator (seed 1326): the pieces of a long value outlived the record of its object,
+/// and nobody ever removed them.
+#[test]
+fn pieces_whose_record_was_lost_are_swept_out() {
+    let mut walk = filled();
+    let long = "x".repeat(200_000);
+    let (gone, stays) = ("long-gone", "long-stays");
+    for key in [gone, stays] {
+        put_at(&mut walk, node(1), key, &long);
+    }
+    walk.pass(15_000);
+    let holder = walk.preference(SIBLINGS, gone).primaries[0];
+    let pieces = walk.disk(holder).entries(Family::Chunks);
+    let record = keys::object_key(class_of(&walk, gone), SIBLINGS, gone.as_bytes());
+    walk.kill(holder);
+    let other = walk.preference(SIBLINGS, gone).primaries[1];
+    delete_at(&mut walk, other, gone);
+    walk.disk_mut(holder).damage(Family::Objects, &record);
+    walk.start(holder);
+    walk.pass(40_000);
+    assert!(walk.notes(Note::Rebuilt) > 0);
+    assert_converged(&walk);
+    assert_eq!(walk.disk(holder).entries(Family::Chunks), pieces - 4);
+    assert!(read_at(&mut walk, holder, gone).is_empty());
+    assert_eq!(read_at(&mut walk, other, stays), [long]);
+}

@@ -47,6 +47,7 @@
 mod discard;
 mod pages;
 mod sift;
+mod sweep;
 mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +56,8 @@ use quorate_protocol::ids::StorageId;
 use quorate_protocol::peer::{PeerVersion, Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace};
 use quorate_ring::{Class, NodeId};
 
+pub(crate) use self::sweep::Owners;
+use self::sweep::Sweep;
 use crate::causality::Clock;
 use crate::effects::Priority;
 use crate::record::{RebuildStage, Rebuilding, SnapshotSource};
@@ -90,6 +93,8 @@ pub(crate) struct Rebuild {
     refused: BTreeMap<(Class, NodeId), u64>,
     /// Classes whose next page waits for the throttle.
     paused: BTreeSet<Class>,
+    /// Where the sweeps of vnodes that lost something stand.
+    sweeps: BTreeMap<Class, Sweep>,
     not_before_us: u64,
 }
 
@@ -113,6 +118,7 @@ impl Rebuild {
         }
         cx.discard_damaged();
         cx.sift_all();
+        self.sweep_all(cx);
         self.refused.retain(|_, until_us| *until_us > now_us);
         self.give_up_silent(cx);
         if now_us < self.not_before_us {
@@ -133,7 +139,7 @@ impl Rebuild {
             if self.awaited.len() >= TRANSFERS_MAX {
                 return;
             }
-            if !self.awaited.contains_key(&class) {
+            if !self.awaited.contains_key(&class) && self.is_swept(cx.s, class) {
                 self.ask(cx, class);
             }
         }

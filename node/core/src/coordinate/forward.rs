@@ -82,9 +82,10 @@ impl Forwards {
         deadline_us: u64,
     ) {
         if hops >= HOPS_MAX {
+            // The network may have repeated it on its way, and the copy may find a coordinator (seed 171).
             let error = WireError::new(
-                ErrorCode::Unavailable,
-                "the request went from node to node without finding one that can coordinate it: views of the cluster differ at the moment",
+                ErrorCode::InDoubt,
+                "the request went from node to node without finding one that can coordinate it, as views of the cluster differ at the moment; a copy of it may still find one: repeat it with the same request id to be sure",
             );
             return cx.s.reply(asker, error.retry_after(100));
         }

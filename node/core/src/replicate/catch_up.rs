@@ -13,7 +13,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate_protocol::ids::StorageId;
-use quorate_protocol::peer::{AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Testimony};
+use quorate_protocol::peer::{
+    AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, Testimony, VnodeClock,
+};
 use quorate_ring::{Class, NodeId};
 
 use crate::effects::{Note, Priority};
@@ -82,6 +84,17 @@ impl CatchUp {
     pub(crate) fn on_ask(&mut self, cx: &mut Cx<'_>, from: NodeId, ask: CatchUpAsk) {
         if cx.s.view.answers(from) || cx.s.breaks(Plant::ToldWhileTakenForDead) {
             return cx.s.answer_catch_up(from, ask);
+        }
+        // The clocks go at once: by them the other one sees whether this node lost something, and that
+        // is hidden as soon as hints have brought it again (seed 86).
+        let classes = ask
+            .classes
+            .iter()
+            .filter(|&&class| cx.s.is_member(from, class));
+        let vnodes = classes.filter_map(|class| cx.s.vnodes.get(class));
+        let clocks: Vec<VnodeClock> = vnodes.take(CLASSES_PER_FRAME).map(Vnode::to_wire).collect();
+        if !clocks.is_empty() && ask.classes.is_sorted_by(|one, next| one < next) {
+            cx.s.send(from, Clocks { clocks }, 0, Priority::Background);
         }
         let early = self.early.entry(from).or_default();
         if early.len() == EARLY_MAX {

@@ -33,6 +33,10 @@ const KEPT: &[(u64, &str)] = &[
         "a context was dropped while a member lacked the delete it stood for",
     ),
     (
+        403,
+        "an old copy of a disk asked for what it once had before its peers noticed, and kept an overwritten value",
+    ),
+    (
         404,
         "a fallback coordinated a write that asked for a strict quorum",
     ),
@@ -43,6 +47,10 @@ const KEPT: &[(u64, &str)] = &[
     (
         1252,
         "the first try arrived while a retry asked others for it, and was carried out again",
+    ),
+    (
+        1326,
+        "pieces of a long value outlived the record that named them",
     ),
     (4668, "a retried delete without a context deleted nothing"),
     (

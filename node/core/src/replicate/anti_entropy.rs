@@ -291,6 +291,22 @@ impl Shared {
 }
 
 impl Shared {
+    /// What a peer once confirmed to have durably, if it asks for some of that now. It is not given to
+    /// it: who asks late, by the network, has it meanwhile, and who lost it must be filled again.
+    fn word_against(&self, from: NodeId, ask: &DotsAsk) -> Option<Remembered> {
+        let known = self.vnodes.get(&ask.class)?.peers.get(&from)?;
+        let word = known.remembered.as_ref().unwrap_or(&known.durable);
+        let asked = ask.runs.iter().flat_map(|&(actor, first, length)| {
+            (first..first.saturating_add(length)).map(move |counter| Dot::new(actor, counter))
+        });
+        let mut asked = asked.take(BATCH_ITEMS_MAX);
+        asked.any(|dot| word.contains(dot)).then(|| Remembered {
+            class: ask.class,
+            storage: known.storage,
+            durable: word.to_wire(),
+        })
+    }
+
     /// Takes note of dots that a peer has and its log has no more. Each is asked for elsewhere; one that
     /// no peer within reach could still answer for means that the vnode must be filled again.
     fn take_gone(&mut self, from: NodeId, class: Class, gone: Vec<Dot>) {
@@ -339,6 +355,10 @@ impl Cx<'_> {
             return; // what is damaged would pass on a loss as a delete
         }
         let class = ask.class;
+        if let Some(word) = self.s.word_against(from, &ask) {
+            // It may have lost more than these: an object without its context would hide that for ever.
+            return self.s.send(from, word, 0, Priority::Background);
+        }
         let collected = self.collect_dots(&ask);
         if let Ok((objects, gone)) = self.watch(class, collected) {
             if !gone.is_empty() {

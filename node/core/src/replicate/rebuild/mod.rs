@@ -385,7 +385,8 @@ impl Shared {
         }
     }
 
-    /// A peer says what this node told it once to have durably.
+    /// A peer says what this node told it once to have durably. For one storage that only grows: what came
+    /// back since and is not durable yet had been lost.
     pub(crate) fn on_remembered(&mut self, from: NodeId, word: &Remembered) {
         let Ok(durable) = Clock::from_wire(&word.durable) else {
             return;
@@ -393,7 +394,7 @@ impl Shared {
         let lost = self
             .vnodes
             .get(&word.class)
-            .is_some_and(|vnode| vnode.storage == word.storage && !vnode.clock.covers(&durable));
+            .is_some_and(|vnode| vnode.storage == word.storage && !vnode.durable.covers(&durable));
         if lost && self.is_member(from, word.class) {
             self.mark_damaged(word.class);
         }

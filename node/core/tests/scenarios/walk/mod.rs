@@ -10,8 +10,8 @@ use bytes::Bytes;
 use quorate_core::record::{Lost, lost_marks};
 use quorate_core::store::Visit;
 use quorate_core::{
-    Effect, Family, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Step, Store,
-    StoreError, Ticket, Timing, When, Write,
+    Effect, Family, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Store, StoreError,
+    Ticket, Timing, When, Write,
 };
 use quorate_protocol::client::{
     ClientReply, ClientRequest, Content, Delete, Get, Got, Put, Written,

@@ -52,6 +52,10 @@ const KEPT: &[(u64, &str)] = &[
         1326,
         "pieces of a long value outlived the record that named them",
     ),
+    (
+        1326,
+        "pieces of a long value outlived the record that named them",
+    ),
     (4668, "a retried delete without a context deleted nothing"),
     (
         9886,

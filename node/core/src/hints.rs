@@ -23,6 +23,8 @@ use crate::store::{Family, Store, StoreError};
 /// How many hints are kept, by target and class. The hints themselves are in storage.
 #[derive(Debug, Default)]
 pub(crate) struct HintShelf {
+    /// Classes of targets of whose hints some had values in pieces.
+    with_pieces: BTreeSet<(NodeId, Class)>,
     counts: BTreeMap<NodeId, BTreeMap<Class, u64>>,
     delivered: BTreeMap<NodeId, u64>,
 }
@@ -54,21 +56,23 @@ impl HintShelf {
             .or_default() += 1;
     }
 
-    fn dropped(&mut self, target: NodeId, class: Class) {
-        self.lost(target, class);
+    fn delivered_one(&mut self, target: NodeId) {
         *self.delivered.entry(target).or_default() += 1;
     }
 
-    fn lost(&mut self, target: NodeId, class: Class) {
+    /// One hint less. Returns whether it was the last one of its class and pieces of long values may be left.
+    fn removed(&mut self, target: NodeId, class: Class) -> bool {
         let Some(classes) = self.counts.get_mut(&target) else {
-            return;
+            return false;
         };
         if let Some(count) = classes.get_mut(&class) {
             *count = count.saturating_sub(1);
             if *count == 0 {
                 classes.remove(&class);
+                return self.with_pieces.remove(&(target, class));
             }
         }
+        false
     }
 
     /// Whether nothing is kept for anybody.
@@ -147,7 +151,7 @@ impl Cx<'_> {
     pub(crate) fn lose_hint(&mut self, target: NodeId, place: &Place) {
         let key = keys::hint_key(target, place.class, place.bucket, &place.key);
         self.s.delete(Family::Hints, key);
-        self.s.hints.lost(target, place.class);
+        self.s.hint_removed(target, place.class);
         self.s.fallback_actors.remove(&place.class);
     }
 
@@ -253,9 +257,50 @@ impl Shared {
     fn store_hint(&mut self, target: NodeId, place: &Place, old: &Object, hint: &HintRecord) {
         let key = keys::hint_key(target, place.class, place.bucket, &place.key);
         let (record, pieces) = encode_hint(&key, hint);
+        if !pieces.is_empty() {
+            self.hints.with_pieces.insert((target, place.class));
+        }
         self.put_chunks(ChunkOwner::Hint(target), place, pieces);
         self.put(Family::Hints, key, record);
         self.delete_chunks(ChunkOwner::Hint(target), place, old, &hint.object);
+    }
+
+    /// A hint is removed. Pieces may have outlived records that were lost: they go with the last hint.
+    fn hint_removed(&mut self, target: NodeId, class: Class) {
+        if self.hints.removed(target, class) {
+            let pieces = keys::chunk_class_range(ChunkOwner::Hint(target), class);
+            self.clear(Family::Chunks, pieces);
+        }
+    }
+
+    /// Removes pieces of hints of classes that have none (any more), and notes where others have some.
+    pub(crate) fn open_hint_pieces(
+        &mut self,
+        store: &dyn Store,
+        owns: impl Fn(Class) -> bool,
+    ) -> Result<(), StoreError> {
+        let (mut from, to) = keys::hint_chunks_range();
+        loop {
+            let mut found = None;
+            let scanned = store.scan(Family::Chunks, &from, &to, &mut |key, _| {
+                found = keys::parse_chunk_key(key).map(|(owner, class, ..)| (owner, class));
+                ControlFlow::Break(())
+            });
+            is_damaged(scanned)?; // storage is opened again, and then all of this is
+            let Some((owner @ ChunkOwner::Hint(target), class)) = found else {
+                return Ok(());
+            };
+            let pieces = keys::chunk_class_range(owner, class);
+            from.clone_from(&pieces.1);
+            if !owns(class) {
+                continue;
+            }
+            if self.hints.for_class(target, class) == 0 {
+                self.clear(Family::Chunks, pieces);
+            } else {
+                self.hints.with_pieces.insert((target, class));
+            }
+        }
     }
 
     /// Drops a hint that its target has stored durably. What this node's fallback actor wrote may
@@ -267,7 +312,8 @@ impl Shared {
             keys::hint_key(target, place.class, place.bucket, &place.key),
         );
         self.delete_chunks(ChunkOwner::Hint(target), place, hint, &Object::default());
-        self.hints.dropped(target, place.class);
+        self.hint_removed(target, place.class);
+        self.hints.delivered_one(target);
         if !self.breaks(Plant::FallbackActorKept) {
             self.fallback_actors.remove(&place.class);
         }

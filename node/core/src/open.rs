@@ -79,6 +79,7 @@ impl Replica {
         if hints_damaged {
             shared.note(Note::DamageFound);
         }
+        shared.open_hint_pieces(store, owns)?;
         let vnodes_damaged = shared.load_vnodes(store)?;
         for class in shared.add_missing_vnodes() {
             // A vnode of which nothing could be read is no new one: its past is unknown.

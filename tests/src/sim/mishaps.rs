@@ -223,6 +223,8 @@ impl World<'_> {
                 records,
                 down_us,
             } => {
+                // A dot that nobody else has leaves a gap as a power cut does.
+                self.power_lost = true;
                 for _ in 0..records {
                     self.nodes[node].disk.damage(&mut self.dice);
                 }

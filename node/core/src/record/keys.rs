@@ -217,6 +217,12 @@ pub fn chunk_class_range(owner: ChunkOwner, class: Class) -> KeyRange {
     below(join(&[&owner_bytes(owner), &class_bytes(class)]))
 }
 
+/// All pieces that belong to hints.
+#[must_use]
+pub fn hint_chunks_range() -> KeyRange {
+    below(vec![OWNER_HINT])
+}
+
 /// The parts of a piece's storage key; `None` if it is none.
 #[must_use]
 pub fn parse_chunk_key(storage_key: &[u8]) -> Option<(ChunkOwner, Class, BucketId, Dot, u32)> {

@@ -48,6 +48,10 @@ impl Row {
         Self { weather, ..self }
     }
 
+    const fn within(self, seeds: u64) -> Self {
+        Self { seeds, ..self }
+    }
+
     const fn needing(self, needs: Needs) -> Self {
         Self {
             needs: Some(needs),
@@ -79,11 +83,10 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::CatchingUpCounted => row(plant, "scenarios R10, R12", &["P4"]).in_weather(RETURNING),
         Plant::ClockWithoutObject => row(plant, "edge 1", &["I1", "stuck"]),
         Plant::ConcurrentOverwritten => row(plant, "row 18", &["I1"]),
-        Plant::ContextDroppedEarly => row(plant, "rows 21, 26", &["I3", "P4", "stuck"]),
-        Plant::ContextIgnored => row(plant, "row 9", &["I4"]),
-        Plant::CurrentWithoutHints => row(plant, "scenarios R10, R13", &["P4"])
-            .in_weather(RETURNING)
+        Plant::ContextDroppedEarly => row(plant, "rows 21, 26", &["I3", "P4", "stuck"])
+            .in_weather(STORM)
             .needing(LONG),
+        Plant::ContextIgnored => row(plant, "row 9", &["I4"]),
         Plant::DominatedShown => row(plant, "row 15", &["I4", "P4"]),
         Plant::DoubtReportedAsFailure => row(plant, "row 91", &["I2"]),
         Plant::DurableBeforeFsync => row(plant, "edge 4", &["I10"]),
@@ -126,13 +129,15 @@ fn row_of(plant: Plant) -> Option<Row> {
         }
         Plant::GoneForAll | Plant::RebuildTrustsOldClock | Plant::SnapshotClockAtEnd => {
             row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
+                .within(600)
                 .in_weather(STORM)
                 .needing(|config| {
                     config.faults.every_us = 500_000;
                     (config.faults.damage, config.faults.wipe) = (true, true);
                 })
         }
-        Plant::ForgetsWhoWasAlive
+        Plant::CurrentWithoutHints
+        | Plant::ForgetsWhoWasAlive
         | Plant::RefusedAndCurrent
         | Plant::ToldWhileTakenForDead
         | Plant::TrustsAnIncompleteWitness => return None,

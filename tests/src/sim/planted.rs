@@ -159,7 +159,9 @@ pub fn table(name: &str) -> ExitCode {
     }
 }
 
-fn line(row: &Row, hunt: &Hunt) -> String {
+/// A line of the table.
+#[must_use]
+pub fn line(row: &Row, hunt: &Hunt) -> String {
     let name = format!("{:?}", row.plant);
     let others = if hunt.others.is_empty() {
         String::new()

@@ -137,11 +137,9 @@ mod rocks {
     use std::fs::{self, OpenOptions};
     use std::path::{Path, PathBuf};
 
-    use quorate_core::record::keys;
     use quorate_core::store::{Store, StoreError};
     use quorate_node::storage::rocks::{OpenError, Rocks, RocksSettings};
     use quorate_protocol::StorageId;
-    use quorate_ring::{BucketId, Class, PartitionId};
 
     use super::*;
 
@@ -400,138 +398,5 @@ mod rocks {
         let before = content(&rocks);
         rocks.reopen().unwrap();
         assert_eq!(content(&rocks), before);
-    }
-
-    const PARTITIONS: u16 = 64;
-    const KEYS: u16 = 40;
-
-    fn class(partition: u16) -> Class {
-        Class {
-            n: 3,
-            partition: PartitionId::new(partition),
-        }
-    }
-
-    fn object_key(partition: u16, number: u16) -> Vec<u8> {
-        let name = format!("key-{number}");
-        keys::object_key(class(partition), BucketId::new(1), name.as_bytes())
-    }
-
-    fn value(partition: u16, number: u16) -> Bytes {
-        let mut bytes = vec![0; 300];
-        ChaCha8Rng::seed_from_u64(u64::from(partition) << 16 | u64::from(number))
-            .fill_bytes(&mut bytes);
-        bytes.into()
-    }
-
-    fn put(family: Family, key: Vec<u8>, value: Bytes) -> Write {
-        Write::Put { family, key, value }
-    }
-
-    /// A closed database of many objects in tables.
-    fn fill(path: &Path) {
-        let rocks = open(path);
-        for partition in 0..PARTITIONS {
-            let objects = (0..KEYS).map(|number| {
-                let (key, value) = (object_key(partition, number), value(partition, number));
-                put(Family::Objects, key, value)
-            });
-            let vnode = put(
-                Family::Vnodes,
-                keys::vnode_key(class(partition)),
-                Bytes::new(),
-            );
-            let writes = objects.chain([vnode]).collect();
-            rocks.commit(&Batch { writes }).unwrap();
-        }
-        drop(rocks);
-        drop(open(path)); // writes the replayed log out as tables
-    }
-
-    /// Flips a byte every so many bytes of the largest table, but for its end.
-    fn damage(path: &Path, every: usize, spared: usize) -> usize {
-        let tables = fs::read_dir(path)
-            .unwrap()
-            .map(|entry| entry.unwrap().path());
-        let tables = tables.filter(|path| path.extension().is_some_and(|end| end == "sst"));
-        let largest = tables.max_by_key(|path| fs::metadata(path).unwrap().len());
-        let largest = largest.unwrap();
-        let mut bytes = fs::read(&largest).unwrap();
-        let places = (every / 2..bytes.len() - spared).step_by(every);
-        let flipped = places.map(|at| bytes[at] ^= 0x55).count();
-        fs::write(largest, bytes).unwrap();
-        flipped
-    }
-
-    fn scan_all(rocks: &Rocks) -> Result<(), StoreError> {
-        let mut visit = |_: &[u8], _: &[u8]| ControlFlow::Continue(());
-        rocks.scan(Family::Objects, &[], &[u8::MAX], &mut visit)
-    }
-
-    fn is_marked(rocks: &Rocks, partition: u16) -> bool {
-        let key = keys::lost_key(class(partition));
-        rocks.get(Family::Vnodes, &key).unwrap().is_some()
-    }
-
-    #[test]
-    fn damage_that_was_met_is_left_out_at_reopening_and_its_vnodes_are_marked() {
-        let dir = tempfile::tempdir().unwrap();
-        fill(dir.path());
-        let flipped = damage(dir.path(), 64 << 10, 32 << 10);
-        assert!(flipped > 4, "{flipped}");
-        let rocks = open(dir.path());
-        assert!(!rocks.is_damaged());
-        assert!(matches!(scan_all(&rocks), Err(StoreError::Damaged { .. })));
-        assert!(rocks.is_damaged());
-        rocks.reopen().unwrap();
-        assert!(!rocks.is_damaged());
-        assert_eq!(rocks.gaps(), 1);
-        assert_eq!(scan_all(&rocks), Ok(()));
-        let mut missing = 0;
-        for partition in 0..PARTITIONS {
-            for number in 0..KEYS {
-                let found = rocks.get(Family::Objects, &object_key(partition, number));
-                if let Some(found) = found.unwrap() {
-                    assert_eq!(found, value(partition, number));
-                } else {
-                    assert!(is_marked(&rocks, partition), "{partition}");
-                    missing += 1;
-                }
-            }
-        }
-        // A block of 8 KiB holds 26 of them at most.
-        assert!(
-            (flipped..=27 * flipped).contains(&missing),
-            "{missing} of {flipped}"
-        );
-        let marked = (0..PARTITIONS).filter(|&partition| is_marked(&rocks, partition));
-        assert!((1..=2 * flipped).contains(&marked.count()));
-        let before = content(&rocks);
-        rocks
-            .commit(&Batch {
-                writes: vec![put(Family::Objects, vec![1], Bytes::new())],
-            })
-            .unwrap();
-        drop(rocks);
-        let rocks = open(dir.path());
-        assert!(!rocks.is_damaged() && scan_all(&rocks).is_ok());
-        assert_eq!(content(&rocks).len(), before.len() + 1);
-    }
-
-    #[test]
-    fn a_table_of_which_no_block_can_be_read_marks_all_its_vnodes() {
-        let dir = tempfile::tempdir().unwrap();
-        fill(dir.path());
-        damage(dir.path(), 2 << 10, 16 << 10);
-        let rocks = open(dir.path());
-        assert!(scan_all(&rocks).is_err());
-        rocks.reopen().unwrap();
-        assert_eq!(scan_all(&rocks), Ok(()));
-        // The end of the table was spared: filters, index, the last vnode.
-        for partition in 0..PARTITIONS - 1 {
-            let key = object_key(partition, 7);
-            assert_eq!(rocks.get(Family::Objects, &key), Ok(None));
-            assert!(is_marked(&rocks, partition), "{partition}");
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! everything synced, and a prefix of the batches written since, as a log that is cut off somewhere.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -14,87 +14,7 @@ use quorate_core::store::Visit;
 use quorate_core::{Batch, Family, Store, StoreError, Write};
 
 use super::dice::Dice;
-
-type Records = BTreeMap<Vec<u8>, Bytes>;
-
-/// All families.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Image([Records; Family::ALL.len()]);
-
-impl Image {
-    fn family(&self, family: Family) -> &Records {
-        &self.0[slot(family)]
-    }
-
-    /// Applies a batch; returns what was there before each of its writes.
-    fn apply(&mut self, batch: &Batch) -> Vec<Before> {
-        let replaced = |write: &Write| match write {
-            Write::Put { family, key, value } => {
-                Before::One(self.set(*family, key, Some(value.clone())))
-            }
-            Write::Delete { family, key } => Before::One(self.set(*family, key, None)),
-            Write::Clear { family, from, to } => {
-                let inside = |key: &Vec<u8>, _: &mut Bytes| from <= key && key < to;
-                Before::Range(self.0[slot(*family)].extract_if(.., inside).collect())
-            }
-        };
-        batch.writes.iter().map(replaced).collect()
-    }
-
-    fn undo(&mut self, written: Written) {
-        for (write, before) in written.batch.writes.iter().zip(written.before).rev() {
-            match (write, before) {
-                (
-                    Write::Put { family, key, .. } | Write::Delete { family, key },
-                    Before::One(before),
-                ) => {
-                    self.set(*family, key, before);
-                }
-                (
-                    Write::Put { family, .. }
-                    | Write::Delete { family, .. }
-                    | Write::Clear { family, .. },
-                    Before::Range(before),
-                ) => self.0[slot(*family)].extend(before),
-                (Write::Clear { .. }, Before::One(_)) => {}
-            }
-        }
-    }
-
-    fn set(&mut self, family: Family, key: &[u8], value: Option<Bytes>) -> Option<Bytes> {
-        let records = &mut self.0[slot(family)];
-        match (value, records.get_mut(key)) {
-            (Some(value), Some(old)) => Some(std::mem::replace(old, value)),
-            (Some(value), None) => records.insert(key.to_vec(), value),
-            (None, _) => records.remove(key),
-        }
-    }
-}
-
-const fn slot(family: Family) -> usize {
-    match family {
-        Family::Objects => 0,
-        Family::Chunks => 1,
-        Family::Hints => 2,
-        Family::Log => 3,
-        Family::Vnodes => 4,
-        Family::Requests => 5,
-    }
-}
-
-/// A batch that is not synced, and what it replaced.
-#[derive(Clone, Debug)]
-struct Written {
-    batch: Arc<Batch>,
-    before: Vec<Before>,
-}
-
-/// What was there before one write.
-#[derive(Clone, Debug)]
-enum Before {
-    One(Option<Bytes>),
-    Range(Vec<(Vec<u8>, Bytes)>),
-}
+use super::image::{Image, Written, slot};
 
 /// What the next writes of a disk do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -264,7 +184,7 @@ impl Disk {
         self.met.set(false);
         let mut lost = Vec::new();
         for (of, key) in std::mem::take(&mut self.damaged) {
-            self.live.0[of].remove(&key);
+            self.live.set(Family::ALL[of], &key, None);
             let behind = [&key[..], &[0]].concat();
             lost.push(Lost {
                 family: Family::ALL[of],

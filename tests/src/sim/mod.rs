@@ -52,6 +52,7 @@ pub mod fault;
 mod fault_words;
 pub mod faults;
 mod hub;
+mod image;
 pub mod minimise;
 mod mishaps;
 pub mod network;

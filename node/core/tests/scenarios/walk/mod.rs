@@ -1,17 +1,14 @@
 //! A handful of replicas in one thread, with a perfect network: for walking a scenario line by
 //! line. Faults beyond "this node is down" are the simulator's business.
 
-use std::cell::Cell;
+mod disk;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_core::record::{Lost, lost_marks};
-use quorate_core::store::Visit;
 use quorate_core::{
-    Effect, Family, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Store, StoreError,
-    Ticket, Timing, When, Write,
+    Effect, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Ticket, Timing, When,
 };
 use quorate_protocol::client::{
     ClientReply, ClientRequest, Content, Delete, Get, Got, Put, Written,
@@ -22,112 +19,10 @@ use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::{ClusterId, RequestId, WireError};
 use quorate_ring::{BucketId, NodeId, PartitionCount, PreferenceList, Ring};
 
+pub use self::disk::Disk;
+
 pub const SIBLINGS: BucketId = BucketId::new(1);
 pub const LWW: BucketId = BucketId::new(2);
-
-#[derive(Clone, Default)]
-pub struct Disk(
-    BTreeMap<Family, BTreeMap<Vec<u8>, Bytes>>,
-    /// Records that fail their checksum, until they are written again.
-    BTreeSet<(Family, Vec<u8>)>,
-    /// Whether one of them was read.
-    Cell<bool>,
-);
-
-impl Disk {
-    pub fn entries(&self, family: Family) -> usize {
-        self.0.get(&family).map_or(0, BTreeMap::len)
-    }
-
-    pub fn records(&self, family: Family) -> BTreeMap<Vec<u8>, Bytes> {
-        self.0.get(&family).cloned().unwrap_or_default()
-    }
-
-    pub fn damage(&mut self, family: Family, key: &[u8]) {
-        self.1.insert((family, key.to_vec()));
-    }
-
-    /// What storage does when it is opened again after it met damage.
-    fn leave_damage_out(&mut self) {
-        self.2.set(false);
-        let lost: Vec<Lost> = std::mem::take(&mut self.1)
-            .into_iter()
-            .map(|(family, key)| {
-                self.0.entry(family).or_default().remove(&key);
-                let behind = [&key[..], &[0]].concat();
-                let range = (key, behind);
-                Lost { family, range }
-            })
-            .collect();
-        let writes = lost_marks(self, &lost).unwrap();
-        self.write(&writes);
-    }
-
-    fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
-        if self.1.contains(&(family, key.to_vec())) {
-            self.2.set(true);
-            return Err(StoreError::Damaged {
-                family: family.name(),
-                detail: "a block fails its checksum".to_owned(),
-            });
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, writes: &[Write]) {
-        for write in writes {
-            match write {
-                Write::Put { family, key, value } => {
-                    self.1.remove(&(*family, key.clone()));
-                    self.0
-                        .entry(*family)
-                        .or_default()
-                        .insert(key.clone(), value.clone());
-                }
-                Write::Delete { family, key } => {
-                    self.1.remove(&(*family, key.clone()));
-                    self.0.entry(*family).or_default().remove(key);
-                }
-                Write::Clear { family, from, to } => {
-                    self.1
-                        .retain(|(of, key)| of != family || key < from || key >= to);
-                    let records = self.0.entry(*family).or_default();
-                    records.retain(|key, _| key < from || key >= to);
-                }
-            }
-        }
-    }
-}
-
-impl Store for Disk {
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.check(family, key)?;
-        Ok(self
-            .0
-            .get(&family)
-            .and_then(|records| records.get(key))
-            .cloned())
-    }
-
-    fn scan(
-        &self,
-        family: Family,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        let Some(records) = self.0.get(&family) else {
-            return Ok(());
-        };
-        for (key, value) in records.range(from.to_vec()..to.to_vec()) {
-            self.check(family, key)?;
-            if visit(key, value) == ControlFlow::Break(()) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
 
 struct Node {
     replica: Option<Replica>,
@@ -274,7 +169,7 @@ impl Walk {
         if !self.now.mono_us.is_multiple_of(500_000) {
             return;
         }
-        let damaged = |id: &NodeId| self.nodes[id].disk.2.get();
+        let damaged = |id: &NodeId| self.nodes[id].disk.met_damage();
         for id in self.up().filter(damaged).collect::<Vec<_>>() {
             self.kill(id);
             self.disk_mut(id).leave_damage_out();

@@ -1,0 +1,118 @@
+//! A node's disk: what was written, which of it is damaged, and what opening it again leaves out.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use quorate_core::record::{Lost, lost_marks};
+use quorate_core::store::Visit;
+use quorate_core::{Family, Store, StoreError, Write};
+
+#[derive(Clone, Default)]
+pub struct Disk(
+    BTreeMap<Family, BTreeMap<Vec<u8>, Bytes>>,
+    /// Records that fail their checksum, until they are written again.
+    BTreeSet<(Family, Vec<u8>)>,
+    /// Whether one of them was read.
+    Cell<bool>,
+);
+
+impl Disk {
+    pub fn entries(&self, family: Family) -> usize {
+        self.0.get(&family).map_or(0, BTreeMap::len)
+    }
+
+    pub fn records(&self, family: Family) -> BTreeMap<Vec<u8>, Bytes> {
+        self.0.get(&family).cloned().unwrap_or_default()
+    }
+
+    pub fn damage(&mut self, family: Family, key: &[u8]) {
+        self.1.insert((family, key.to_vec()));
+    }
+
+    /// What storage does when it is opened again after it met damage.
+    pub(super) fn leave_damage_out(&mut self) {
+        self.2.set(false);
+        let lost: Vec<Lost> = std::mem::take(&mut self.1)
+            .into_iter()
+            .map(|(family, key)| {
+                self.0.entry(family).or_default().remove(&key);
+                let behind = [&key[..], &[0]].concat();
+                let range = (key, behind);
+                Lost { family, range }
+            })
+            .collect();
+        let writes = lost_marks(self, &lost).unwrap();
+        self.write(&writes);
+    }
+
+    pub(super) fn met_damage(&self) -> bool {
+        self.2.get()
+    }
+
+    fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
+        if self.1.contains(&(family, key.to_vec())) {
+            self.2.set(true);
+            return Err(StoreError::Damaged {
+                family: family.name(),
+                detail: "a block fails its checksum".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn write(&mut self, writes: &[Write]) {
+        for write in writes {
+            match write {
+                Write::Put { family, key, value } => {
+                    self.1.remove(&(*family, key.clone()));
+                    self.0
+                        .entry(*family)
+                        .or_default()
+                        .insert(key.clone(), value.clone());
+                }
+                Write::Delete { family, key } => {
+                    self.1.remove(&(*family, key.clone()));
+                    self.0.entry(*family).or_default().remove(key);
+                }
+                Write::Clear { family, from, to } => {
+                    self.1
+                        .retain(|(of, key)| of != family || key < from || key >= to);
+                    let records = self.0.entry(*family).or_default();
+                    records.retain(|key, _| key < from || key >= to);
+                }
+            }
+        }
+    }
+}
+
+impl Store for Disk {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.check(family, key)?;
+        Ok(self
+            .0
+            .get(&family)
+            .and_then(|records| records.get(key))
+            .cloned())
+    }
+
+    fn scan(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(records) = self.0.get(&family) else {
+            return Ok(());
+        };
+        for (key, value) in records.range(from.to_vec()..to.to_vec()) {
+            self.check(family, key)?;
+            if visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -34,7 +34,7 @@ const BATCH_BYTES: usize = 1 << 20;
 const READAHEAD_BYTES: usize = 2 << 20;
 /// Damaged blocks in a row that are left one by one. From then on steps double, so that not even a disk
 /// full of them takes days.
-const BLOCKS_MAX: u32 = 4096;
+const BLOCKS_MAX: u32 = 256;
 
 /// Leaves out what cannot be read. Returns it; empty: everything can be. Families with damage are
 /// written anew, and so are those of the names in `met`: of a damaged filter only point reads know.
@@ -189,8 +189,17 @@ fn first_beyond(from: &[u8], near: impl Fn(&[u8]) -> bool) -> Vec<u8> {
         if !near(&with(0)) {
             break;
         }
-        // The greatest byte at which it holds still: 0 is one.
+        // The greatest byte at which it holds still: 0 is one. Mostly it is that of `from`, or the next.
         let (mut low, mut high) = (0, u8::MAX);
+        let guess = from.get(last.len()).copied().unwrap_or(0);
+        if near(&with(guess)) {
+            low = guess;
+            if guess < u8::MAX && !near(&with(guess + 1)) {
+                high = guess;
+            }
+        } else {
+            high = guess.saturating_sub(1);
+        }
         while low < high {
             let middle = high - (high - low) / 2;
             if near(&with(middle)) {

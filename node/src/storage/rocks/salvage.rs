@@ -169,6 +169,8 @@ const fn step_bytes(blocks: u32) -> u64 {
 /// The first key behind which more than so many bytes of tables lie since `from`: the beginning of
 /// another block.
 fn next_block(db: &DB, column: &ColumnFamily, from: &[u8], step_bytes: u64) -> Vec<u8> {
+    // The sizes come from the tables' indexes. Looking something up keeps those in the cache; sizes do not.
+    db.raw_iterator_cf(column).seek(from);
     let bytes_to = |key: &[u8]| {
         let sizes = db.get_approximate_sizes_cf(column, &[Range::new(from, key)]);
         sizes.first().copied().unwrap_or(0)

@@ -119,15 +119,20 @@ pub fn run(plan: &Plan) -> Report {
 }
 
 /// As many threads at once as will run, each with a heap of its own: the allocator reserves address space
-/// for each, which no input is to blame for.
+/// for each, which no input is to blame for. Each is waited for to its very end, since it gives its heap to the
+/// next thread only then; the end of a scope waits for less.
 fn warm_up(jobs: usize) {
     let all_there = Barrier::new(jobs);
     std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                std::hint::black_box(vec![0_u8; 4096]);
-                all_there.wait();
-            });
+        let touch = || {
+            std::hint::black_box(vec![0_u8; 4096]);
+            all_there.wait();
+        };
+        let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(touch)).collect();
+        for thread in threads {
+            if let Err(panicked) = thread.join() {
+                panic::resume_unwind(panicked);
+            }
         }
     });
 }

@@ -151,10 +151,10 @@ fn a_newer_format_is_refused_by_its_number() {
     let file = made.path.join("identity");
     let text = fs::read_to_string(&file)
         .unwrap()
-        .replace("format 1", "format 2");
+        .replace("format 2", "format 3");
     fs::write(&file, text).unwrap();
     let error = refused(&made.path, ME, CLUSTER);
-    assert!(error.to_string().contains("format 2"), "{error}");
+    assert!(error.to_string().contains("format 3"), "{error}");
 }
 
 #[test]

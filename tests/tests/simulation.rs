@@ -53,8 +53,8 @@ const KEPT: &[(u64, &str)] = &[
         "pieces of a long value outlived the record that named them",
     ),
     (
-        1326,
-        "pieces of a long value outlived the record that named them",
+        3669,
+        "hints hid that a disk was an old copy from peers that had restarted",
     ),
     (4668, "a retried delete without a context deleted nothing"),
     (

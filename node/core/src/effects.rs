@@ -166,6 +166,8 @@ pub enum Note {
     Rebuilt,
     /// A peer's durable clock is behind what it once confirmed for the same storage.
     PeerBehindItsWord,
+    /// A vnode began this life with less than it had once confirmed: its storage went back in time.
+    OldStorageFound,
 }
 
 /// What one step asks of the driver.

@@ -215,6 +215,7 @@ impl Shared {
             storage: StorageId::new(self.draw()),
             ring: self.view.map.ring.version(),
             clock: Clock::new(),
+            settled: Clock::new(),
             actors: Default::default(),
             damaged: false,
             rebuilding: None,
@@ -282,6 +283,7 @@ impl Shared {
                 vnode.remember_delete(dot, entry.bucket, entry.key);
             }
             vnode.durable = vnode.clock.clone();
+            vnode.begin_life();
         }
         Ok(())
     }
@@ -294,6 +296,13 @@ impl Shared {
             if let Some(vnode) = self.vnodes.get_mut(&class) {
                 vnode.durable.merge(&clock);
                 vnode.revision += 1;
+            }
+        }
+        while let Some((_, class, clock)) =
+            self.unsynced_settled.pop_front_if(|first| first.0 <= seq)
+        {
+            if let Some(vnode) = self.vnodes.get_mut(&class) {
+                vnode.settled_durable.merge(&clock);
             }
         }
         while let Some(&(written, class, dot)) = self.unsynced.front() {

@@ -59,8 +59,6 @@ plants! {
     FallbackAsPrimary,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
     ForgetsWhoWasAlive,
-    /// A dot that one peer's log has no more is asked of nobody, and no snapshot is asked for.
-    GoneForAll,
     /// Hints are sent to the first node that answers, and its word for having them is taken.
     HandoffUnverified,
     /// A fallback acknowledges a hint and does not store it.
@@ -73,6 +71,8 @@ plants! {
     LogDroppedEarly,
     /// What a delete leaves behind is dropped while a member that has not seen it cannot be reached.
     MarkerDroppedWhileAway,
+    /// A vnode whose storage went back in time goes on with what it has.
+    OldStorageTrusted,
     /// A vnode that found damage keeps its clock while it is filled again.
     RebuildTrustsOldClock,
     /// A replica that refused a write counts as current all the same.

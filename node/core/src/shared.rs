@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) unsynced: VecDeque<(BatchSeq, Class, Dot)>,
     /// Clocks taken over whole and not yet fsynced.
     pub(crate) unsynced_clocks: VecDeque<(BatchSeq, Class, Clock)>,
+    /// Commonly durable clocks written down and not yet fsynced.
+    pub(crate) unsynced_settled: VecDeque<(BatchSeq, Class, Clock)>,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -122,6 +124,7 @@ impl Shared {
             local: VecDeque::new(),
             unsynced: VecDeque::new(),
             unsynced_clocks: VecDeque::new(),
+            unsynced_settled: VecDeque::new(),
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use quorate_protocol::ids::{ActorId, Dot, StorageId, VnodeId};
+use quorate_protocol::ids::{ActorId, Dot, LifeId, StorageId, VnodeId};
 use quorate_protocol::peer::VnodeClock;
 use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
@@ -24,6 +24,8 @@ const VOID_US: u64 = 10_000_000;
 pub(crate) struct PeerVnode {
     pub(crate) vnode: VnodeId,
     pub(crate) storage: StorageId,
+    /// In which of its lives it was said.
+    pub(crate) life: LifeId,
     pub(crate) applied: Clock,
     pub(crate) durable: Clock,
     /// More than `durable`, if it once said to have more of the same storage.
@@ -58,7 +60,17 @@ pub(crate) struct Vnode {
     pub(crate) clock: Clock,
     /// Dots applied and fsynced.
     pub(crate) durable: Clock,
-    /// Counts changes of `clock` and `durable`, so that peers are told only what changed.
+    /// What every member had durably when contexts were last dropped, and how much of that is fsynced here;
+    /// see [`crate::replicate::settled`] for this and what follows.
+    pub(crate) settled: Clock,
+    pub(crate) settled_durable: Clock,
+    /// What it had when this life began; `None` once that counts for nothing.
+    pub(crate) opened: Option<Clock>,
+    /// Peers that have said in this life what is settled.
+    pub(crate) compared: BTreeSet<NodeId>,
+    /// The life in which each peer asked last what it lacks.
+    pub(crate) askers: BTreeMap<NodeId, LifeId>,
+    /// Counts changes of `clock` and `durable`, and of whom is told what of them, so that peers are told only what changed.
     pub(crate) revision: u64,
     /// This life's actor and the last counter it gave out; drawn at the first write.
     pub(crate) actor: Option<(ActorId, u64)>,
@@ -74,8 +86,6 @@ pub(crate) struct Vnode {
     pub(crate) damaged: bool,
     /// It is filled again from a peer; see [`crate::replicate::rebuild`].
     pub(crate) rebuilding: Option<Rebuilding>,
-    /// Dots that a peer has and its log does not answer any more.
-    pub(crate) gone: BTreeMap<NodeId, BTreeSet<Dot>>,
     /// Storages that peers had before: what arrives late about them is void.
     void: BTreeMap<NodeId, VecDeque<(StorageId, u64)>>,
     /// Dot-log entries held.
@@ -94,7 +104,12 @@ impl Vnode {
             storage: record.storage,
             ring: record.ring,
             durable: record.clock.clone(),
+            opened: Some(record.clock.clone()),
             clock: record.clock,
+            settled_durable: record.settled.clone(),
+            settled: record.settled,
+            compared: BTreeSet::new(),
+            askers: BTreeMap::new(),
             revision: 1,
             actor: None,
             actors: record.actors,
@@ -104,7 +119,6 @@ impl Vnode {
             refused: BTreeMap::new(),
             damaged: record.damaged,
             rebuilding: record.rebuilding,
-            gone: BTreeMap::new(),
             void: BTreeMap::new(),
             log_entries: 0,
             deletes: BTreeMap::new(),
@@ -118,6 +132,7 @@ impl Vnode {
             storage: self.storage,
             ring: self.ring,
             clock: self.clock.clone(),
+            settled: self.settled.clone(),
             actors: self.actors.clone(),
             damaged: self.damaged,
             rebuilding: self.rebuilding.clone(),
@@ -181,7 +196,7 @@ impl Vnode {
             self.clock = Clock::new();
         }
         self.durable = Clock::new();
-        self.gone.clear();
+        self.opened = None;
         self.deletes.clear();
         self.log_entries = 0;
         self.revision += 1;
@@ -203,7 +218,6 @@ impl Vnode {
             }
             self.peers.remove(&node);
             self.heard += 1;
-            self.gone.remove(&node);
             // What it said to have it may have no more: it is asked what it has now.
             if let Some(wait) = self.waits.get_mut(&node) {
                 wait.cover = None;
@@ -223,14 +237,15 @@ impl Vnode {
         dots.into_iter().flatten()
     }
 
-    /// Its clocks for the wire.
-    pub(crate) fn to_wire(&self) -> VnodeClock {
+    /// Its clocks as a peer may be told them.
+    pub(crate) fn to_wire(&self, peer: NodeId, life: LifeId) -> VnodeClock {
         VnodeClock {
             class: self.class,
             vnode: self.id,
             storage: self.storage,
+            life,
             applied: self.clock.to_wire(),
-            durable: self.durable.to_wire(),
+            durable: self.durable_for(peer).to_wire(),
             current: self.is_current(),
             actors: self
                 .actors
@@ -245,9 +260,6 @@ impl Vnode {
         let new = self.clock.add(dot);
         if new {
             self.revision += 1;
-            self.gone.values_mut().for_each(|dots| {
-                dots.remove(&dot);
-            });
         }
         new
     }
@@ -285,11 +297,14 @@ impl Vnode {
             .unwrap_or(0)
     }
 
-    /// What every member of the class has durably, or `None` while a member has not spoken yet.
+    /// What every member of the class has durably, or `None` while a member has not spoken yet in the
+    /// life in which it last asked.
     pub(crate) fn common(&self, members: &[NodeId], me: NodeId) -> Option<Clock> {
         let mut common = self.durable.clone();
         for member in members.iter().filter(|&&member| member != me) {
-            let durable = &self.peers.get(member)?.durable;
+            let asked_in = self.askers.get(member);
+            let said_since = |peer: &&PeerVnode| asked_in.is_none_or(|&life| peer.life == life);
+            let durable = &self.peers.get(member).filter(said_since)?.durable;
             if common != *durable {
                 common = common.intersect(durable);
             }

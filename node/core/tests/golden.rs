@@ -125,6 +125,7 @@ fn vnode() -> VnodeRecord {
         storage: StorageId::new(0x3031_3233_3435_3637),
         ring: RingVersion::new(1),
         clock: Clock::from_wire(&clock).unwrap(),
+        settled: Clock::from_wire(&clock[..1]).unwrap(),
         actors: BTreeMap::from([(dot(1, 1).actor, (TARGET, RingVersion::new(1)))]),
         damaged: true,
         rebuilding: None,
@@ -132,13 +133,13 @@ fn vnode() -> VnodeRecord {
 }
 
 #[test]
-fn a_small_object_has_the_bytes_of_format_1_and_costs_36_beside_key_and_value() {
+fn a_small_object_has_the_bytes_of_format_2_and_costs_36_beside_key_and_value() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &small());
     assert!(pieces.is_empty());
     assert_eq!(storage_key.len() + bytes.len() - KEY.len() - 4, 11 + 8 + 17);
     check(
-        "1-object-small",
+        "2-object-small",
         &storage_key,
         &bytes,
         &small(),
@@ -147,12 +148,12 @@ fn a_small_object_has_the_bytes_of_format_1_and_costs_36_beside_key_and_value() 
 }
 
 #[test]
-fn a_full_object_has_the_bytes_of_format_1() {
+fn a_full_object_has_the_bytes_of_format_2() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &full());
     assert!(pieces.is_empty(), "its large value lies in pieces already");
     check(
-        "1-object-full",
+        "2-object-full",
         &storage_key,
         &bytes,
         &full(),
@@ -161,7 +162,7 @@ fn a_full_object_has_the_bytes_of_format_1() {
 }
 
 #[test]
-fn a_deleted_object_has_the_bytes_of_format_1() {
+fn a_deleted_object_has_the_bytes_of_format_2() {
     let object = Object {
         versions: Vec::new(),
         context: [dot(1, 1)].into_iter().collect(),
@@ -169,7 +170,7 @@ fn a_deleted_object_has_the_bytes_of_format_1() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_object(&storage_key, &object);
     check(
-        "1-object-deleted",
+        "2-object-deleted",
         &storage_key,
         &bytes,
         &object,
@@ -178,14 +179,14 @@ fn a_deleted_object_has_the_bytes_of_format_1() {
 }
 
 #[test]
-fn a_hint_has_the_bytes_of_format_1() {
+fn a_hint_has_the_bytes_of_format_2() {
     let storage_key = keys::hint_key(TARGET, CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_hint(&storage_key, &hint());
-    check("1-hint", &storage_key, &bytes, &hint(), record::decode_hint);
+    check("2-hint", &storage_key, &bytes, &hint(), record::decode_hint);
 }
 
 #[test]
-fn log_entries_have_the_bytes_of_format_1() {
+fn log_entries_have_the_bytes_of_format_2() {
     let entry = |kind, request| LogRecord {
         bucket: BUCKET,
         key: Bytes::from_static(KEY),
@@ -195,10 +196,10 @@ fn log_entries_have_the_bytes_of_format_1() {
     };
     let storage_key = keys::log_key(CLASS, dot(1, 300));
     let all = [
-        ("1-log-put", entry(LogKind::Put, Some(REQUEST))),
-        ("1-log-delete", entry(LogKind::Delete, Some(REQUEST))),
-        ("1-log-merged", entry(LogKind::Merged, None)),
-        ("1-log-void", entry(LogKind::Void, None)),
+        ("2-log-put", entry(LogKind::Put, Some(REQUEST))),
+        ("2-log-delete", entry(LogKind::Delete, Some(REQUEST))),
+        ("2-log-merged", entry(LogKind::Merged, None)),
+        ("2-log-void", entry(LogKind::Void, None)),
     ];
     for (name, entry) in all {
         check(
@@ -212,10 +213,10 @@ fn log_entries_have_the_bytes_of_format_1() {
 }
 
 #[test]
-fn a_vnode_has_the_bytes_of_format_1() {
+fn a_vnode_has_the_bytes_of_format_2() {
     let storage_key = keys::vnode_key(CLASS);
     check(
-        "1-vnode",
+        "2-vnode",
         &storage_key,
         &record::encode_vnode(&storage_key, &vnode()),
         &vnode(),
@@ -224,7 +225,7 @@ fn a_vnode_has_the_bytes_of_format_1() {
 }
 
 #[test]
-fn who_was_alive_has_the_bytes_of_format_1() {
+fn who_was_alive_has_the_bytes_of_format_2() {
     let mark = |shard| AliveMark {
         shard,
         life: LifeId::new(0x5051_5253_5455_5657),
@@ -254,14 +255,14 @@ fn who_was_alive_has_the_bytes_of_format_1() {
         ..record.clone()
     };
     let storage_key = keys::alive_key(0x0102);
-    for (name, record) in [("1-alive", record), ("1-alive-settled", settled)] {
+    for (name, record) in [("2-alive", record), ("2-alive-settled", settled)] {
         let bytes = record::encode_alive(&storage_key, &record);
         check(name, &storage_key, &bytes, &record, record::decode_alive);
     }
 }
 
 #[test]
-fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_1() {
+fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
     let source = SnapshotSource {
         node: TARGET,
         storage: StorageId::new(0x4041_4243_4445_4647),
@@ -304,7 +305,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_1() {
             ..vnode()
         };
         check(
-            &format!("1-vnode-{name}"),
+            &format!("2-vnode-{name}"),
             &storage_key,
             &record::encode_vnode(&storage_key, &vnode),
             &vnode,
@@ -314,7 +315,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_1() {
 }
 
 #[test]
-fn a_request_has_the_bytes_of_format_1() {
+fn a_request_has_the_bytes_of_format_2() {
     let request = RequestRecord {
         dot: dot(1, 300),
         bucket: BUCKET,
@@ -324,7 +325,7 @@ fn a_request_has_the_bytes_of_format_1() {
     let storage_key = keys::request_key(CLASS, REQUEST);
     let bytes = record::encode_request(&storage_key, &request);
     check(
-        "1-request",
+        "2-request",
         &storage_key,
         &bytes,
         &request,
@@ -333,7 +334,7 @@ fn a_request_has_the_bytes_of_format_1() {
 }
 
 #[test]
-fn a_piece_has_the_bytes_of_format_1() {
+fn a_piece_has_the_bytes_of_format_2() {
     let value = Bytes::from(vec![7; 65_536 + 5]);
     let content = Content {
         value: value.clone(),
@@ -353,7 +354,7 @@ fn a_piece_has_the_bytes_of_format_1() {
     );
     let (dot, number, bytes) = pieces.last().unwrap();
     let storage_key = keys::chunk_key(keys::ChunkOwner::Hint(TARGET), CLASS, BUCKET, *dot, *number);
-    compare("record-1-piece", &storage_key, bytes);
+    compare("record-2-piece", &storage_key, bytes);
 }
 
 #[test]

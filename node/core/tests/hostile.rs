@@ -17,6 +17,7 @@ use quorate_core::{
     Effect, Family, Input, Now, Replica, ReplicaConfig, Store, StoreError, Ticket, Timing, Write,
 };
 use quorate_protocol::client::{ClientReply, ClientRequest, Content, Get, Keys, Put};
+use quorate_protocol::ids::LifeId;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{Count, WriteOptions};
 use quorate_protocol::peer::{
@@ -435,6 +436,7 @@ fn a_class_is_told_once_however_often_it_is_named() {
     let ask = |classes| CatchUpAsk {
         number: 1,
         classes,
+        life: LifeId::new(1),
         marks: Vec::new(),
     };
     lone.say(peer, ask(vec![class; 1000]), 0);
@@ -487,6 +489,7 @@ fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
             class,
             vnode: VnodeId::new(1),
             storage: StorageId::new(1),
+            life: LifeId::new(1),
             applied: vec![all(1), all(2)],
             durable: vec![all(1)],
             current: true,

@@ -155,16 +155,18 @@ fn vnode() -> impl Strategy<Value = VnodeRecord> {
         number(),
         number(),
         prop::collection::vec(dot(), 0..30),
+        prop::collection::vec(dot(), 0..30),
         actors,
         any::<bool>(),
         prop::option::of(rebuilding()),
     )
         .prop_map(
-            |(vnode, ring, dots, actors, damaged, rebuilding)| VnodeRecord {
+            |(vnode, ring, dots, settled, actors, damaged, rebuilding)| VnodeRecord {
                 vnode: VnodeId::new(vnode),
                 storage: StorageId::new(!vnode),
                 ring: RingVersion::new(ring),
                 clock: clock(dots),
+                settled: clock(settled),
                 actors: actors
                     .into_iter()
                     .map(|(actor, (node, ring))| {
@@ -424,7 +426,8 @@ fn an_intact_record_of_a_newer_format_is_told_from_damage() {
         bytes[at] = byte;
         record::decode_object(b"k", &forge(b"k", bytes)).unwrap_err()
     };
-    assert_eq!(with(0, 2), RecordError::NewerFormat { found: 2, known: 1 });
+    assert_eq!(with(0, 3), RecordError::NewerFormat { found: 3, known: 2 });
+    assert_eq!(with(0, 1), RecordError::OlderFormat { found: 1, known: 2 });
     assert!(matches!(with(0, 0), RecordError::Malformed(_)));
     let data_type = RecordKind::DataType as u8;
     assert_eq!(
@@ -447,6 +450,7 @@ fn an_enormous_vnode_record_comes_back() {
         vnode: VnodeId::new(1),
         storage: StorageId::new(2),
         ring: RingVersion::FIRST,
+        settled: clock(Vec::new()),
         clock: clock(dots),
         actors: BTreeMap::new(),
         damaged: false,

@@ -42,6 +42,7 @@ named! { NOTES, note_name, Note {
     Rebuilding => "rebuilds_begun", "Vnodes that began to be filled again from a peer";
     Rebuilt => "rebuilds_ended", "Vnodes filled again from a peer";
     PeerBehindItsWord => "peers_behind_their_word", "Peers whose durable clock fell behind what it had confirmed";
+    OldStorageFound => "old_storage_found", "Vnodes that began with less than they had once confirmed";
 }}
 
 /// What the driver itself counts.

@@ -150,6 +150,7 @@ mod tests {
         let ask = |classes| CatchUpAsk {
             number: 7,
             classes,
+            life: LifeId::new(2),
             marks: marks.clone(),
         };
         let mut message = ask(classes).into();

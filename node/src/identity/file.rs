@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! quorate data directory
-//! format 1
+//! format 2
 //! cluster 0123456789abcdef0123456789abcdef
 //! node 0123456789abcdef
 //! storage 0123456789abcdef
@@ -16,7 +16,7 @@ use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
 
 /// The format of the whole data directory that this build reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const TITLE: &str = "quorate data directory";
 
@@ -42,6 +42,11 @@ pub enum IdentityFileError {
         "the data directory has format {0}, this build reads format {FORMAT}: use a newer build"
     )]
     Newer(u32),
+    /// An earlier build wrote it.
+    #[error(
+        "the data directory has format {0}, which nothing converts to format {FORMAT}, the one this build reads: use the build that wrote it, or give the node an empty directory, and its peers will fill it"
+    )]
+    Older(u32),
     /// A line is missing or wrong, or the checksum does not match.
     #[error("the identity file is damaged ({0}): restore it from a backup of this node")]
     Damaged(&'static str),
@@ -72,6 +77,9 @@ impl Identity {
         let format: u32 = field(lines.next(), "format ")?;
         if format > FORMAT {
             return Err(IdentityFileError::Newer(format));
+        }
+        if format < FORMAT {
+            return Err(IdentityFileError::Older(format));
         }
         let identity = Self {
             cluster: field(lines.next(), "cluster ")?,
@@ -112,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_format_1_stays_readable() {
-        let text = "quorate data directory\nformat 1\ncluster 00000000000000010000000000000002\n\
-                    node 0000000000000003\nstorage 0000000000000004\nchecksum 29f5ced1\n";
+    fn the_file_of_format_2_stays_readable() {
+        let text = "quorate data directory\nformat 2\ncluster 00000000000000010000000000000002\n\
+                    node 0000000000000003\nstorage 0000000000000004\nchecksum d78d9111\n";
         assert_eq!(identity().to_text(), text);
         assert_eq!(Identity::parse(text.as_bytes()), Ok(identity()));
     }
@@ -132,10 +140,16 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_format_is_refused_by_name() {
-        let text = identity().to_text().replace("format 1", "format 2");
-        let error = Identity::parse(text.as_bytes()).unwrap_err();
-        assert_eq!(error, IdentityFileError::Newer(2));
-        assert!(error.to_string().contains("format 2"));
+    fn another_format_is_refused_by_name() {
+        for (other, expected) in [
+            (1, IdentityFileError::Older(1)),
+            (3, IdentityFileError::Newer(3)),
+        ] {
+            let text = identity().to_text();
+            let text = text.replace("format 2", &format!("format {other}"));
+            let error = Identity::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error, expected);
+            assert!(error.to_string().contains(&format!("format {other}")));
+        }
     }
 }

@@ -232,6 +232,7 @@ fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
             storage: quorate_protocol::StorageId::new(draw.source.bits()),
             ring: RingVersion::new(draw.source.below(300)),
             clock: clock(draw),
+            settled: clock(draw),
             actors: actors
                 .into_iter()
                 .map(|(actor, node, ring)| (actor, (node, ring)))

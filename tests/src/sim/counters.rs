@@ -91,6 +91,7 @@ pub const PROVOKED: &[Counter] = &[
     Counter::Core(Note::DeadlineExceeded),
     Counter::Core(Note::QuorumNotMet),
     Counter::Core(Note::PeerBehindItsWord),
+    Counter::Core(Note::OldStorageFound),
     Counter::Fault("kill"),
     Counter::Fault("power cut"),
     Counter::Fault("pause"),

@@ -24,7 +24,7 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
         a_damaged_or_wrong_certificate_is_refused_by_its_file,
         a_damaged_secret_is_refused,
         a_damaged_identity_or_map_is_refused_and_left_as_it_is,
-        a_newer_disk_format_is_refused_and_left_as_it_is,
+        another_disk_format_is_refused_and_left_as_it_is,
         another_nodes_or_clusters_directory_is_refused,
         a_directory_that_was_never_initialised_is_refused,
         a_port_in_use_is_refused_by_its_number,
@@ -222,10 +222,12 @@ async fn a_damaged_identity_or_map_is_refused_and_left_as_it_is(programs: &Progr
     Ok(())
 }
 
-async fn a_newer_disk_format_is_refused_and_left_as_it_is(programs: &Programs) -> Outcome {
+async fn another_disk_format_is_refused_and_left_as_it_is(programs: &Programs) -> Outcome {
     let bench = Bench::new(programs, 1)?;
-    bench.replace("data/identity", "format 1", "format 2");
-    bench.refuses(&["format 2", "newer build"]);
+    bench.replace("data/identity", "format 2", "format 3");
+    bench.refuses(&["format 3", "newer build"]);
+    bench.replace("data/identity", "format 3", "format 1");
+    bench.refuses(&["format 1", "the build that wrote it"]);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AliveMark, PeerObject, Testimony};
 use crate::error::WireError;
-use crate::ids::{ActorId, Dot, RequestId, StorageId, VnodeId};
+use crate::ids::{ActorId, Dot, LifeId, RequestId, StorageId, VnodeId};
 
 /// What one actor's dots a vnode has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +28,12 @@ pub struct VnodeClock {
     pub vnode: VnodeId,
     /// The storage the durable part speaks for.
     pub storage: StorageId,
+    /// The life in which it is said.
+    pub life: LifeId,
     /// What it has applied.
     pub applied: Vec<ActorClock>,
-    /// What it has fsynced.
+    /// What it has fsynced. Until the receiver has said what was settled, only what the vnode had when
+    /// this life began.
     pub durable: Vec<ActorClock>,
     /// Whether it answers as a current replica.
     pub current: bool,
@@ -53,6 +56,8 @@ pub struct CatchUpAsk {
     pub number: u64,
     /// The classes, ordered.
     pub classes: Vec<Class>,
+    /// The asker's life. What its vnodes of these classes said in another one is not counted on any more.
+    pub life: LifeId,
     /// Where the answering node's replicas were when the asker last knew all it had to.
     pub marks: Vec<AliveMark>,
 }
@@ -66,6 +71,10 @@ pub struct CatchUpEntry {
     pub hints: u64,
     /// Its own clock, if it has a vnode of the class.
     pub clock: Option<VnodeClock>,
+    /// What every member had confirmed to have durably, by the answering vnode's knowledge: contexts that
+    /// stand for no more than that are gone. A storage that once confirmed it and had less when the
+    /// asker's life began has gone back in time.
+    pub settled: Vec<ActorClock>,
 }
 
 /// The answer to [`CatchUpAsk`]; several answers may share out the classes among them.

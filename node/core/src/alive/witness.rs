@@ -1,5 +1,6 @@
 //! Bearing witness: whom this replica saw, and since when others may ask.
 
+use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{Alive, AliveMark, Testimony};
 use quorate_ring::NodeId;
 
@@ -10,6 +11,11 @@ use crate::record::AlivePeer;
 const SHARDS_MAX: u16 = 1024;
 
 impl AliveLog {
+    /// This life of this replica.
+    pub(crate) const fn life(&self) -> LifeId {
+        self.record.life
+    }
+
     /// Where this replica is.
     pub(crate) fn now(&self) -> Alive {
         Alive {

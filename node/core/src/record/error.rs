@@ -18,6 +18,16 @@ pub enum RecordError {
         /// The newest format known here.
         known: u8,
     },
+    /// Intact, and written by a version whose format nothing converts.
+    #[error(
+        "record format {found} is older than {known}, the oldest this version reads: start the version that wrote it"
+    )]
+    OlderFormat {
+        /// The record's format.
+        found: u8,
+        /// The oldest format known here.
+        known: u8,
+    },
     /// Intact, and compressed by a method that this version does not have.
     #[error("record codec {0} is unknown to this version: start the version that wrote it")]
     UnknownCodec(u8),

@@ -6,7 +6,7 @@ use super::body::{Reader, Writer};
 use super::error::RecordError;
 
 /// The number of the format that is written.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 pub(super) const HEADER_BYTES: usize = 8;
 const CODEC_NONE: u8 = 0;
@@ -78,6 +78,12 @@ pub(super) fn open<'a>(
     }
     if *format == 0 {
         return Err(RecordError::Malformed("format 0 never existed"));
+    }
+    if *format < FORMAT {
+        return Err(RecordError::OlderFormat {
+            found: *format,
+            known: FORMAT,
+        });
     }
     if *kind != expected.number() {
         return Err(RecordError::WrongKind {

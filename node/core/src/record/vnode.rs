@@ -10,6 +10,7 @@
 //!   base        varint
 //!   runs        count varint, then each: gap varint, length varint
 //!               (gap: counters missing since the end of what stands before, at least 1)
+//! settled       as clock: what every member had confirmed when contexts were last dropped
 //! actors        count varint, then each, ascending: actor u64, node u64, ring version varint
 //! rebuilding    if flagged, see `rebuilding.rs`
 //! ```
@@ -45,6 +46,9 @@ pub struct VnodeRecord {
     pub ring: RingVersion,
     /// Its clock at a checkpoint; the dot log holds what came since.
     pub clock: Clock,
+    /// What every member of the class was known to have durably when logs were last collected: contexts
+    /// that name no more than this may be gone everywhere.
+    pub settled: Clock,
     /// Each actor's node and the ring version at the actor's birth.
     pub actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
     /// Something of its own was unreadable or missing: its absences count for nothing.
@@ -65,6 +69,7 @@ pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
     record.u64(vnode.storage.get());
     record.varint(vnode.ring.get());
     write_clock(&vnode.clock, &mut record);
+    write_clock(&vnode.settled, &mut record);
     record.length(vnode.actors.len());
     for (actor, (node, ring)) in &vnode.actors {
         record.actor(*actor);
@@ -89,6 +94,7 @@ pub fn decode_vnode(storage_key: &[u8], record: &[u8]) -> Result<VnodeRecord, Re
         storage: StorageId::new(body.u64()?),
         ring: RingVersion::new(body.varint()?),
         clock: read_clock(&mut body)?,
+        settled: read_clock(&mut body)?,
         actors: read_actors(&mut body)?,
         damaged: flags & DAMAGED != 0,
         rebuilding: (flags & REBUILDING != 0)

@@ -1,7 +1,7 @@
 //! Anti-entropy by clocks: tell peers what one has, ask for what they have and one lacks, answer
 //! from the dot log. Its cost is proportional to what is missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_protocol::ids::{ActorId, Dot};
@@ -11,7 +11,6 @@ use quorate_ring::{BucketId, Class, NodeId};
 
 use crate::causality::{CLOCK_ACTORS_MAX, Clock};
 use crate::effects::{Note, Priority};
-use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{RebuildStage, decode_log};
 use crate::replicate::handoff::arrival;
@@ -22,9 +21,6 @@ use crate::vnode::{PeerVnode, Vnode};
 
 /// Questions under way at a time, over all classes: the budget that keeps repair in the background.
 const QUESTIONS_MAX: usize = 16;
-
-/// Dots of one vnode that are known to be gone, at most: beyond, they are asked for in vain.
-const GONE_MAX: usize = 64 * 1024;
 
 /// Clocks in one frame: with hundreds of actors each they still fit its bounds.
 const CLOCKS_PER_FRAME: usize = 256;
@@ -75,6 +71,7 @@ impl AntiEntropy {
     }
 
     fn tell_clocks(&mut self, cx: &mut Cx<'_>) {
+        let life = cx.s.alive.life();
         let mut frames: BTreeMap<NodeId, Vec<VnodeClock>> = BTreeMap::new();
         for vnode in cx.s.vnodes.values() {
             for &node in cx.s.view.primaries(vnode.class) {
@@ -83,7 +80,10 @@ impl AntiEntropy {
                 }
                 let told = self.told.insert((node, vnode.class), vnode.revision);
                 if told != Some(vnode.revision) {
-                    frames.entry(node).or_default().push(vnode.to_wire());
+                    frames
+                        .entry(node)
+                        .or_default()
+                        .push(vnode.to_wire(node, life));
                 }
             }
         }
@@ -139,10 +139,8 @@ impl AntiEntropy {
             .collect();
         let first = candidates.partition_point(|(node, _)| last.is_some_and(|last| node <= last));
         candidates.rotate_left(first);
-        let nothing = BTreeSet::new();
         let question = candidates.into_iter().find_map(|(node, peer)| {
-            let gone = vnode.gone.get(&node).unwrap_or(&nothing);
-            let runs = bounded_runs(vnode.clock.missing_from(&peer.applied), gone);
+            let runs = bounded_runs(vnode.clock.missing_from(&peer.applied));
             (!runs.is_empty()).then_some((node, runs))
         });
         if question.is_none() && vnode.lacks_nothing() {
@@ -184,7 +182,7 @@ impl AntiEntropy {
         if expected {
             self.questions.remove(&class);
         }
-        let progress = cx.take_dots(from, answer);
+        let progress = cx.take_dots(answer);
         cx.s.settle_all();
         // Without progress the next tick is soon enough: asking at once could go on for ever.
         if expected && progress && self.questions.len() < QUESTIONS_MAX {
@@ -193,34 +191,15 @@ impl AntiEntropy {
     }
 }
 
-/// At most one batch of missing dots, without those known to be gone.
-fn bounded_runs(
-    missing: impl Iterator<Item = (ActorId, u64, u64)>,
-    gone: &BTreeSet<Dot>,
-) -> Vec<(ActorId, u64, u64)> {
-    let (mut runs, mut left) = (Vec::new(), BATCH_ITEMS_MAX as u64);
-    for (actor, first, length) in missing {
-        let mut start = first;
-        let end = first.saturating_add(length);
-        while start < end && left > 0 {
-            if gone.contains(&Dot::new(actor, start)) {
-                start += 1;
-                continue;
-            }
-            let next_gone = gone
-                .range(Dot::new(actor, start)..Dot::new(actor, end))
-                .next()
-                .map_or(end, |dot| dot.counter);
-            let take = (next_gone - start).min(left);
-            runs.push((actor, start, take));
-            left -= take;
-            start += take;
-        }
-        if left == 0 {
-            break;
-        }
-    }
-    runs
+/// At most one batch of missing dots.
+fn bounded_runs(missing: impl Iterator<Item = (ActorId, u64, u64)>) -> Vec<(ActorId, u64, u64)> {
+    let mut left = BATCH_ITEMS_MAX as u64;
+    let bounded = missing.map_while(|(actor, first, length)| {
+        let take = length.min(left);
+        left -= take;
+        (take > 0).then_some((actor, first, take))
+    });
+    bounded.collect()
 }
 
 impl Shared {
@@ -281,6 +260,7 @@ impl Shared {
         let told = PeerVnode {
             vnode: clock.vnode,
             storage: clock.storage,
+            life: clock.life,
             applied,
             durable,
             remembered,
@@ -307,41 +287,11 @@ impl Shared {
         })
     }
 
-    /// Takes note of dots that a peer has and its log has no more. Each is asked for elsewhere; one that
-    /// no peer within reach could still answer for means that the vnode must be filled again.
-    fn take_gone(&mut self, from: NodeId, class: Class, gone: Vec<Dot>) {
-        let members = self.members(class);
-        let for_all = self.breaks(Plant::GoneForAll);
-        let reachable: BTreeSet<NodeId> = members
-            .iter()
-            .copied()
-            .filter(|&node| self.view.is_reachable(node))
-            .collect();
-        let Some(vnode) = self.vnodes.get_mut(&class) else {
-            return;
-        };
-        let clock = &vnode.clock;
-        let missing: Vec<Dot> = gone
-            .into_iter()
-            .filter(|&dot| !clock.contains(dot))
-            .take(BATCH_ITEMS_MAX)
-            .collect();
-        if for_all {
-            for member in members {
-                vnode.gone.entry(member).or_default().extend(&missing);
-            }
-            return;
-        }
-        let known = vnode.gone.entry(from).or_default();
-        let room = GONE_MAX.saturating_sub(known.len());
-        known.extend(missing.iter().take(room));
-        let may_answer = |dot: &Dot| {
-            vnode.peers.iter().any(|(node, peer)| {
-                let said = vnode.gone.get(node).is_some_and(|dots| dots.contains(dot));
-                reachable.contains(node) && peer.applied.contains(*dot) && !said
-            })
-        };
-        if missing.iter().any(|dot| !may_answer(dot)) {
+    /// A peer has dots that its log has no more: all members once had them durably. If this vnode lacks one,
+    /// it lost more than can be asked for, and must be filled again.
+    fn take_gone(&mut self, class: Class, gone: &[Dot]) {
+        let lacks = |vnode: &Vnode| gone.iter().any(|&dot| !vnode.clock.contains(dot));
+        if self.vnodes.get(&class).is_some_and(lacks) {
             self.begin_snapshot(class);
         }
     }
@@ -446,12 +396,12 @@ impl Cx<'_> {
     }
 
     /// Merges what came. Returns whether anything of it was new.
-    fn take_dots(&mut self, from: NodeId, answer: DotsAnswer) -> bool {
+    fn take_dots(&mut self, answer: DotsAnswer) -> bool {
         let class = answer.class;
         if !self.s.vnodes.contains_key(&class) || !self.s.writable {
             return false;
         }
-        let mut progress = !answer.gone.is_empty();
+        let mut progress = false;
         for object in answer.objects {
             let Ok((place, arrival)) = arrival(class, object) else {
                 continue;
@@ -467,7 +417,7 @@ impl Cx<'_> {
                 progress = true;
             }
         }
-        self.s.take_gone(from, class, answer.gone);
+        self.s.take_gone(class, &answer.gone);
         progress
     }
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_protocol::ids::StorageId;
+use quorate_protocol::ids::{LifeId, StorageId};
 use quorate_protocol::peer::{
     AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, Testimony, VnodeClock,
 };
@@ -49,6 +49,8 @@ pub(crate) struct CatchUp {
     /// Which of its places this replica last told its peers, and when.
     told: Option<AliveMark>,
     told_us: u64,
+    /// Peers within reach may not have said yet what is settled.
+    uncompared: bool,
 }
 
 impl CatchUp {
@@ -58,13 +60,17 @@ impl CatchUp {
         for class in classes {
             shared.wait_for_those(class, |_, _| true);
         }
-        Self::default()
+        Self {
+            uncompared: true,
+            ..Self::default()
+        }
     }
 
     /// A peer answers (again): what it holds must be asked for once more.
     pub(crate) fn on_peer_up(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         cx.s.alive.set_settled(false);
         self.valid_from.remove(&node);
+        self.uncompared = true;
         for class in cx.s.vnodes.keys().copied().collect::<Vec<_>>() {
             let is_peer = cx.s.is_member(node, class);
             cx.s.hear_others(class, node);
@@ -92,7 +98,11 @@ impl CatchUp {
             .iter()
             .filter(|&&class| cx.s.is_member(from, class));
         let vnodes = classes.filter_map(|class| cx.s.vnodes.get(class));
-        let clocks: Vec<VnodeClock> = vnodes.take(CLASSES_PER_FRAME).map(Vnode::to_wire).collect();
+        let life = cx.s.alive.life();
+        let clocks: Vec<VnodeClock> = vnodes
+            .take(CLASSES_PER_FRAME)
+            .map(|vnode| vnode.to_wire(from, life))
+            .collect();
         if !clocks.is_empty() && ask.classes.is_sorted_by(|one, next| one < next) {
             cx.s.send(from, Clocks { clocks }, 0, Priority::Background);
         }
@@ -108,6 +118,8 @@ impl CatchUp {
             self.ask_all_again(cx);
             cx.s.hear_others_for_the_silent();
             cx.s.settle_all();
+        } else if self.uncompared {
+            self.ask_uncompared(cx);
         }
         cx.s.alive.rest(cx.s.now.mono_us);
         self.tell(cx);
@@ -125,6 +137,20 @@ impl CatchUp {
             if cx.s.view.answers(node) {
                 cx.s.send(node, alive, 0, Priority::Background);
             }
+        }
+    }
+
+    /// Nothing is waited for, but some peer within reach has not said yet what is settled: an answer was
+    /// lost, or the wait for it ended without it.
+    fn ask_uncompared(&mut self, cx: &mut Cx<'_>) {
+        let lacking = |node: &NodeId| {
+            let mut vnodes = cx.s.vnodes.values();
+            cx.s.view.answers(*node) && vnodes.any(|vnode| cx.s.is_uncompared(vnode, *node))
+        };
+        let peers: Vec<NodeId> = cx.s.view.peers().filter(lacking).collect();
+        self.uncompared = !peers.is_empty();
+        for node in peers {
+            self.ask_again(cx, node);
         }
     }
 
@@ -151,10 +177,9 @@ impl CatchUp {
 
     fn ask(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let open = |wait: &Wait| !wait.no_hints || (wait.is_peer && wait.cover.is_none());
-        let waiting =
-            cx.s.vnodes
-                .values()
-                .filter(|vnode| vnode.waits.get(&node).is_some_and(open));
+        let waiting = cx.s.vnodes.values().filter(|vnode| {
+            vnode.waits.get(&node).is_some_and(open) || cx.s.is_uncompared(vnode, node)
+        });
         let classes: Vec<Class> = waiting.map(|vnode| vnode.class).collect();
         self.question(cx, node, &classes);
     }
@@ -167,6 +192,7 @@ impl CatchUp {
             let ask = CatchUpAsk {
                 number,
                 classes: part.to_vec(),
+                life: cx.s.alive.life(),
                 marks: cx.s.alive.marks(node),
             };
             cx.s.send(node, ask, 0, Priority::Foreground);
@@ -220,6 +246,7 @@ impl Shared {
     }
 
     fn take_entry(&mut self, from: NodeId, entry: CatchUpEntry, number: u64) {
+        self.compare_settled(from, entry.class, &entry.settled);
         let careless = self.breaks(Plant::CurrentWithoutHints);
         let Some(vnode) = self.vnodes.get_mut(&entry.class) else {
             return;
@@ -282,21 +309,30 @@ impl Shared {
         awaited.into_iter().collect()
     }
 
+    fn catch_up_entry(&mut self, from: NodeId, class: Class, asker: LifeId) -> CatchUpEntry {
+        let (is_member, life) = (self.is_member(from, class), self.alive.life());
+        let mut entry = CatchUpEntry {
+            class,
+            hints: self.hints.for_class(from, class),
+            clock: None,
+            settled: Vec::new(),
+        };
+        if let Some(vnode) = self.vnodes.get_mut(&class).filter(|_| is_member) {
+            vnode.asked_by(from, asker);
+            entry.clock = Some(vnode.to_wire(from, life));
+            entry.settled = vnode.settled.to_wire();
+        }
+        entry
+    }
+
     /// What this node has of some classes for the asker.
     pub(crate) fn answer_catch_up(&mut self, from: NodeId, ask: CatchUpAsk) {
         // Each class once: a clock is long, and naming a class is not.
         if !ask.classes.is_sorted_by(|one, next| one < next) {
             return;
         }
-        let entries = ask.classes.into_iter().map(|class| CatchUpEntry {
-            class,
-            hints: self.hints.for_class(from, class),
-            clock: self
-                .vnodes
-                .get(&class)
-                .filter(|_| self.is_member(from, class))
-                .map(Vnode::to_wire),
-        });
+        let classes = ask.classes.iter();
+        let entries = classes.map(|&class| self.catch_up_entry(from, class, ask.life));
         let entries = entries.collect();
         let mut testimony = self.alive.testify(&ask.marks);
         if self.breaks(Plant::ForgetsWhoWasAlive) {

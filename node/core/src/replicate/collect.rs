@@ -112,8 +112,13 @@ impl Collector {
                 ..Progress::default()
             };
         }
-        let unfinished = common.filter(|common| progress.common != *common);
-        let finished = unfinished.is_none_or(|common| progress.collect(cx, class, &common, budget));
+        let usable = common.map(|common| cx.s.settle(class, common));
+        let unfinished = usable
+            .as_ref()
+            .filter(|usable| progress.common != usable.clock);
+        let finished =
+            unfinished.is_none_or(|usable| progress.collect(cx, class, &usable.clock, budget));
+        let finished = finished && usable.is_none_or(|usable| usable.is_all);
         progress.done = (finished && !by_reach).then_some(knowledge);
     }
 

@@ -7,3 +7,4 @@ pub(crate) mod handoff;
 pub(crate) mod rebuild;
 pub(crate) mod refused;
 pub(crate) mod serve;
+pub(crate) mod settled;

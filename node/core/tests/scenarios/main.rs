@@ -10,6 +10,7 @@
 
 mod behind;
 mod catching_up;
+mod old_storage;
 #[cfg(feature = "planted")]
 mod planted;
 mod rebuilding;

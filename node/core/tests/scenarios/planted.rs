@@ -6,6 +6,7 @@ use crate::behind::{read_after_a_refusal, read_while_taken_for_dead};
 use crate::catching_up::{
     read_after_two_came_and_went, read_after_two_were_alone, read_before_the_hints_came,
 };
+use crate::old_storage::read_after_a_hint_on_an_old_copy;
 
 #[test]
 fn trusting_an_incomplete_witness_is_caught() {
@@ -40,4 +41,15 @@ fn telling_one_that_is_taken_for_dead_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::ToldWhileTakenForDead);
     let (_, answer) = read_while_taken_for_dead(planted);
     assert_eq!(answer.unwrap(), ["old"], "the rule makes no difference");
+}
+
+#[test]
+fn trusting_storage_that_went_back_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::OldStorageTrusted);
+    let (_, held) = read_after_a_hint_on_an_old_copy(planted, true);
+    assert_eq!(
+        held,
+        ["first", "second", "third"],
+        "the rule makes no difference"
+    );
 }

@@ -478,13 +478,6 @@ mod planted {
     }
 
     #[test]
-    fn a_dot_asked_of_one_peer_only_leaves_the_newcomer_behind_for_ever() {
-        assert!(!converged(&empty_disk(|replica| {
-            replica.plant(Plant::GoneForAll);
-        })));
-    }
-
-    #[test]
     fn a_vnode_that_trusts_its_old_clock_takes_its_loss_for_a_delete() {
         let planted = |replica: &mut Replica| replica.plant(Plant::RebuildTrustsOldClock);
         assert!(!converged(&damaged_objects(planted)));

@@ -301,6 +301,7 @@ impl Stage {
             class,
             vnode: VnodeId::new(from.get()),
             storage: StorageId::new(from.get()),
+            life: LifeId::new(from.get()),
             applied: Vec::new(),
             durable: Vec::new(),
             current: true,
@@ -310,6 +311,7 @@ impl Stage {
             class,
             hints: 0,
             clock,
+            settled: Vec::new(),
         }
     }
 

@@ -127,7 +127,7 @@ fn row_of(plant: Plant) -> Option<Row> {
                     config.strict = 700;
                 })
         }
-        Plant::GoneForAll | Plant::RebuildTrustsOldClock | Plant::SnapshotClockAtEnd => {
+        Plant::RebuildTrustsOldClock | Plant::SnapshotClockAtEnd => {
             row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
                 .within(600)
                 .in_weather(STORM)
@@ -138,6 +138,7 @@ fn row_of(plant: Plant) -> Option<Row> {
         }
         Plant::CurrentWithoutHints
         | Plant::ForgetsWhoWasAlive
+        | Plant::OldStorageTrusted
         | Plant::RefusedAndCurrent
         | Plant::ToldWhileTakenForDead
         | Plant::TrustsAnIncompleteWitness => return None,

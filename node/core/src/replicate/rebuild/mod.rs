@@ -325,7 +325,6 @@ impl Shared {
         let Some(vnode) = self.vnodes.get_mut(&class).filter(|vnode| vnode.is_whole()) else {
             return;
         };
-        vnode.gone.clear();
         vnode.revision += 1;
         vnode.rebuilding = Some(Rebuilding {
             lost: false,
@@ -386,7 +385,7 @@ impl Shared {
     }
 
     /// A peer says what this node told it once to have durably. For one storage that only grows: what came
-    /// back since and is not durable yet had been lost.
+    /// back since and is not durable yet, or was not there when this life began, had been lost.
     pub(crate) fn on_remembered(&mut self, from: NodeId, word: &Remembered) {
         let Ok(durable) = Clock::from_wire(&word.durable) else {
             return;
@@ -394,7 +393,8 @@ impl Shared {
         let lost = self
             .vnodes
             .get(&word.class)
-            .is_some_and(|vnode| vnode.storage == word.storage && !vnode.durable.covers(&durable));
+            .filter(|vnode| vnode.storage == word.storage)
+            .is_some_and(|vnode| !vnode.durable_for(from).covers(&durable));
         if lost && self.is_member(from, word.class) {
             self.mark_damaged(word.class);
         }

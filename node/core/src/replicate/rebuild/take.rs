@@ -232,7 +232,6 @@ impl Shared {
             source.clock.clone()
         };
         vnode.clock.merge(&claimed);
-        vnode.gone.clear();
         vnode.revision += 1;
         self.unsynced_clocks.push_back((seq, class, claimed));
         self.note(Note::Rebuilt);

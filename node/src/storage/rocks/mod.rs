@@ -185,14 +185,7 @@ impl Rocks {
             self.path.display()
         )))
     }
-}
 
-/// What a panic elsewhere left behind is a whole value still: no lock is held over a change in parts.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Rocks {
     /// Does without what cannot be read any more. The database is closed, before and after.
     fn leave_damage_out(&self) {
         let path = self.path.display();
@@ -210,20 +203,24 @@ impl Rocks {
         }
     }
 
+    fn open_again(&self, compactions: Compactions) -> Result<Opened, StoreError> {
+        let (settings, cache) = (self.settings, &self.cache);
+        Opened::open(&self.path, self.owner, settings, cache, compactions)
+            .map_err(|error| StoreError::Failed(error.to_string()))
+    }
+
     /// Returns the number of ranges in which something was lost.
     fn try_leave_damage_out(&self) -> Result<usize, StoreError> {
-        let opened = Opened::open(
-            &self.path,
-            self.owner,
-            self.settings,
-            &self.cache,
-            Compactions::Off,
-        );
-        let mut opened = opened.map_err(|error| StoreError::Failed(error.to_string()))?;
+        let mut opened = self.open_again(Compactions::Off)?;
         let met = std::mem::take(&mut *lock(&self.damaged_families));
         let lost = salvage::leave_damage_out(&mut opened, &met, &self.cache)?;
         Ok(lost.len())
     }
+}
+
+/// What a panic elsewhere left behind is a whole value still: no lock is held over a change in parts.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store for Rocks {
@@ -294,14 +291,7 @@ impl Storage for Rocks {
             self.leave_damage_out();
             self.met_damage.store(false, Ordering::Release);
         }
-        let opened = Opened::open(
-            &self.path,
-            self.owner,
-            self.settings,
-            &self.cache,
-            Compactions::On,
-        );
-        let opened = opened.map_err(|error| StoreError::Failed(error.to_string()))?;
+        let opened = self.open_again(Compactions::On)?;
         self.db.store(Some(Arc::new(opened)));
         *broken = false;
         Ok(())

@@ -119,6 +119,7 @@ impl Process {
                         shard.tell(now, Input::Map(map.clone()), disk);
                     }
                     self.map = map;
+                    wants.push(Want::InForce);
                     self.tell_digest(now, disk, wants);
                 }
                 AgreementEffect::Contradiction { kept, dropped } => {

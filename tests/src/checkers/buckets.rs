@@ -174,6 +174,12 @@ impl Agreed {
         })
     }
 
+    /// All that clients asked for under a name.
+    #[must_use]
+    pub fn asked_for(&self, name: &str) -> &[BucketProps] {
+        self.names.get(name).map_or(&[], |named| &named.asked)
+    }
+
     /// What was found since the last call.
     pub fn take_violations(&mut self) -> Vec<Violation> {
         std::mem::take(&mut self.violations)

@@ -140,6 +140,7 @@ pub const PROVOKED: &[Counter] = &[
     Counter::Bucket("written and never told"),
     Counter::Bucket("file lost"),
     Counter::Bucket("file damaged"),
+    Counter::Bucket("damaged file refused"),
     Counter::Error("quorum_not_met"),
     Counter::Error("unavailable"),
     Counter::Error("in_doubt"),

@@ -1,6 +1,12 @@
 //! What a node's agreement on buckets keeps on its disk: one file, replaced as a whole.
 
+use quorate_core::agreement::{Agreement, AgreementError, StoredError};
+use quorate_protocol::map::ClusterMap;
+use quorate_ring::NodeId;
+
+use super::counters::Counter;
 use super::dice::Dice;
+use super::node::Want;
 
 /// The file, and what is on its way to it.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +18,29 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Opens the agreement of a new life. A damaged file is refused, and removed as the refusal says.
+    ///
+    /// # Errors
+    /// What the agreement said when it could not be opened.
+    pub fn agreement(
+        &mut self,
+        node: NodeId,
+        map: &ClusterMap,
+        seed: [u8; 32],
+        wants: &mut Vec<Want>,
+    ) -> Result<Agreement, String> {
+        let open = |stored: Option<&[u8]>| Agreement::open(node, map.clone(), stored, seed);
+        let mut opened = open(self.open());
+        if let Err(AgreementError::Stored(StoredError::Damaged(_))) = &opened {
+            wants.push(Want::Count(Counter::Bucket("damaged file refused")));
+            self.replace(None);
+            opened = open(None);
+        }
+        opened.map_err(|error| error.to_string())
+    }
+
     /// What a new life finds. Numbers count the states of one life.
-    pub fn open(&mut self) -> Option<&[u8]> {
+    fn open(&mut self) -> Option<&[u8]> {
         self.under_way.clear();
         let (number, bytes) = self.file.as_mut()?;
         *number = 0;

@@ -28,7 +28,9 @@
 //! command   the command line of `quorate-sim`
 //! watch     what checkers are shown of a world
 //! clients   closed-loop clients; workload says what they do
-//! asking    clients that ask for buckets; founding is what becomes of it, serving how clients reach nodes
+//! asking    clients that ask for buckets; founding is what becomes of it
+//! agreeing  what a settled cluster must say of buckets
+//! serving   how clients reach nodes
 //! tries     what a client makes of an error, and of trying again
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
@@ -36,6 +38,7 @@
 //! dice      the seed's random numbers
 //! ```
 
+mod agreeing;
 mod args;
 pub mod asking;
 pub mod batch;

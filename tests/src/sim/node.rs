@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_core::agreement::{Agreement, AgreementError, AgreementInput, StoredError};
+use quorate_core::agreement::{Agreement, AgreementInput};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket};
 use quorate_protocol::client::{ClientReply, ClientRequest};
@@ -181,7 +181,8 @@ impl Node {
         self.clock.restart(at_us);
         self.disk.sync(self.disk.written());
         let now = self.clock.now(at_us);
-        let agreement = self.open_agreement(dice, wants)?;
+        let map = self.first_map.as_ref();
+        let agreement = self.kept.agreement(self.id, map, dice.bytes(), wants)?;
         let peers = self.first_map.members.iter().map(|member| member.id);
         let others = peers.filter(|&peer| peer != self.id);
         let timing = membership::Timing::default();
@@ -206,30 +207,6 @@ impl Node {
         self.process = Some(process);
         self.end_step(now, wants);
         Ok(())
-    }
-
-    /// A file that is damaged is refused, and removed as the refusal says.
-    fn open_agreement(
-        &mut self,
-        dice: &mut Dice,
-        wants: &mut Vec<Want>,
-    ) -> Result<Agreement, String> {
-        let seed = dice.bytes();
-        let open = |stored: Option<Vec<u8>>| {
-            let map = self.first_map.as_ref().clone();
-            Agreement::open(self.id, map, stored.as_deref(), seed)
-        };
-        let opened = match open(self.kept.open().map(<[u8]>::to_vec)) {
-            Err(AgreementError::Stored(StoredError::Damaged(_))) => {
-                wants.push(Want::Count(Counter::World(
-                    "the file of buckets was refused",
-                )));
-                self.kept.replace(None);
-                open(None)
-            }
-            other => other,
-        };
-        opened.map_err(|error| error.to_string())
     }
 
     /// Ends the process. Returns the requests that nobody will answer any more.

@@ -270,7 +270,6 @@ fn by_name(buckets: &[Bucket]) -> InForce {
 mod tests {
     use quorate_protocol::map::BucketMode;
     use quorate_protocol::options::Count;
-    use quorate_ring::BucketId;
 
     use super::*;
     use crate::sim::config::bucket;

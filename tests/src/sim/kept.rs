@@ -63,7 +63,7 @@ impl Kept {
     /// The process ends. What was under way may have arrived, without anybody having been told. Returns
     /// whether something did.
     pub fn cut_off(&mut self, dice: &mut Dice) -> bool {
-        let arrives = !self.under_way.is_empty() && dice.chance(500);
+        let arrives = !self.under_way.is_empty() && dice.chance(800);
         if arrives {
             let (number, bytes) = self.under_way.swap_remove(dice.index(self.under_way.len()));
             self.arrived(number, bytes);
@@ -123,6 +123,6 @@ mod tests {
             kept.cut_off(&mut dice);
             seen.extend(kept.copy());
         }
-        assert_eq!(seen, [1, 2].into());
+        assert_eq!(seen, [vec![1], vec![2]].into());
     }
 }

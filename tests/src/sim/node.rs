@@ -203,6 +203,8 @@ impl Node {
             process.open_shard(now, shard, dice.bytes(), &self.disk, prepare)?;
             process.introduce(now, shard, self.writable, &self.disk);
         }
+        #[cfg(feature = "planted")]
+        process.plant_agreement();
         process.tell_digest(now, &self.disk, wants);
         self.process = Some(process);
         self.end_step(now, wants);

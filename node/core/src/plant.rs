@@ -32,6 +32,8 @@ plants! {
     AcksGuessed,
     /// A vnode keeps one actor for good, and counts on from what its clock has.
     ActorReused,
+    /// A client is told of a bucket before it is durable that it is in force.
+    BucketToldEarly,
     /// A replica that is catching up counts like a current one.
     CatchingUpCounted,
     /// Dots are entered into clock and log, and the object that came with them is not stored.
@@ -69,8 +71,12 @@ plants! {
     LateAckCounted,
     /// Log entries are dropped once this node alone has them durably.
     LogDroppedEarly,
+    /// A bucket comes into force with the votes of a majority of the members.
+    MajorityAgrees,
     /// What a delete leaves behind is dropped while a member that has not seen it cannot be reached.
     MarkerDroppedWhileAway,
+    /// A bucket's definition that was in force somewhere replaces whatever is in force, older or not.
+    OldRevisionTaken,
     /// A vnode whose storage went back in time goes on with what it has.
     OldStorageTrusted,
     /// A vnode that found damage keeps its clock while it is filled again.
@@ -97,6 +103,8 @@ plants! {
     ToldWhileTakenForDead,
     /// A replica that comes back takes anybody's testimony for complete.
     TrustsAnIncompleteWitness,
+    /// A member says yes to a bucket's definition and does not keep it.
+    VoteNotKept,
 }
 
 impl Shared {
@@ -111,5 +119,11 @@ impl crate::replica::Replica {
     /// Breaks a rule from now on.
     pub fn plant(&mut self, plant: Plant) {
         self.shared.planted = Some(plant);
+    }
+
+    /// The rule that is broken, if one is.
+    #[must_use]
+    pub fn planted(&self) -> Option<Plant> {
+        self.shared.planted
     }
 }

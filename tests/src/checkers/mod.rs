@@ -14,6 +14,7 @@
 //! | `ack_truth` | I10 acknowledgements are true | every batch and sync |
 //! | `dot_uniqueness` | I11 a dot is given out once | every batch |
 //! | `bounded` | I14 a quiet cluster has let go of everything | nodes at the end |
+//! | `buckets` | which buckets there are is agreed on | every change at any node, answers, final state |
 //! | `availability` | I15 writes succeed beside a dead node | history, outages |
 //! | `retries` | I11 a request gets one dot while somebody remembers it | every batch, disks |
 //!
@@ -24,6 +25,7 @@
 pub mod ack_truth;
 pub mod availability;
 pub mod bounded;
+pub mod buckets;
 pub mod causal;
 pub mod contexts;
 pub mod dot_uniqueness;

@@ -30,6 +30,7 @@ pub enum Weather {
 pub fn config(seed: u64, weather: Weather, keys: u32) -> Config {
     let mut dice = Dice::new(seed, "stage");
     let mut config = Config::draw(seed);
+    config.founding = None;
     config.map = map();
     config.profile = Profile::Storm; // the walk itself says which reads must be fresh
     config.keys = keys;

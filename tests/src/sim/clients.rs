@@ -12,6 +12,7 @@ use quorate_protocol::limits::{CHUNK_BYTES, SESSION_DOTS_MAX};
 use quorate_protocol::map::{Bucket, ClusterMap};
 use quorate_ring::Class;
 
+use super::asking::is_made;
 use super::counters::{Counter, Counters};
 use super::dice::Dice;
 use super::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId, write_of};
@@ -45,8 +46,8 @@ pub enum ClientWant {
         node: usize,
         /// The name of this try.
         ticket: Ticket,
-        /// The operation's place in the history.
-        operation: usize,
+        /// The operation's place in the history, if it is about a key.
+        operation: Option<usize>,
         /// The request.
         request: Box<ClientRequest>,
         /// Its deadline, milliseconds.
@@ -163,14 +164,14 @@ impl Client {
 
     fn begin(&mut self, cx: &mut Shared<'_>) {
         self.left -= 1;
-        let bucket = match self.dice.below(10) {
-            0..7 => cx.map.buckets.first(),
-            7 => cx.map.buckets.get(1),
-            _ => cx.map.buckets.last(),
-        };
+        let bucket = workload::bucket(&mut self.dice, cx.map);
         let Some(bucket) = bucket else {
             return;
         };
+        if is_made(bucket) {
+            let what = "a key in a bucket that the run made";
+            cx.counters.count(Counter::Operation(what));
+        }
         let number = u32::try_from(self.dice.below(u64::from(cx.keys))).unwrap_or(0);
         let key = Key {
             bucket: bucket.id,
@@ -207,7 +208,7 @@ impl Client {
     }
 
     fn start_read(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, key: Key, then: Option<Wish>) {
-        let options = workload::read_options(&mut self.dice, key, bucket.props.n, cx.strict);
+        let options = workload::read_options(&mut self.dice, key, bucket, cx.strict);
         let session = self.need(class_of(cx.map, bucket, key));
         let get = workload::get(key, options, session);
         let kind = workload::read_kind(&get, bucket);
@@ -235,7 +236,7 @@ impl Client {
         *cx.last_write += 1;
         let id = WriteId(*cx.last_write);
         let (token, seen) = context.unzip();
-        let options = workload::write_options(&mut self.dice, key, bucket.props.n, cx.strict);
+        let options = workload::write_options(&mut self.dice, key, bucket, cx.strict);
         let kind = workload::write_kind(id, delete, seen, &options, bucket);
         let request = if delete {
             workload::delete(key, id, token, options).into()
@@ -324,7 +325,7 @@ impl Client {
         cx.wants.push(ClientWant::Send {
             node: current.node,
             ticket: current.ticket,
-            operation: current.index,
+            operation: Some(current.index),
             request: Box::new(request),
             deadline_ms: u32::try_from(deadline_ms).unwrap_or(1),
         });
@@ -442,6 +443,9 @@ impl Client {
         };
         current.in_doubt |= !is_certain(code);
         current.last_error = code;
+        if code == ErrorCode::NoSuchBucket {
+            cx.history.hasty.insert(current.index); // a node that has yet to hear of it
+        }
         let patient = cx.healed && !names_a_session(&current.request);
         let tries = if patient { 100 } else { 4 };
         let goes_on = patient || !self.dice.chance(100);

@@ -7,6 +7,7 @@ use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_
 use quorate_protocol::options::QuorumDefaults;
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, Placed, Ring, Weight, Zone};
 
+use super::asking::Plan;
 use super::dice::Dice;
 use super::history::Key;
 use super::overrides::{Case, Overrides};
@@ -151,6 +152,8 @@ pub struct Config {
     pub shards: u16,
     /// How much faster or slower than the world a clock runs at most, millionths.
     pub drift_ppm: u64,
+    /// Which buckets clients ask for, if they do.
+    pub founding: Option<Plan>,
 }
 
 impl Config {
@@ -172,8 +175,18 @@ impl Config {
             _ => Profile::Storm,
         };
         let mut config = Self::drawn(case.seed, profile, &case.overrides);
+        if Dice::new(case.seed, "buckets").chance(FOUNDING) {
+            config.found_buckets();
+        }
         case.overrides.apply(&mut config);
         config
+    }
+
+    /// Lets clients ask for buckets.
+    pub fn found_buckets(&mut self) {
+        let least = if self.faults.destroys() { 2 } else { 1 };
+        let mut dice = Dice::new(self.seed, "buckets to make");
+        self.founding = Some(Plan::draw(&mut dice, &self.map, self.fault_us, least));
     }
 
     /// The configuration of a seed, in a weather of choice.
@@ -219,6 +232,7 @@ impl Config {
                 1
             },
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
+            founding: None,
         };
         if profile == Profile::Returning {
             returning::reshape(&mut config, &mut dice);
@@ -277,6 +291,9 @@ impl Config {
         )
     }
 }
+
+/// In so many of a thousand runs clients ask for buckets.
+const FOUNDING: u32 = 250;
 
 /// What a run of 5 to 9 nodes must reach.
 pub const GOALS: Goals = Goals {

@@ -20,10 +20,24 @@ pub fn unsettled(world: &World<'_>) -> Option<String> {
         .nodes
         .iter()
         .find_map(|node| unsettled_node(world, node))
+        .or_else(|| different_buckets(world))
         .or_else(|| {
             let different = finals(world).err()?;
             Some(different)
         })
+}
+
+fn different_buckets(world: &World<'_>) -> Option<String> {
+    let different = |pair: &&[Node]| pair[0].buckets() != pair[1].buckets();
+    let pair = world.nodes.windows(2).find(different)?;
+    let (one, other) = (&pair[0], &pair[1]);
+    Some(format!(
+        "{} has the buckets {:?} in force, and {} {:?}",
+        one.id,
+        one.buckets(),
+        other.id,
+        other.buckets()
+    ))
 }
 
 fn unsettled_node(world: &World<'_>, node: &Node) -> Option<String> {

@@ -15,6 +15,8 @@ pub enum Counter {
     World(&'static str),
     /// A client began an operation.
     Operation(&'static str),
+    /// Something came of a request for a bucket, or of what a node keeps of it.
+    Bucket(&'static str),
     /// A client was told an error, by the error's stable name.
     Error(&'static str),
 }
@@ -26,6 +28,7 @@ impl std::fmt::Display for Counter {
             Self::Fault(what) => write!(f, "fault: {what}"),
             Self::World(what) => write!(f, "world: {what}"),
             Self::Operation(what) => write!(f, "operation: {what}"),
+            Self::Bucket(what) => write!(f, "bucket: {what}"),
             Self::Error(what) => write!(f, "error: {what}"),
         }
     }
@@ -121,6 +124,23 @@ pub const PROVOKED: &[Counter] = &[
     Counter::Operation("list"),
     Counter::Operation("huge value"),
     Counter::Operation("retry, maybe through another node"),
+    Counter::Operation("a key in a bucket that the run made"),
+    Counter::Operation("ask for a bucket"),
+    Counter::Operation("ask for a bucket with other defaults"),
+    Counter::Operation("ask for a bucket with other n or mode"),
+    Counter::Operation("ask for a bucket that cannot be"),
+    Counter::Operation("ask for another n or mode of a bucket in use"),
+    Counter::Bucket("stored"),
+    Counter::Bucket("was so already"),
+    Counter::Bucket("conflict"),
+    Counter::Bucket("refused"),
+    Counter::Bucket("not agreed on in time"),
+    Counter::Bucket("completed by another node"),
+    Counter::Bucket("defaults changed"),
+    Counter::Bucket("written and never told"),
+    Counter::Bucket("file lost"),
+    Counter::Bucket("file damaged"),
+    Counter::Bucket("damaged file refused"),
     Counter::Error("quorum_not_met"),
     Counter::Error("unavailable"),
     Counter::Error("in_doubt"),

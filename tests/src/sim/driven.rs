@@ -11,7 +11,8 @@ use super::event::Event;
 use super::faults::Fault;
 use super::history::{Key, Kind, Operation, Outcome};
 use super::network::Link;
-use super::world::{CLIENT_DELAY_US, Waiting, World};
+use super::serving::CLIENT_DELAY_US;
+use super::world::{Waiting, World};
 
 /// The number of the driver among the clients of a world.
 pub(super) const DRIVER: usize = usize::MAX;
@@ -68,7 +69,7 @@ impl World<'_> {
         let ticket = self.new_ticket();
         let waiting = Waiting {
             client: DRIVER,
-            operation,
+            operation: Some(operation),
         };
         self.waiting.insert(ticket, waiting);
         let event = Event::Request {

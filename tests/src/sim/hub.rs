@@ -9,6 +9,8 @@ use quorate_ring::NodeId;
 use super::counters::Counter;
 use super::disk::Disk;
 use super::node::{Process, Want};
+#[cfg(feature = "planted")]
+use super::shard::Shard;
 
 impl Process {
     /// Takes a peer's message that concerns the node as a whole.
@@ -119,12 +121,22 @@ impl Process {
                         shard.tell(now, Input::Map(map.clone()), disk);
                     }
                     self.map = map;
+                    wants.push(Want::InForce);
                     self.tell_digest(now, disk, wants);
                 }
                 AgreementEffect::Contradiction { kept, dropped } => {
                     wants.push(Want::Contradiction(Box::new((kept, dropped))));
                 }
             }
+        }
+    }
+
+    /// Breaks the rule that is broken in the replicas, should it be one of the agreement's.
+    #[cfg(feature = "planted")]
+    pub(super) fn plant_agreement(&mut self) {
+        let replica = self.shards.first().and_then(Shard::replica);
+        if let Some(plant) = replica.and_then(quorate_core::Replica::planted) {
+            self.agreement.plant(plant);
         }
     }
 

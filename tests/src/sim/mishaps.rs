@@ -103,8 +103,10 @@ impl World<'_> {
     /// Whether nothing of a node is missing or damaged any more.
     #[must_use]
     pub fn is_rebuilt(&self, node: usize) -> bool {
+        let knows_all = self.founding.agreed.knows_all(node);
         let node = &self.nodes[node];
-        node.disk.damaged_records() == 0
+        knows_all
+            && node.disk.damaged_records() == 0
             && node.status().is_some_and(|replicas| {
                 let mut vnodes = replicas.iter().flat_map(|replica| &replica.vnodes);
                 vnodes.all(|vnode| vnode.current && !vnode.damaged && vnode.lag == 0)
@@ -116,6 +118,7 @@ impl World<'_> {
         if self.dice.chance(100) {
             let copy = self.nodes[node].disk.copy();
             self.old_copies.insert(node, copy);
+            self.copy_file(node);
         }
     }
 
@@ -208,6 +211,7 @@ impl World<'_> {
                 self.kill(node, down_us);
                 let synced = self.nodes[node].disk.synced();
                 self.nodes[node].disk.wipe();
+                self.lose_file(node, false);
                 self.destroyed(node, 0, synced);
             }
             Fault::Rewind { node, down_us } => {
@@ -215,6 +219,7 @@ impl World<'_> {
                 if let Some(copy) = self.old_copies.remove(&node) {
                     let (upto, synced) = (copy.upto, self.nodes[node].disk.synced());
                     self.nodes[node].disk.restore(copy);
+                    self.lose_file(node, true);
                     self.destroyed(node, upto, synced);
                 }
             }
@@ -230,6 +235,7 @@ impl World<'_> {
                 }
                 if let Some(down_us) = down_us {
                     self.kill(node, down_us);
+                    self.maybe_damage_file(node);
                 } else if self.dice.chance(300) {
                     self.nodes[node].disk.meet_damage();
                 }
@@ -275,7 +281,9 @@ impl World<'_> {
             until_us: u64::MAX,
         });
         let lost = self.nodes[node].stop();
+        self.cut_off_file(node);
         for ticket in lost {
+            self.left_unanswered(ticket);
             // Some clients learn of it at once, others wait until they lose patience.
             if self.dice.chance(500) {
                 self.tell(ticket, ClientEvent::Lost(ticket));
@@ -328,6 +336,7 @@ impl World<'_> {
             self.not_opened(node, &why);
             self.schedule(START_AGAIN_US, Event::Restart(node));
         }
+        self.note_in_force(node);
         self.absorb(node, wants);
     }
 

@@ -8,6 +8,7 @@
 //! node      a process by the core's contract: shards with the real replicas, hub with membership and agreement
 //! route     which shard a message belongs to
 //! disk      what a process sees, what survives a power cut, and what can go wrong with it
+//! kept      what a node's agreement on buckets keeps, and what can go wrong with it
 //! clock     a node's two clocks: drift and jumps
 //! network   delay, loss, duplication, cuts, clogs
 //! copies    who holds which acknowledged write, so that no fault takes the last copy
@@ -27,6 +28,9 @@
 //! command   the command line of `quorate-sim`
 //! watch     what checkers are shown of a world
 //! clients   closed-loop clients; workload says what they do
+//! asking    clients that ask for buckets; founding is what becomes of it
+//! agreeing  what a settled cluster must say of buckets
+//! serving   how clients reach nodes
 //! tries     what a client makes of an error, and of trying again
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
@@ -34,7 +38,9 @@
 //! dice      the seed's random numbers
 //! ```
 
+mod agreeing;
 mod args;
+pub mod asking;
 pub mod batch;
 pub mod clients;
 pub mod clock;
@@ -51,8 +57,10 @@ pub mod failure;
 pub mod fault;
 mod fault_words;
 pub mod faults;
+pub mod founding;
 mod hub;
 mod image;
+pub mod kept;
 pub mod minimise;
 mod mishaps;
 pub mod network;
@@ -65,6 +73,7 @@ pub mod returning;
 #[path = "../../../node/src/driver/split.rs"]
 mod route;
 pub mod run;
+mod serving;
 mod shard;
 pub mod story;
 pub mod trace;

@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::counters::Counter;
 use super::dice::Dice;
 use super::disk::Disk;
+use super::kept::Kept;
 use super::route::{self, Route};
 use super::shard::{Setup, Shard};
 use crate::checkers::bounded::Load;
@@ -55,6 +56,8 @@ pub enum Want {
     Persist(u64, Vec<u8>),
     /// Open a shard's replica again after this time, microseconds.
     Revive(u16, u64),
+    /// Note that other buckets are in force.
+    InForce,
     /// Two definitions of one bucket were in force: the one that stays, and the other.
     Contradiction(Box<(Bucket, Bucket)>),
 }
@@ -92,8 +95,8 @@ pub struct Node {
     pub paused_until_us: u64,
     /// Its disk takes writes.
     pub writable: bool,
-    /// What the agreement on buckets stored last, and its number.
-    stored: Option<(u64, Vec<u8>)>,
+    /// What the agreement on buckets keeps.
+    pub kept: Kept,
     first_map: Arc<ClusterMap>,
     setup: Setup,
     process: Option<Process>,
@@ -117,7 +120,7 @@ impl Node {
             life: 0,
             paused_until_us: 0,
             writable: true,
-            stored: None,
+            kept: Kept::default(),
             first_map: map,
             setup: Setup {
                 node: id,
@@ -178,16 +181,8 @@ impl Node {
         self.clock.restart(at_us);
         self.disk.sync(self.disk.written());
         let now = self.clock.now(at_us);
-        // Numbers count the states of one life.
-        self.stored = self.stored.take().map(|(_, bytes)| (0, bytes));
-        let stored = self.stored.as_ref().map(|(_, bytes)| bytes.as_slice());
-        let agreement = Agreement::open(
-            self.id,
-            self.first_map.as_ref().clone(),
-            stored,
-            dice.bytes(),
-        );
-        let agreement = agreement.map_err(|error| error.to_string())?;
+        let map = self.first_map.as_ref();
+        let agreement = self.kept.agreement(self.id, map, dice.bytes(), wants)?;
         let peers = self.first_map.members.iter().map(|member| member.id);
         let others = peers.filter(|&peer| peer != self.id);
         let timing = membership::Timing::default();
@@ -208,6 +203,8 @@ impl Node {
             process.open_shard(now, shard, dice.bytes(), &self.disk, prepare)?;
             process.introduce(now, shard, self.writable, &self.disk);
         }
+        #[cfg(feature = "planted")]
+        process.plant_agreement();
         process.tell_digest(now, &self.disk, wants);
         self.process = Some(process);
         self.end_step(now, wants);
@@ -341,10 +338,7 @@ impl Node {
     /// The agreement's state of this number is durable.
     pub fn persisted(&mut self, at_us: u64, number: u64, bytes: Vec<u8>, wants: &mut Vec<Want>) {
         let now = self.clock.now(at_us);
-        let newer = self.stored.as_ref().is_none_or(|(last, _)| *last < number);
-        if newer {
-            self.stored = Some((number, bytes));
-        }
+        self.kept.arrived(number, bytes);
         if let Some(process) = &mut self.process {
             process.agree(now, AgreementInput::Persisted(number), &self.disk, wants);
         }

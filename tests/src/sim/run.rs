@@ -7,6 +7,7 @@ use quorate_protocol::client::ClientReply;
 use quorate_protocol::map::BucketMode;
 use quorate_ring::BucketId;
 
+use super::agreeing;
 use super::config::Config;
 use super::converge;
 use super::counters::{Counter, Counters};
@@ -165,8 +166,10 @@ fn verdict_of_stuck(world: &World<'_>, why: String) -> Verdict {
 }
 
 fn judge(world: &mut World<'_>) -> Verdict {
+    let agreed = agreeing::judge(world);
     let finals = converge::finals(world);
     let mut violations = std::mem::take(&mut world.violations);
+    violations.extend(agreed);
     match finals {
         Err(why) => violations.push(Violation::general("I6", why)),
         Ok(finals) => {

@@ -27,6 +27,7 @@ pub(super) const fn is_worth_repeating(code: ErrorCode) -> bool {
             | ErrorCode::Invalid
             | ErrorCode::NoSuchBucket
             | ErrorCode::NotSupported
+            | ErrorCode::Conflict
     )
 }
 

@@ -95,17 +95,16 @@ impl World<'_> {
             }
             Want::Persist(number, bytes) => {
                 let takes_us = self.faults.sync_us(node);
+                self.nodes[node].kept.write(number, bytes.clone());
                 self.schedule(takes_us, Event::Persisted(node, life, number, bytes));
             }
             Want::Revive(shard, after_us) => {
                 self.schedule(after_us, Event::Revive(node, life, shard));
             }
+            Want::InForce => self.note_in_force(node),
             Want::Contradiction(both) => {
-                let text = format!(
-                    "two definitions were in force: {:?} and {:?}",
-                    both.0, both.1
-                );
-                self.violations.push(Violation::general("buckets", text));
+                self.founding.agreed.contradiction(&both.0, &both.1);
+                self.blame_buckets();
             }
         }
     }
@@ -170,6 +169,9 @@ impl World<'_> {
         self.trace.say(self.at_us, || {
             format!("client -> {} {ticket:?} {request:?}", self.nodes[node].id)
         });
+        if let ClientRequest::PutBucket(request) = &request {
+            self.asks_for_bucket(node, ticket, request);
+        }
         let mut wants = self.spare_wants();
         let asked = (ticket, request);
         let taken = self.nodes[node].request(self.at_us, asked, deadline_ms, &mut wants);
@@ -183,6 +185,11 @@ impl World<'_> {
         self.trace.say(self.at_us, || {
             format!("{} -> client {ticket:?} {reply:?}", self.nodes[node].id)
         });
+        self.answers_about_bucket(ticket, &reply);
+        if let Some(answer) = self.founding.probes.get_mut(&ticket) {
+            *answer = Some(reply);
+            return;
+        }
         if let Some((_, answer)) = self.probes.get_mut(&ticket) {
             *answer = Some(reply);
             return;
@@ -204,7 +211,10 @@ impl World<'_> {
         let Some(waiting) = self.waiting.get(&ticket) else {
             return;
         };
-        let operation = &self.history.operations[waiting.operation];
+        let Some(operation) = waiting.operation else {
+            return;
+        };
+        let operation = &self.history.operations[operation];
         let Kind::Write { w, pw, dw, .. } = operation.kind else {
             return;
         };

@@ -8,6 +8,7 @@ use quorate_protocol::options::{Count, ReadOptions, WriteOptions};
 
 use bytes::Bytes;
 
+use super::asking::is_made;
 use super::dice::Dice;
 use super::history::{Key, Kind, WriteId, value_of};
 
@@ -90,6 +91,17 @@ pub const fn may_be_wiped(key: Key) -> bool {
     !is_plain(key) && key.number.is_multiple_of(5)
 }
 
+/// Where the next key lives: mostly in the first bucket; one in five in one that the run made, once there is one.
+pub fn bucket<'a>(dice: &mut Dice, map: &'a ClusterMap) -> Option<&'a Bucket> {
+    let made = map.buckets.iter().position(is_made);
+    match (dice.below(10), made) {
+        (0..7, _) => map.buckets.first(),
+        (7, _) => map.buckets.get(1),
+        (_, Some(first)) => dice.pick(&map.buckets[first..]),
+        (_, None) => map.buckets.last(),
+    }
+}
+
 /// The next wish for a key.
 pub fn wish(dice: &mut Dice, key: Key) -> Wish {
     match dice.below(100) {
@@ -125,7 +137,27 @@ fn optional(dice: &mut Dice, permille: u32, n: u8) -> Option<Count> {
 }
 
 /// Options of a read; so many of a thousand want no fallbacks.
-pub fn read_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> ReadOptions {
+pub fn read_options(dice: &mut Dice, key: Key, bucket: &Bucket, strict: u32) -> ReadOptions {
+    let options = drawn_read(dice, key, bucket.props.n, strict);
+    if is_made(bucket) {
+        spelled_read(options)
+    } else {
+        options
+    }
+}
+
+/// Names what a bucket's defaults would decide: those of buckets that runs make change under way.
+fn spelled_read(options: ReadOptions) -> ReadOptions {
+    ReadOptions {
+        r: options.r.or(Some(Count::Quorum)),
+        notfound_ok: options.notfound_ok.or(Some(true)),
+        basic_quorum: options.basic_quorum.or(Some(false)),
+        sloppy: options.sloppy.or(Some(true)),
+        ..options
+    }
+}
+
+fn drawn_read(dice: &mut Dice, key: Key, n: u8, strict: u32) -> ReadOptions {
     if is_plain(key) {
         return ReadOptions {
             r: either(dice, [Count::Exactly(1), Count::All]),
@@ -145,7 +177,25 @@ pub fn read_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> ReadOption
 }
 
 /// Options of a write; so many of a thousand want no fallbacks. Durable acknowledgements are at most as many as all.
-pub fn write_options(dice: &mut Dice, key: Key, n: u8, strict: u32) -> WriteOptions {
+pub fn write_options(dice: &mut Dice, key: Key, bucket: &Bucket, strict: u32) -> WriteOptions {
+    let options = drawn_write(dice, key, bucket.props.n, strict);
+    if is_made(bucket) {
+        spelled_write(options)
+    } else {
+        options
+    }
+}
+
+/// As [`spelled_read`].
+fn spelled_write(options: WriteOptions) -> WriteOptions {
+    WriteOptions {
+        w: options.w.or(Some(Count::Quorum)),
+        sloppy: options.sloppy.or(Some(true)),
+        ..options
+    }
+}
+
+fn drawn_write(dice: &mut Dice, key: Key, n: u8, strict: u32) -> WriteOptions {
     if is_plain(key) {
         return WriteOptions {
             w: either(dice, [Count::All, Count::Quorum]),
@@ -223,7 +273,8 @@ pub fn list(map: &ClusterMap, bucket: &Bucket, key: Key, keys: u32) -> (Kind, Ke
     let here = (0..keys).filter(|&number| place(number) == partition);
     let kind = Kind::List {
         here: here.collect(),
-        r: resolved(None, bucket.props.defaults.r, bucket.props.n),
+        // No bucket's defaults ask for less.
+        r: resolved(None, Count::Quorum, bucket.props.n),
     };
     let request = Keys {
         bucket: bucket.id,

@@ -11,15 +11,16 @@ use quorate_protocol::client::ClientReply;
 use quorate_protocol::options::{Count, ReadOptions};
 use quorate_ring::{BucketId, NodeId};
 
-use super::clients::{Client, ClientEvent, ClientWant, Shared};
+use super::asking::Asker;
+use super::clients::{Client, ClientEvent};
 use super::config::{Config, Goals};
 use super::copies::Copies;
 use super::counters::Counters;
 use super::dice::Dice;
 use super::disk;
-use super::driven::DRIVER;
 use super::event::{Event, Scheduled};
 use super::faults::Faults;
+use super::founding::Founding;
 use super::history::{History, Key, Kind, WriteId};
 use super::network::Network;
 use super::node::{Node, Want};
@@ -29,16 +30,14 @@ use crate::checkers::ack_truth::AckTruth;
 use crate::checkers::dot_uniqueness::DotUniqueness;
 use crate::checkers::{Outage, Violation};
 
-/// The way between a client and a node takes so long at most, microseconds.
-pub(super) const CLIENT_DELAY_US: u64 = 1_000;
-
 /// Messages that wait for a process that stands still at most: what a kernel and a few queues hold.
 const HELD_MAX: usize = 4096;
 
 /// A request that a client waits for.
 pub(super) struct Waiting {
     pub(super) client: usize,
-    pub(super) operation: usize,
+    /// The operation's place in the history, if it is about a key.
+    pub(super) operation: Option<usize>,
 }
 
 /// Called on every replica that is opened: how planted bugs get in.
@@ -84,9 +83,11 @@ pub struct World<'a> {
     pub(super) waiting: BTreeMap<Ticket, Waiting>,
     /// What became of requests of the driver.
     pub(super) driven: BTreeMap<Ticket, (u64, ClientEvent)>,
-    last_write: u64,
-    last_ticket: u64,
+    pub(super) last_write: u64,
+    pub(super) last_ticket: u64,
     pub(super) healed: bool,
+    /// Buckets that the run makes.
+    pub founding: Founding,
     pub(super) ack_truth: AckTruth,
     pub(super) dots: DotUniqueness,
     pub(super) copies: Copies,
@@ -153,6 +154,7 @@ impl<'a> World<'a> {
             last_write: 0,
             last_ticket: 0,
             healed: false,
+            founding: Founding::new(&config),
             ack_truth: AckTruth::default(),
             dots: DotUniqueness::default(),
             copies: Copies::default(),
@@ -173,6 +175,7 @@ impl<'a> World<'a> {
             self.schedule(after_us, Event::Client(client, ClientEvent::Go));
         }
         self.schedule_fault();
+        self.invite_askers();
     }
 
     pub(super) fn schedule(&mut self, after_us: u64, event: Event) {
@@ -243,7 +246,8 @@ impl<'a> World<'a> {
     /// Whether all clients have ended what they wanted to do.
     #[must_use]
     pub fn clients_done(&self) -> bool {
-        self.clients.iter().all(Client::is_done)
+        let askers = &self.founding.askers;
+        self.clients.iter().all(Client::is_done) && askers.iter().all(Asker::is_done)
     }
 
     /// Reads every key once with r = all, each through some node. The answers are in [`Self::probes`]
@@ -443,57 +447,5 @@ impl<'a> World<'a> {
     pub(super) fn place_of(&self, id: NodeId) -> Option<usize> {
         let place = usize::try_from(id.get()).ok()?.checked_sub(1)?;
         (place < self.nodes.len()).then_some(place)
-    }
-
-    pub(super) fn tell(&mut self, ticket: Ticket, event: ClientEvent) {
-        let Some(client) = self.waiting.remove(&ticket).map(|waiting| waiting.client) else {
-            return;
-        };
-        let delay_us = 1 + self.dice.below(CLIENT_DELAY_US);
-        self.schedule(delay_us, Event::Client(client, event));
-    }
-
-    fn client(&mut self, client: usize, event: ClientEvent) {
-        if client == DRIVER {
-            return self.take_driven(event);
-        }
-        let mut shared = Shared {
-            at_us: self.at_us,
-            history: &mut self.history,
-            counters: &mut self.counters,
-            map: &self.config.map,
-            last_write: &mut self.last_write,
-            last_ticket: &mut self.last_ticket,
-            keys: self.config.keys,
-            strict: self.config.strict,
-            think_us: self.config.think_us,
-            healed: self.healed,
-            wants: Vec::new(),
-        };
-        self.clients[client].on_event(&mut shared, event);
-        for want in shared.wants {
-            match want {
-                ClientWant::After(after_us, event) => {
-                    self.schedule(after_us, Event::Client(client, event));
-                }
-                ClientWant::Send {
-                    node,
-                    ticket,
-                    operation,
-                    request,
-                    deadline_ms,
-                } => {
-                    self.waiting.insert(ticket, Waiting { client, operation });
-                    let delay_us = 1 + self.dice.below(CLIENT_DELAY_US);
-                    let event = Event::Request {
-                        node,
-                        ticket,
-                        request,
-                        deadline_ms,
-                    };
-                    self.schedule(delay_us, event);
-                }
-            }
-        }
     }
 }

@@ -56,6 +56,7 @@ use self::request::Wanted;
 use self::rules::{Learned, Rules};
 pub use self::stored::StoredError;
 use crate::effects::{Now, Ticket};
+use crate::plant::Plant;
 
 /// One event.
 #[derive(Clone, Debug)]
@@ -147,6 +148,7 @@ pub struct Agreement {
     proposals: BTreeMap<String, Proposal>,
     up: BTreeSet<NodeId>,
     rng: ChaCha12Rng,
+    planted: Option<Plant>,
 }
 
 impl Agreement {
@@ -182,7 +184,19 @@ impl Agreement {
             proposals: BTreeMap::new(),
             up: BTreeSet::new(),
             rng: ChaCha12Rng::from_seed(seed),
+            planted: None,
         })
+    }
+
+    /// Breaks a rule from now on.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, plant: Plant) {
+        self.planted = Some(plant);
+    }
+
+    /// Whether a rule is to be broken.
+    fn breaks(&self, plant: Plant) -> bool {
+        self.planted == Some(plant)
     }
 
     /// The cluster map with the buckets that are durably in force here.
@@ -323,11 +337,13 @@ impl Agreement {
     fn commit_if_agreed(&mut self, now: Now, name: &str) {
         let (members, me) = (self.members(), self.me);
         let durable = self.outbox.durable();
+        let few = self.breaks(Plant::MajorityAgrees);
         let Some(proposal) = self.proposals.get_mut(name) else {
             return;
         };
         proposal.count_own_vote(me, durable);
-        if !proposal.is_agreed(&members) || self.rules.kept(name) != Some(proposal.bucket()) {
+        let agreed = proposal.is_agreed(&members) || (few && proposal.has_majority(&members));
+        if !agreed || self.rules.kept(name) != Some(proposal.bucket()) {
             return;
         }
         let bucket = proposal.bucket().clone();
@@ -376,6 +392,9 @@ impl Agreement {
 
     /// Takes a definition that is in force somewhere.
     fn learn(&mut self, bucket: Bucket) {
+        if self.breaks(Plant::OldRevisionTaken) {
+            self.rules.forget(&bucket.name);
+        }
         match self.rules.learn(bucket) {
             Learned::Nothing => {}
             Learned::News => self.outbox.changed(),
@@ -398,10 +417,15 @@ impl Agreement {
     fn reply_stored(&mut self, waiters: &[Waiter], bucket: Bucket, changed: bool) {
         for waiter in waiters {
             let bucket = bucket.clone();
-            self.outbox.once_durable(AgreementEffect::Reply {
+            let reply = AgreementEffect::Reply {
                 ticket: waiter.ticket,
                 reply: BucketStored { bucket, changed }.into(),
-            });
+            };
+            if self.breaks(Plant::BucketToldEarly) {
+                self.outbox.now(reply);
+            } else {
+                self.outbox.once_durable(reply);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use quorate_ring::NodeId;
 use super::proposal::{Proposal, Waiter};
 use super::rules::Offer;
 use super::{Agreement, AgreementEffect, refusal};
+use crate::plant::Plant;
 
 impl Agreement {
     pub(super) fn peer(&mut self, from: NodeId, message: PeerMessage) {
@@ -125,6 +126,7 @@ impl Agreement {
     /// Somebody asks this node to keep a definition.
     fn vote(&mut self, from: NodeId, BucketPropose { op, bucket }: BucketPropose) {
         let offer = match bucket.check(self.map.ring.copies()) {
+            Ok(()) if self.breaks(Plant::VoteNotKept) => Offer::Kept { changed: false },
             Ok(()) => self.rules.offer(&bucket),
             Err(error) => Offer::Refused(error),
         };

@@ -107,6 +107,12 @@ impl Proposal {
         self.is_asking() && self.missing(members).is_empty()
     }
 
+    /// A majority keeps it, and it is not in force yet. That is too few: see
+    /// [`crate::Plant::MajorityAgrees`].
+    pub(super) fn has_majority(&self, members: &BTreeSet<NodeId>) -> bool {
+        self.is_asking() && 2 * self.missing(members).len() < members.len()
+    }
+
     pub(super) fn commit(&mut self, me: NodeId, now: Now) {
         self.repeat_us = now.mono_us + REPEAT_US;
         self.stage = Stage::Committing {

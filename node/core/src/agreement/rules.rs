@@ -115,6 +115,11 @@ impl Rules {
         }
     }
 
+    /// Forgets what is in force under a name. Nobody may: see [`crate::Plant::OldRevisionTaken`].
+    pub(super) fn forget(&mut self, name: &str) {
+        self.in_force.remove(name);
+    }
+
     fn check_new(&self, bucket: &Bucket) -> Result<(), WireError> {
         if self.kept.contains_key(&bucket.name) {
             return Ok(());

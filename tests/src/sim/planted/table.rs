@@ -43,6 +43,9 @@ const LONG: Needs = |config| {
     config.operations *= 3;
 };
 
+/// Clients that ask for buckets.
+const FOUNDING: Needs = |config| config.found_buckets();
+
 impl Row {
     const fn in_weather(self, weather: Weather) -> Self {
         Self { weather, ..self }
@@ -80,6 +83,7 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::ActorReused => row(plant, "rows 1, 4, 8", &["I11"])
             .in_weather(STORM)
             .needing(|config| config.faults.power = true),
+        Plant::BucketToldEarly => row(plant, "row 99", &["buckets"]).needing(FOUNDING),
         Plant::CatchingUpCounted => row(plant, "scenarios R10, R12", &["P4"]).in_weather(RETURNING),
         Plant::ClockWithoutObject => row(plant, "edge 1", &["I1", "stuck"]),
         Plant::ConcurrentOverwritten => row(plant, "row 18", &["I1"]),
@@ -107,7 +111,9 @@ fn row_of(plant: Plant) -> Option<Row> {
             }),
         Plant::LateAckCounted => row(plant, "row 68", &["I10"]),
         Plant::LogDroppedEarly => row(plant, "edge 4", &["stuck"]),
+        Plant::MajorityAgrees => row(plant, "row 48", &["buckets"]).needing(FOUNDING),
         Plant::MarkerDroppedWhileAway => row(plant, "rows 26, 28", &["I3", "P4", "stuck"]),
+        Plant::OldRevisionTaken => row(plant, "row 17", &["buckets"]).needing(FOUNDING),
         Plant::RepairOnEveryRead => row(plant, "rows 13, 30", &["I6"]),
         Plant::RetryMintsAgain => row(plant, "rows 10, 11", &["I11"]).in_weather(RETURNING),
         Plant::SessionUnchecked => row(plant, "row 66", &["I7"]).in_weather(STORM),
@@ -127,6 +133,7 @@ fn row_of(plant: Plant) -> Option<Row> {
                     config.strict = 700;
                 })
         }
+        Plant::VoteNotKept => row(plant, "row 98", &["buckets"]).needing(FOUNDING),
         Plant::RebuildTrustsOldClock | Plant::SnapshotClockAtEnd => {
             row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
                 .within(600)

@@ -193,6 +193,15 @@ impl Client {
         self.shared.close().await;
     }
 
+    /// Sends an administrative request.
+    pub(crate) async fn ask(
+        &self,
+        request: ClientRequest,
+        route: Route,
+    ) -> Result<ClientReply, Error> {
+        self.run(&Admin { request, route }).await
+    }
+
     async fn run(&self, operation: &Admin) -> Result<ClientReply, Error> {
         self.shared
             .run(operation, self.profile.deadline_of(None)?)

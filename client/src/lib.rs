@@ -70,6 +70,7 @@ mod bucket;
 mod builder;
 mod client;
 mod context;
+mod convergence;
 mod dispatch;
 mod error;
 mod keys;
@@ -92,19 +93,21 @@ pub use bucket::Bucket;
 pub use builder::Builder;
 pub use client::{Client, Pong};
 pub use context::Context;
+pub use convergence::{ClassStanding, Convergence, Standing};
 pub use error::{Error, Kind};
 pub use keys::Keys;
 pub use profile::{DEADLINE_DEFAULT, Profile, ToCount};
 pub use quorate_protocol::ErrorCode;
 pub use quorate_protocol::client::{
-    PeerStatus, ReplicaReport, ReplyInfo, Role, StatusReport, VnodeStatus,
+    HintsHeld, PeerStatus, ReplicaPage, ReplicaReport, ReplicaStanding, ReplyInfo, Role,
+    StatusReport, VnodeStatus,
 };
 pub use quorate_protocol::map::{
     Bucket as BucketDefinition, BucketMode, BucketProps, ClusterMap, Member,
 };
 pub use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
 pub use quorate_protocol::{ActorId, ClusterId, Dot, RequestId};
-pub use quorate_ring::NodeId;
+pub use quorate_ring::{NodeId, RingVersion};
 pub use read::{Get, Read};
 pub use session::Session;
 pub use tls::{Tls, TlsFiles, TlsPem};

@@ -51,9 +51,9 @@ demo_walk() {
     wait_node "$DEMO_VICTIM"
     local began=$SECONDS
     demo_verify after "n$DEMO_VICTIM" returning
-    say "Waiting until all hints are delivered and no write is missing anywhere."
-    "$BIN/quorate" status --wait-idle --timeout "${DEMO_IDLE_WAIT}s" 2>&1 >/dev/null | show_progress ||
-        die "not idle after $DEMO_IDLE_WAIT s: $(tail -n 1 "$STATE/waiting")"
+    say "Waiting until all replicas have the same, and no hint is left."
+    "$BIN/quorate" converged --wait --timeout "${DEMO_IDLE_WAIT}s" 2>&1 >/dev/null | show_progress ||
+        die "not converged after $DEMO_IDLE_WAIT s: $(tail -n 1 "$STATE/waiting")"
     IDLE_SECONDS=$((SECONDS - began))
     demo_hints after_return
     say "Reading everything back at r = 1, 2 and 3 through each node, and comparing checksums."

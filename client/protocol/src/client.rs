@@ -3,10 +3,13 @@
 //! Data requests have opcodes from 0x0100, administrative ones from 0x0300; a reply's opcode is
 //! its request's plus 0x8000. Any of them may be answered by [`ClientReply::Failed`].
 
+mod replicas;
+
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
+pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
 use crate::error::WireError;
 use crate::ids::{ActorId, ClusterId, Dot, RequestId, VnodeId};
 use crate::map::{Bucket, BucketProps, ClusterMap};
@@ -32,6 +35,8 @@ messages! {
         0x0301 => PutBucket(PutBucket),
         /// Report on the node asked.
         0x0302 => Status(Status),
+        /// Where the vnodes of the node asked stand, a page at a time.
+        0x0303 => Replicas(Replicas),
     }
 }
 
@@ -54,6 +59,8 @@ messages! {
         0x8301 => BucketStored(BucketStored),
         /// To [`Status`].
         0x8302 => StatusReport(StatusReport),
+        /// To [`Replicas`].
+        0x8303 => ReplicaPage(ReplicaPage),
     }
 }
 

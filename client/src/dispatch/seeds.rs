@@ -67,7 +67,8 @@ pub(super) async fn of_connection(
         | ClientReply::KeyPage(_)
         | ClientReply::Pong(_)
         | ClientReply::BucketStored(_)
-        | ClientReply::StatusReport(_) => {
+        | ClientReply::StatusReport(_)
+        | ClientReply::ReplicaPage(_) => {
             Err(format!("{} came instead of the cluster map", reply.name()))
         }
     }

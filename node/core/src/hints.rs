@@ -5,7 +5,7 @@
 //! answered from it, never from its absence.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::{Class, NodeId};
@@ -102,6 +102,22 @@ impl HintShelf {
             .get(&target)
             .map(|classes| classes.keys().copied().collect())
             .unwrap_or_default()
+    }
+
+    /// Hints kept of classes after this one: class, target, how many objects.
+    pub(crate) fn after(
+        &self,
+        after: Option<Class>,
+    ) -> impl Iterator<Item = (Class, NodeId, u64)> + '_ {
+        let from = (
+            after.map_or(Bound::Unbounded, Bound::Excluded),
+            Bound::Unbounded,
+        );
+        let targets = self.counts.iter();
+        targets.flat_map(move |(&target, classes)| {
+            let classes = classes.range(from);
+            classes.map(move |(&class, &count)| (class, target, count))
+        })
     }
 
     /// Targets for which hints are kept of one class.

@@ -68,6 +68,6 @@ pub use effects::{Effect, Input, Note, Now, Priority, Step, Ticket, When};
 pub use open::{OpenError, ReplicaConfig};
 pub use plant::Plant;
 pub use replica::Replica;
-pub use status::ReplicaStatus;
+pub use status::{ReplicaStandings, ReplicaStatus};
 pub use store::{Batch, BatchSeq, Family, Store, StoreError, Write};
 pub use timing::Timing;

@@ -186,7 +186,8 @@ impl Replica {
             ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
-            | ClientRequest::Status(_) => {
+            | ClientRequest::Status(_)
+            | ClientRequest::Replicas(_) => {
                 let error = WireError::new(
                     ErrorCode::Protocol,
                     "a request for the node reached a replica",

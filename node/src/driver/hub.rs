@@ -8,7 +8,7 @@ use std::sync::Arc;
 use quorate_core::agreement::{Agreement, AgreementEffect, AgreementInput};
 use quorate_core::effects::Now;
 use quorate_core::membership::{MemberEffect, MemberInput, Membership};
-use quorate_protocol::client::{PutBucket, Status};
+use quorate_protocol::client::{ClientReply, PutBucket, Replicas, Status};
 use quorate_protocol::frame::Header;
 use quorate_protocol::peer::PeerMessage;
 use quorate_ring::NodeId;
@@ -23,6 +23,7 @@ use super::network::Network;
 use super::outbox;
 use super::persist::Persister;
 use super::placement::Placement;
+use super::standings;
 use super::status;
 use super::tickets::Tickets;
 
@@ -34,6 +35,7 @@ const FRAMES_MAX: usize = 4096;
 pub(super) enum NodeRequest {
     PutBucket(PutBucket),
     Status(Status),
+    Replicas(Replicas),
 }
 
 /// A frame for the hub, decoded.
@@ -216,6 +218,15 @@ impl<S: Storage, N: Network> Hub<S, N> {
             } => {
                 self.report(now, client, header, request);
             }
+            HubFrame::Client {
+                client,
+                header,
+                request: NodeRequest::Replicas(request),
+            } => {
+                let parts = standings::ask(&self.shards, request);
+                let (node, ring) = (self.context.node, self.placement.ring_version());
+                self.reply_later(client, header, standings::gather(node, ring, parts));
+            }
         }
     }
 
@@ -336,9 +347,19 @@ impl<S: Storage, N: Network> Hub<S, N> {
         let mut base = status::base(&*self.context, &self.placement.map(), &self.membership, now);
         base.warnings.extend(self.warnings.iter().cloned());
         let parts = status::ask(&self.shards);
+        let report = status::gather(base, parts, request.vnodes);
+        self.reply_later(client, header, async move { report.await.into() });
+    }
+
+    fn reply_later(
+        &self,
+        client: ClientKey,
+        header: Header,
+        reply: impl Future<Output = ClientReply> + Send + 'static,
+    ) {
         let (context, ring) = (Arc::clone(&self.context), self.placement.ring_version());
         tokio::spawn(async move {
-            let reply = status::gather(base, parts, request.vnodes).await.into();
+            let reply = reply.await;
             outbox::reply_now(
                 &context.network,
                 &context.counters,

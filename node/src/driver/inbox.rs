@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use quorate_core::ReplicaStatus;
 use quorate_core::store::{BatchSeq, StoreError};
+use quorate_core::{ReplicaStandings, ReplicaStatus};
 use quorate_protocol::client::ClientRequest;
 use quorate_protocol::frame::Header;
 use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::PeerMessage;
-use quorate_ring::NodeId;
+use quorate_ring::{Class, NodeId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::net::ClientKey;
@@ -76,6 +76,12 @@ pub(super) enum Control {
     Writable(bool),
     /// Report.
     Status(oneshot::Sender<ReplicaStatus>),
+    /// Report where the vnodes of some classes stand.
+    Standings {
+        after: Option<Class>,
+        classes_max: usize,
+        report: oneshot::Sender<ReplicaStandings>,
+    },
     /// Take what is in the queue, then end.
     Stop,
 }

@@ -31,6 +31,7 @@ mod router;
 mod shard;
 mod spawn;
 mod split;
+mod standings;
 mod start;
 mod status;
 mod sync;

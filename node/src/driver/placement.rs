@@ -58,7 +58,8 @@ impl Placement {
             ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
-            | ClientRequest::Status(_) => {
+            | ClientRequest::Status(_)
+            | ClientRequest::Replicas(_) => {
                 return Ok(Handler::Node);
             }
         };

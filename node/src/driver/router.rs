@@ -202,6 +202,7 @@ impl<N: Network> Router<N> {
                 NodeRequest::PutBucket(request)
             }
             ClientRequest::Status(request) => NodeRequest::Status(request),
+            ClientRequest::Replicas(request) => NodeRequest::Replicas(request),
             ClientRequest::Get(_)
             | ClientRequest::Put(_)
             | ClientRequest::Delete(_)

@@ -26,6 +26,7 @@ makers! {
         Draw::value::<client::Ping>,
         Draw::value::<client::PutBucket>,
         Draw::value::<client::Status>,
+        Draw::value::<client::Replicas>,
     ];
     REPLIES: ClientReply = [
         Draw::value::<WireError>,
@@ -36,6 +37,7 @@ makers! {
         Draw::value::<client::Pong>,
         Draw::value::<client::BucketStored>,
         Draw::value::<client::StatusReport>,
+        Draw::value::<client::ReplicaPage>,
     ];
     PEER: PeerMessage = [
         Draw::value::<peer::ReplicaGet>,

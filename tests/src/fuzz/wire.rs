@@ -214,7 +214,8 @@ fn resolve(request: &ClientRequest) {
             ClientRequest::Keys(_)
             | ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
-            | ClientRequest::Status(_) => {}
+            | ClientRequest::Status(_)
+            | ClientRequest::Replicas(_) => {}
         }
     }
 }

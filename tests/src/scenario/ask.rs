@@ -148,7 +148,8 @@ impl Walk<'_> {
                     | ClientRequest::GetMap(_)
                     | ClientRequest::Ping(_)
                     | ClientRequest::PutBucket(_)
-                    | ClientRequest::Status(_) => {}
+                    | ClientRequest::Status(_)
+                    | ClientRequest::Replicas(_) => {}
                 }
                 (kind, wire, again)
             }
@@ -194,7 +195,8 @@ impl Walk<'_> {
                 | ClientReply::Map(_)
                 | ClientReply::Pong(_)
                 | ClientReply::BucketStored(_)
-                | ClientReply::StatusReport(_)) => Ok(reply),
+                | ClientReply::StatusReport(_)
+                | ClientReply::ReplicaPage(_)) => Ok(reply),
             },
             Some(ClientEvent::Refused(_)) => Err(unanswered("nobody listens there", true)),
             Some(ClientEvent::Lost(_) | ClientEvent::Go | ClientEvent::TimedOut(_)) => {

@@ -315,7 +315,8 @@ impl Asker {
             | ClientReply::KeyPage(_)
             | ClientReply::Map(_)
             | ClientReply::Pong(_)
-            | ClientReply::StatusReport(_) => self.on_error(lent, ErrorCode::Protocol),
+            | ClientReply::StatusReport(_)
+            | ClientReply::ReplicaPage(_) => self.on_error(lent, ErrorCode::Protocol),
         }
     }
 

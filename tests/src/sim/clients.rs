@@ -344,7 +344,8 @@ impl Client {
             ClientReply::Map(_)
             | ClientReply::Pong(_)
             | ClientReply::BucketStored(_)
-            | ClientReply::StatusReport(_) => self.on_error(cx, ErrorCode::Protocol),
+            | ClientReply::StatusReport(_)
+            | ClientReply::ReplicaPage(_) => self.on_error(cx, ErrorCode::Protocol),
         }
     }
 

@@ -168,7 +168,8 @@ impl World<'_> {
             | ClientReply::KeyPage(_)
             | ClientReply::Map(_)
             | ClientReply::Pong(_)
-            | ClientReply::StatusReport(_) => {}
+            | ClientReply::StatusReport(_)
+            | ClientReply::ReplicaPage(_) => {}
         }
         self.blame_buckets();
     }

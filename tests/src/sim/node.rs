@@ -254,7 +254,10 @@ impl Node {
                 return true;
             }
             // The simulated clients know the map and ask nobody for his state.
-            ClientRequest::GetMap(_) | ClientRequest::Ping(_) | ClientRequest::Status(_) => {
+            ClientRequest::GetMap(_)
+            | ClientRequest::Ping(_)
+            | ClientRequest::Status(_)
+            | ClientRequest::Replicas(_) => {
                 return false;
             }
         };

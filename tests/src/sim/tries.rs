@@ -42,7 +42,8 @@ pub(super) fn as_retry(request: &ClientRequest) -> ClientRequest {
         | ClientRequest::GetMap(_)
         | ClientRequest::Ping(_)
         | ClientRequest::PutBucket(_)
-        | ClientRequest::Status(_) => {}
+        | ClientRequest::Status(_)
+        | ClientRequest::Replicas(_) => {}
     }
     request
 }

@@ -20,6 +20,7 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
         unknown_symbols_and_reserved_modes_are_refused_by_name,
         preflist_names_primaries_then_fallbacks,
         an_output_closed_early_is_no_failure,
+        converged_says_which_node_lacks_how_much_and_ends_well_only_when_all_have_the_same,
         a_load_ended_by_ctrl_c_is_resumed_and_verified,
     );
 }
@@ -55,6 +56,38 @@ async fn values_come_back_as_they_were_put_whatever_bytes_the_key_has(
         "{}",
         status.out
     );
+    Ok(())
+}
+
+async fn converged_says_which_node_lacks_how_much_and_ends_well_only_when_all_have_the_same(
+    cluster: &mut Cluster,
+    _: &mut Ledger,
+) -> Outcome {
+    let all_equal = quorate(cluster, &["converged", "--wait"]);
+    assert_eq!(all_equal.code, Some(0), "{all_equal:?}");
+    let victim = cluster.all().last().unwrap();
+    let name = format!("n{}", victim + 1);
+    cluster.kill_seen(victim).await?;
+    for number in 0..20 {
+        let key = format!("converged {number}");
+        let put = quorate(cluster, &["put", "default", &key, "v"]);
+        assert_eq!(put.code, Some(0), "{}", put.err);
+    }
+    let down = quorate(cluster, &["converged"]);
+    assert_eq!(down.code, Some(2), "{down:?}");
+    assert!(
+        down.out.contains(&format!("{name} does not answer")),
+        "{}",
+        down.out
+    );
+    let lag = quorate(cluster, &["--json", "lag"]);
+    assert!(lag.out.contains("\"converged\":false"), "{}", lag.out);
+    cluster.restart(victim).await?;
+    let back = quorate(cluster, &["--json", "converged", "--wait"]);
+    assert_eq!(back.code, Some(0), "{back:?}");
+    assert!(back.out.contains("\"converged\":true"), "{}", back.out);
+    let lag = quorate(cluster, &["lag"]);
+    assert!(lag.out.contains(&format!("{name} 0")), "{}", lag.out);
     Ok(())
 }
 

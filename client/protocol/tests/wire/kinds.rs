@@ -113,6 +113,7 @@ makers! {
         Draw::value::<client::Ping>,
         Draw::value::<client::PutBucket>,
         Draw::value::<client::Status>,
+        Draw::value::<client::Replicas>,
     }
     ClientReply {
         Draw::value::<WireError>,
@@ -123,6 +124,7 @@ makers! {
         Draw::value::<client::Pong>,
         Draw::value::<client::BucketStored>,
         Draw::value::<client::StatusReport>,
+        Draw::value::<client::ReplicaPage>,
     }
     PeerMessage {
         Draw::value::<peer::ReplicaGet>,

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    bucket, certs, cluster, completions, delete, get, handoff, keys, load, ping, preflist, put,
-    ring, status, verify,
+    bucket, certs, cluster, completions, converged, delete, get, handoff, keys, lag, load, ping,
+    preflist, put, ring, status, verify,
 };
 
 /// Stores and reads values in a Quorate cluster, shows what the cluster does, and makes new ones.
@@ -38,6 +38,8 @@ pub(crate) enum Command {
     /// Show how partitions are spread over nodes
     Ring(ring::Ring),
     Handoff(handoff::Handoff),
+    Converged(converged::Converged),
+    Lag(lag::Lag),
     /// Ask nodes for a sign of life
     Ping(ping::Ping),
     /// Make certificates

@@ -230,6 +230,13 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 // Nobody waits any more where the asker ran out of patience.
                 let _ = report.send(replica.status());
             }
+            Control::Standings {
+                after,
+                classes_max,
+                report,
+            } => {
+                let _ = report.send(replica.standings(after, classes_max));
+            }
             Control::Stop => {}
         }
         Ok(())
@@ -250,7 +257,8 @@ impl<S: Storage, N: Network> Shard<S, N> {
             Control::ClientLost(_)
             | Control::Synced(..)
             | Control::SyncFailed(_)
-            | Control::Status(_) => {}
+            | Control::Status(_)
+            | Control::Standings { .. } => {}
         }
     }
 

@@ -4,10 +4,12 @@ pub(crate) mod bucket;
 pub(crate) mod certs;
 pub(crate) mod cluster;
 pub(crate) mod completions;
+pub(crate) mod converged;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod handoff;
 pub(crate) mod keys;
+pub(crate) mod lag;
 pub(crate) mod load;
 pub(crate) mod ping;
 pub(crate) mod preflist;
@@ -34,6 +36,8 @@ pub(crate) fn run(args: Args, out: &mut Out) -> Done {
         Command::Status(status) => in_runtime(status::run(status, out)),
         Command::Ring(ring) => in_runtime(ring::run(ring, out)),
         Command::Handoff(handoff) => in_runtime(handoff::run(handoff, out)),
+        Command::Converged(converged) => in_runtime(converged::run(converged, out)),
+        Command::Lag(lag) => in_runtime(lag::run(lag, out)),
         Command::Ping(ping) => in_runtime(ping::run(ping, out)),
         Command::Certs(certs) => certs::run(certs, out),
         Command::Cluster(cluster) => cluster::run(cluster, out),

@@ -1,10 +1,27 @@
 //! A bounded part of the simulator's seeds, run with every build.
 
+use quorate_tests::sim::config::Config;
 use quorate_tests::sim::counters::Counters;
-use quorate_tests::sim::run::{Report, Verdict, run};
+use quorate_tests::sim::run::{Report, Verdict, run, run_configured};
+use quorate_tests::sim::trace::Trace;
 
 fn sound(seed: u64) -> Report {
-    let report = run(seed, false, &|_| {});
+    clean(seed, run(seed, false, &|_| {}))
+}
+
+/// Found when clients asked for buckets. In the runs of the others nobody did.
+const WITH_BUCKETS: &[u64] = &[1246];
+
+/// As the seed ran when it found its bug.
+fn sound_as_it_was(seed: u64) -> Report {
+    let mut config = Config::draw(seed);
+    if !WITH_BUCKETS.contains(&seed) {
+        config.founding = None;
+    }
+    clean(seed, run_configured(config, Trace::default(), &|_| {}))
+}
+
+fn clean(seed: u64, report: Report) -> Report {
     assert_eq!(
         report.verdict,
         Verdict::Clean,
@@ -49,6 +66,10 @@ const KEPT: &[(u64, &str)] = &[
         "the first try arrived while a retry asked others for it, and was carried out again",
     ),
     (
+        1246,
+        "a late question of an ended life silenced the present one, and logs were kept for ever",
+    ),
+    (
         1326,
         "pieces of a long value outlived the record that named them",
     ),
@@ -67,7 +88,7 @@ const KEPT: &[(u64, &str)] = &[
 fn seeds_that_once_found_a_bug_stay_clean() {
     for &(seed, story) in KEPT {
         println!("seed {seed}: {story}");
-        sound(seed);
+        sound_as_it_was(seed);
     }
 }
 

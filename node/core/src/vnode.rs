@@ -11,13 +11,14 @@ use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 use crate::causality::Clock;
 use crate::record::{RebuildStage, Rebuilding, VnodeRecord};
 use crate::replicate::refused::Refused;
+use crate::replicate::settled::Asker;
 
 /// Earlier storages of one peer that are remembered.
 const VOID_MAX: usize = 8;
 
 /// For how long, microseconds: no frame is delayed by more. They are not remembered for ever because
 /// a power cut may bring an earlier storage back, before its successor was fsynced.
-const VOID_US: u64 = 10_000_000;
+pub(crate) const VOID_US: u64 = 10_000_000;
 
 /// What is known of one peer's vnode of the same class, by its own word.
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ pub(crate) struct Vnode {
     /// Peers that have said in this life what is settled.
     pub(crate) compared: BTreeSet<NodeId>,
     /// The life in which each peer asked last what it lacks.
-    pub(crate) askers: BTreeMap<NodeId, LifeId>,
+    pub(crate) askers: BTreeMap<NodeId, Asker>,
     /// Counts changes of `clock` and `durable`, and of whom is told what of them, so that peers are told only what changed.
     pub(crate) revision: u64,
     /// This life's actor and the last counter it gave out; drawn at the first write.
@@ -147,6 +148,7 @@ impl Vnode {
 
     /// Takes what a peer says of its vnode.
     pub(crate) fn take_word(&mut self, node: NodeId, word: PeerVnode) {
+        self.heed(node, word.life, word.at_us);
         self.peers.insert(node, word);
         self.heard += 1;
     }
@@ -303,7 +305,7 @@ impl Vnode {
         let mut common = self.durable.clone();
         for member in members.iter().filter(|&&member| member != me) {
             let asked_in = self.askers.get(member);
-            let said_since = |peer: &&PeerVnode| asked_in.is_none_or(|&life| peer.life == life);
+            let said_since = |peer: &&PeerVnode| asked_in.is_none_or(|asker| asker.is(peer.life));
             let durable = &self.peers.get(member).filter(said_since)?.durable;
             if common != *durable {
                 common = common.intersect(durable);

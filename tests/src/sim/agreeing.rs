@@ -1,7 +1,7 @@
 //! Buckets in the end: a settled cluster can be asked for what it was asked for before.
 //!
-//! What was in the way of a definition is gone: of all that clients asked for under a name one can be had,
-//! at any node, with no more refusals than there are nodes that may keep another one. What is in force is
+//! What was in the way of a definition is gone: of all that clients asked for under a name one can be had
+//! at a node, with no more refusals than there are nodes that may keep another one. What is in force is
 //! granted again at every node, and what contradicts it is refused at every node.
 
 use quorate_core::Ticket;
@@ -47,22 +47,22 @@ pub(super) fn judge(world: &mut World<'_>) -> Vec<Violation> {
 /// Asks for what was asked for before and is not in force, one after the other, until something is granted.
 fn complete(world: &mut World<'_>, name: &str) -> Option<String> {
     let candidates = candidates(world, name);
-    let mut answers = Vec::new();
+    // One node, as each refusal is owed to a smaller definition that it did not know.
+    let node = world.founding.dice.index(world.nodes.len());
+    let mut last = None;
     for _ in 0..=world.nodes.len() {
         for props in &candidates {
-            let node = world.founding.dice.index(world.nodes.len());
             let answer = ask(world, &[node], name, props).pop();
             match answer.flatten() {
                 Some(ClientReply::BucketStored(_)) => return None,
                 Some(ClientReply::Failed(error)) if error.code == ErrorCode::Conflict => {
-                    answers.push(error.message);
+                    last = Some(error.message);
                 }
                 other => return Some(format!("{name:?} was asked for as {props:?}: {other:?}")),
             }
         }
     }
-    let stuck = !candidates.is_empty();
-    stuck.then(|| format!("nothing that clients asked for as {name:?} can be had: {answers:?}"))
+    last.map(|last| format!("nothing that clients asked for as {name:?} can be had: {last}"))
 }
 
 fn candidates(world: &World<'_>, name: &str) -> Vec<BucketProps> {

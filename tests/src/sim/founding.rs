@@ -51,6 +51,16 @@ impl Founding {
         }
     }
 
+    /// Writing a file takes so much longer than an fsync, microseconds: now and then long enough for a
+    /// process to die meanwhile.
+    pub(super) fn more_us(&mut self) -> u64 {
+        if self.dice.chance(200) {
+            self.dice.between(50_000, 500_000)
+        } else {
+            0
+        }
+    }
+
     fn not_finished(&mut self, node: usize, request: PutBucket) {
         let known = self
             .unfinished

@@ -26,6 +26,9 @@ const SETTLE_US: u64 = 120_000_000;
 /// A settled cluster writes nothing for so long, microseconds. Longer than it takes until clocks are
 /// told again that were lost before the healing.
 const CALM_US: u64 = 11_000_000;
+/// The same where power was lost and logs may keep entries: what lets them go may take two rounds of clocks,
+/// where a question of an ended life arrived last.
+const CALM_AFTER_LOSS_US: u64 = 22_000_000;
 /// How long the reads of the quiet cluster may take, their read repair included, microseconds.
 const QUIET_US: u64 = 8_000_000;
 
@@ -136,9 +139,14 @@ fn settle(world: &mut World<'_>) -> Result<u64, String> {
             0
         };
         writes = world.data_writes;
+        let enough_us = if world.power_lost {
+            CALM_AFTER_LOSS_US
+        } else {
+            CALM_US
+        };
         let left = if !world.clients_done() {
             Some("clients have not finished".to_owned())
-        } else if calm_us < CALM_US {
+        } else if calm_us < enough_us {
             Some("something is still being written".to_owned())
         } else {
             converge::unsettled(world)

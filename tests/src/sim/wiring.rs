@@ -94,7 +94,7 @@ impl World<'_> {
                 self.schedule(takes_us, Event::SyncDone(node, life, upto, works));
             }
             Want::Persist(number, bytes) => {
-                let takes_us = self.faults.sync_us(node);
+                let takes_us = self.faults.sync_us(node) + self.founding.more_us();
                 self.nodes[node].kept.write(number, bytes.clone());
                 self.schedule(takes_us, Event::Persisted(node, life, number, bytes));
             }

@@ -21,7 +21,9 @@
 //! 4. From its answer on, a peer counts on no word of an earlier life of the asker: else it might settle
 //!    afterwards, by memory, what the asker no longer has.
 //!
-//! A question is repeated until every peer within reach has answered it.
+//! A question is repeated until every peer within reach has answered it. One of an ended life may arrive after those
+//! of the next. So a life that goes on telling its clocks, for longer than messages are late, is the present
+//! one, whoever asked last.
 
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::ActorClock;
@@ -31,7 +33,22 @@ use crate::causality::Clock;
 use crate::effects::Note;
 use crate::plant::Plant;
 use crate::shared::Shared;
-use crate::vnode::Vnode;
+use crate::vnode::{VOID_US, Vnode};
+
+/// The life in which a peer asked last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    life: LifeId,
+    /// Another life that tells its clocks since then, and since when, microseconds.
+    other: Option<(LifeId, u64)>,
+}
+
+impl Asker {
+    /// Whether it asked in this life.
+    pub(crate) fn is(&self, life: LifeId) -> bool {
+        self.life == life
+    }
+}
 
 impl Vnode {
     /// What it had when this life began is known: nothing has arrived yet.
@@ -50,9 +67,28 @@ impl Vnode {
 
     /// A peer asks in a life of its own: its words of others are not counted on (rule 4).
     pub(crate) fn asked_by(&mut self, peer: NodeId, life: LifeId) {
-        if self.askers.insert(peer, life) != Some(life) {
+        let known = self.askers.get(&peer);
+        if known.is_none_or(|known| !known.is(life)) {
+            self.askers.insert(peer, Asker { life, other: None });
             self.heard += 1;
         }
+    }
+
+    /// A peer tells its clock in some life, which shows in time whether who asked last was an ended one.
+    pub(crate) fn heed(&mut self, peer: NodeId, life: LifeId, now_us: u64) {
+        let Some(asker) = self.askers.get_mut(&peer) else {
+            return;
+        };
+        asker.other = match asker.other {
+            _ if asker.life == life => None,
+            Some((other, since_us)) if other == life => {
+                if since_us + VOID_US <= now_us {
+                    asker.life = life;
+                }
+                Some((other, since_us))
+            }
+            Some(_) | None => Some((life, now_us)),
+        };
     }
 
     /// Compares what a peer says is settled with what this life began with, once (rule 3). Returns whether storage has
@@ -144,5 +180,63 @@ impl Shared {
     /// Whether a peer has not said yet, in this life, what is settled for a class that it shares.
     pub(crate) fn is_uncompared(&self, vnode: &Vnode, peer: NodeId) -> bool {
         !vnode.compared.contains(&peer) && self.is_member(peer, vnode.class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_protocol::ids::{StorageId, VnodeId};
+    use quorate_ring::{PartitionId, RingVersion};
+
+    use super::*;
+    use crate::record::VnodeRecord;
+
+    const PEER: NodeId = NodeId::new(2);
+
+    fn vnode() -> Vnode {
+        let class = Class {
+            n: 3,
+            partition: PartitionId::new(1),
+        };
+        let record = VnodeRecord {
+            vnode: VnodeId::new(1),
+            storage: StorageId::new(1),
+            ring: RingVersion::new(1),
+            clock: Clock::new(),
+            settled: Clock::new(),
+            actors: Default::default(),
+            damaged: false,
+            rebuilding: None,
+        };
+        Vnode::new(class, record)
+    }
+
+    fn counts_on(vnode: &Vnode, life: u64) -> bool {
+        vnode.askers[&PEER].is(LifeId::new(life))
+    }
+
+    #[test]
+    fn a_late_question_of_an_ended_life_does_not_silence_the_present_one_for_ever() {
+        let mut vnode = vnode();
+        vnode.asked_by(PEER, LifeId::new(8));
+        vnode.asked_by(PEER, LifeId::new(7));
+        for (at_us, counts) in [(0, false), (VOID_US / 2, false), (VOID_US, true)] {
+            vnode.heed(PEER, LifeId::new(8), at_us);
+            assert_eq!(counts_on(&vnode, 8), counts, "{at_us}");
+        }
+    }
+
+    #[test]
+    fn late_words_of_an_ended_life_do_not_count_beside_those_of_the_present_one() {
+        let mut vnode = vnode();
+        vnode.asked_by(PEER, LifeId::new(8));
+        for at_us in (0..5).map(|step| step * VOID_US) {
+            vnode.heed(PEER, LifeId::new(7), at_us);
+            vnode.heed(PEER, LifeId::new(8), at_us + 1);
+            assert!(counts_on(&vnode, 8));
+        }
+        vnode.heed(PEER, LifeId::new(7), 5 * VOID_US);
+        vnode.heed(PEER, LifeId::new(7), 5 * VOID_US);
+        assert!(counts_on(&vnode, 8));
     }
 }

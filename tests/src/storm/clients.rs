@@ -194,7 +194,7 @@ impl Worker {
 
     /// Whether there was an answer.
     async fn read(&mut self, definition: &Definition, key: Key) -> bool {
-        let options = workload::read_options(&mut self.dice, key, definition.props.n, STRICT);
+        let options = workload::read_options(&mut self.dice, key, definition, STRICT);
         let mut kind = workload::read_kind(&workload::get(key, options, None), definition);
         if let Kind::Get { session, .. } = &mut kind {
             *session = self.session.is_some();
@@ -236,7 +236,7 @@ impl Worker {
     ) {
         let id = WriteId(self.field.last_write.fetch_add(1, Ordering::Relaxed) + 1);
         let (token, seen) = context.unzip();
-        let options = workload::write_options(&mut self.dice, key, definition.props.n, STRICT);
+        let options = workload::write_options(&mut self.dice, key, definition, STRICT);
         let kind = workload::write_kind(id, delete, seen.clone(), &options, definition);
         let bucket = self.bucket(definition);
         let size = self.size();

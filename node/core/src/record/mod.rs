@@ -3,7 +3,7 @@
 //! # Every record
 //!
 //! ```text
-//! byte 0      format    the number of this format: 1
+//! byte 0      format    the number of this format: 2
 //! byte 1      kind      1 object, 2 hint, 3 log entry, 4 vnode, 5 request, 6 piece of a value,
 //!                       7 who was alive;
 //!                       reserved: 16 mergeable data type, 17 strongly consistent register

@@ -16,6 +16,7 @@ use rand_chacha::rand_core::Rng;
 use crate::alive::AliveLog;
 use crate::causality::Clock;
 use crate::coordinate::Ask;
+use crate::coordinate::void_deletes::VoidDeletes;
 use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
 use crate::hints::HintShelf;
 use crate::plant::Plant;
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) unsynced_clocks: VecDeque<(BatchSeq, Class, Clock)>,
     /// Commonly durable clocks written down and not yet fsynced.
     pub(crate) unsynced_settled: VecDeque<(BatchSeq, Class, Clock)>,
+    /// Deletes coordinated here that found nothing.
+    pub(crate) void_deletes: VoidDeletes,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -125,6 +128,7 @@ impl Shared {
             unsynced: VecDeque::new(),
             unsynced_clocks: VecDeque::new(),
             unsynced_settled: VecDeque::new(),
+            void_deletes: VoidDeletes::default(),
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,

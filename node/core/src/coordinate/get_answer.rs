@@ -126,16 +126,16 @@ impl GetOp {
         if merged.versions.is_empty() {
             let context = cx.s.seal(&self.place, &seen);
             let info = self.info(cx.s, merged);
-            cx.s.reply(
-                asker,
-                Written {
-                    dot: None,
-                    context,
-                    siblings: 0,
-                    info,
-                },
-            );
-            return;
+            let written = Written {
+                dot: None,
+                context,
+                siblings: 0,
+                info,
+            };
+            let now_us = cx.s.now.mono_us;
+            cx.s.void_deletes
+                .keep(write.request, &self.place, written.clone(), now_us);
+            return cx.s.reply(asker, written);
         }
         write.seen = seen;
         let ask = Ask {

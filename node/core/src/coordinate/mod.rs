@@ -12,6 +12,7 @@ pub(crate) mod put;
 pub(crate) mod put_find;
 pub(crate) mod put_ship;
 pub(crate) mod reports;
+pub(crate) mod void_deletes;
 
 use quorate_protocol::client::SessionNeed;
 use quorate_protocol::ids::RequestId;

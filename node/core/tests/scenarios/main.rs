@@ -17,6 +17,7 @@ mod rebuilding;
 mod requests;
 mod retries;
 mod versions;
+mod void_deletes;
 mod walk;
 
 use quorate_protocol::options::Count;

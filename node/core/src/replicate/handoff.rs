@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use quorate_protocol::error::{ErrorCode, WireError};
+use quorate_protocol::ids::Dot;
 use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
 use quorate_protocol::peer::{Hints, HintsAck, SettledObject};
 use quorate_ring::{Class, NodeId};
@@ -16,8 +17,8 @@ use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner, KeyRange};
 use crate::record::{HintRecord, RecordError, decode_hint};
 use crate::replicate::serve::check_arrival;
-use crate::shared::Cx;
-use crate::shelf::{Arrival, Place};
+use crate::shared::{Cx, Shared};
+use crate::shelf::{Applied, Arrival, Place};
 use crate::store::Family;
 
 /// A batch that a target has not acknowledged yet.
@@ -242,10 +243,20 @@ impl Cx<'_> {
     /// Takes hints that another node kept for this one. Acknowledged once all are durable.
     pub(crate) fn take_hints(&mut self, from: NodeId, hints: Hints) {
         let (class, number) = (hints.class, hints.number);
-        let error = hints
-            .objects
-            .into_iter()
-            .find_map(|object| self.take_hint(class, object).err());
+        let (mut news, mut error) = (Vec::new(), None);
+        for object in hints.objects {
+            match self.take_hint(class, object.clone()) {
+                Ok(applied) if applied.new_dots > 0 => news.push(object),
+                Ok(_) => {}
+                Err(failed) => {
+                    error = Some(failed);
+                    break;
+                }
+            }
+        }
+        if !self.s.is_member(from, class) {
+            self.s.pass_on(class, &news);
+        }
         match error {
             None => self.s.send_synced(
                 from,
@@ -269,10 +280,10 @@ impl Cx<'_> {
         }
     }
 
-    fn take_hint(&mut self, class: Class, hint: SettledObject) -> Result<(), WireError> {
+    fn take_hint(&mut self, class: Class, hint: SettledObject) -> Result<Applied, WireError> {
         if !self.s.vnodes.contains_key(&class) {
             if self.s.breaks(Plant::HandoffUnverified) {
-                return Ok(());
+                return Ok(Applied::default());
             }
             return Err(WireError::new(
                 ErrorCode::StaleRing,
@@ -288,8 +299,39 @@ impl Cx<'_> {
         let (place, arrival) = arrival(class, hint)?;
         self.s.check_peers_place(&place)?;
         self.apply(&place, arrival)
-            .map(|_| ())
             .map_err(|error| WireError::new(ErrorCode::StorageFailed, error.to_string()))
+    }
+}
+
+impl Shared {
+    /// Gives what hints have just brought to the other members that are not known to have it.
+    ///
+    /// Such a member may count as current: it came back when the write was in hints only, and none of those were for
+    /// it. It would get the write by anti-entropy, a second later; if its peers died before, it would not
+    /// know what they had acknowledged (seed 9777). Mostly the others have had it long ago, and nothing is sent.
+    fn pass_on(&mut self, class: Class, news: &[SettledObject]) {
+        let me = self.view.me;
+        for member in self.members(class) {
+            if member == me || !self.view.is_reachable(member) {
+                continue;
+            }
+            let known = self.vnodes.get(&class);
+            let known = known.and_then(|vnode| vnode.peers.get(&member));
+            let lacks = |object: &&SettledObject| {
+                let has = |dot: &Dot| known.is_some_and(|peer| peer.applied.contains(*dot));
+                !object.settles.iter().all(has)
+            };
+            let objects: Vec<SettledObject> = news.iter().filter(lacks).cloned().collect();
+            if !objects.is_empty() {
+                let number = self.new_op();
+                let hints = Hints {
+                    class,
+                    number,
+                    objects,
+                };
+                self.send(member, hints, 0, Priority::Background);
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_core::Replica;
+use quorate_core::{Note, Replica};
 use quorate_protocol::options::Count;
 use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::NodeId;
@@ -319,4 +319,23 @@ fn r13_a_primary_that_flaps_gets_its_hints_and_is_current_each_time() {
     walk.pass(500);
     assert!(walk.current(p1), "{:?}", walk.waits_for(p1));
     assert_eq!(walk.hints_for(f4, p1), 0);
+}
+
+/// Found by the simulator (seed 9777). P3 came back when a write was in hints for P1 and P2 only; these got them, and
+/// died before their clocks told P3 of it.
+#[test]
+fn r12_what_hints_bring_reaches_the_other_members_before_their_takers_can_die() {
+    let mut walk = with_an_old_value(|_| {});
+    let (primaries, [f4, _]) = nodes_of(&walk);
+    kill_all(&mut walk, &primaries);
+    walk.pass(500);
+    put_w2(&mut walk, f4);
+    start_all(&mut walk, &primaries);
+    while walk.notes(Note::HintDelivered) < 2 {
+        walk.pass(10);
+    }
+    let [p1, p2, p3] = primaries;
+    kill_all(&mut walk, &[p1, p2]);
+    walk.pass(2_000);
+    assert_eq!(read_r(&mut walk, p3, 2).unwrap(), ["new", "old"]);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::client::Role;
 use quorate_protocol::error::{ErrorCode, WireError};
-use quorate_protocol::ids::{Dot, RequestId};
+use quorate_protocol::ids::Dot;
 use quorate_protocol::peer::{ReplicaGet, ReplicaState, Want};
 use quorate_ring::NodeId;
 
@@ -104,45 +104,7 @@ impl Gets {
         self.keep_or_end(cx, id, op);
     }
 
-    /// Whether the same delete was carried out and found nothing, or a copy of it that the network made is reading now
-    /// what to delete. Whoever repeats the request takes the place of who asked first, who must delete nothing later.
-    fn is_repeated(
-        &mut self,
-        cx: &mut Cx<'_>,
-        asker: Asker,
-        place: &Place,
-        request: RequestId,
-    ) -> bool {
-        if cx.s.breaks(Plant::RetryMintsAgain) {
-            return false;
-        }
-        if let Some(answer) = cx.s.void_deletes.answer(request, place).cloned() {
-            cx.s.note(Note::RetryRecognised);
-            cx.s.reply(asker, answer);
-            return true;
-        }
-        let same = |op: &GetOp| {
-            let delete = op.ask.then_delete.as_ref();
-            delete.is_some_and(|delete| delete.request == request) && op.place == *place
-        };
-        let under_way = self.ops.iter().find(|(_, op)| same(op));
-        let Some((&id, op)) = under_way else {
-            return false;
-        };
-        if op.asker == asker {
-            return true;
-        }
-        if let Some(before) = self.take_out(id) {
-            let error = WireError::new(
-                ErrorCode::InDoubt,
-                "the same request came once more while this one was under way, and is carried out in its place",
-            );
-            cx.s.reply(before.asker, error);
-        }
-        false
-    }
-
-    fn take_out(&mut self, id: u64) -> Option<GetOp> {
+    pub(super) fn take_out(&mut self, id: u64) -> Option<GetOp> {
         let op = self.ops.remove(&id)?;
         self.due.remove(&(op.due_us, id));
         for question in op.awaited.values() {

@@ -7,9 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate_protocol::client::Written;
+use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::ids::RequestId;
 use quorate_protocol::limits::RETRY_WINDOW_MS;
 
+use super::get::{GetOp, Gets};
+use crate::effects::Note;
+use crate::plant::Plant;
+use crate::shared::{Asker, Cx};
 use crate::shelf::Place;
 
 /// How many are remembered; beyond, the oldest are forgotten.
@@ -42,6 +47,46 @@ impl VoidDeletes {
     pub(crate) fn answer(&self, request: RequestId, place: &Place) -> Option<&Written> {
         let known = self.answers.get(&request)?;
         (known.0 == *place).then_some(&known.1)
+    }
+}
+
+impl Gets {
+    /// Whether the same delete was carried out and found nothing, or a copy of it that the network made is reading now
+    /// what to delete. Whoever repeats the request takes the place of who asked first, who must delete nothing later.
+    pub(super) fn is_repeated(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: Asker,
+        place: &Place,
+        request: RequestId,
+    ) -> bool {
+        if cx.s.breaks(Plant::RetryMintsAgain) {
+            return false;
+        }
+        if let Some(answer) = cx.s.void_deletes.answer(request, place).cloned() {
+            cx.s.note(Note::RetryRecognised);
+            cx.s.reply(asker, answer);
+            return true;
+        }
+        let same = |op: &GetOp| {
+            let delete = op.ask.then_delete.as_ref();
+            delete.is_some_and(|delete| delete.request == request) && op.place == *place
+        };
+        let under_way = self.ops.iter().find(|(_, op)| same(op));
+        let Some((&id, op)) = under_way else {
+            return false;
+        };
+        if op.asker == asker {
+            return true;
+        }
+        if let Some(before) = self.take_out(id) {
+            let error = WireError::new(
+                ErrorCode::InDoubt,
+                "the same request came once more while this one was under way, and is carried out in its place",
+            );
+            cx.s.reply(before.asker, error);
+        }
+        false
     }
 }
 

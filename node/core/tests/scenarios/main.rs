@@ -14,6 +14,8 @@ mod old_storage;
 #[cfg(feature = "planted")]
 mod planted;
 mod rebuilding;
+#[cfg(feature = "planted")]
+mod rebuilding_planted;
 mod requests;
 mod retries;
 mod versions;

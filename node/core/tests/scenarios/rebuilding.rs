@@ -10,22 +10,22 @@ use quorate_ring::NodeId;
 
 use crate::walk::{SIBLINGS, Walk, a_get, values};
 
-const KEYS: usize = 60;
+pub(crate) const KEYS: usize = 60;
 
-fn name(number: usize) -> String {
+pub(crate) fn name(number: usize) -> String {
     format!("key-{number:03}")
 }
 
-fn node(number: u64) -> NodeId {
+pub(crate) fn node(number: u64) -> NodeId {
     NodeId::new(number)
 }
 
 /// What each node must hold of the classes that it is a primary of.
-fn objects(walk: &Walk, id: NodeId) -> BTreeMap<Vec<u8>, Bytes> {
+pub(crate) fn objects(walk: &Walk, id: NodeId) -> BTreeMap<Vec<u8>, Bytes> {
     walk.disk(id).records(Family::Objects)
 }
 
-fn put_at(walk: &mut Walk, at: NodeId, key: &str, value: &str) {
+pub(crate) fn put_at(walk: &mut Walk, at: NodeId, key: &str, value: &str) {
     let mut put = walk.a_put(key, value);
     put.options.w = Some(Count::Exactly(2));
     walk.put(at, put).unwrap();
@@ -41,7 +41,7 @@ fn filled() -> Walk {
     filled_by(Walk::new(5))
 }
 
-fn filled_by(mut walk: Walk) -> Walk {
+pub(crate) fn filled_by(mut walk: Walk) -> Walk {
     for number in 0..KEYS {
         put_at(&mut walk, node(1 + number as u64 % 5), &name(number), "v");
     }
@@ -397,97 +397,6 @@ fn when_all_are_damaged_nobody_claims_an_absence() {
         (values(&got), got.maybe_stale),
         (vec!["v".to_owned()], true)
     );
-}
-
-/// Each rule, broken on purpose, is seen by one of the walks above.
-#[cfg(feature = "planted")]
-mod planted {
-    use quorate_core::{Plant, Replica};
-
-    use super::*;
-
-    type Prepare = fn(&mut Replica);
-
-    /// Whether all replicas ended whole and alike.
-    fn converged(walk: &Walk) -> bool {
-        let ids = walk.map.members.iter().map(|member| member.id);
-        let mut copies: BTreeMap<Vec<u8>, BTreeMap<NodeId, Bytes>> = BTreeMap::new();
-        for id in ids {
-            let vnodes = walk.status(id).vnodes;
-            if vnodes.iter().any(|vnode| !vnode.current || vnode.lag > 0) {
-                return false;
-            }
-            for (key, record) in objects(walk, id) {
-                copies.entry(key).or_default().insert(id, record);
-            }
-        }
-        let alike = |held: &BTreeMap<NodeId, Bytes>| {
-            let first = held.values().next();
-            held.len() == 3 && held.values().all(|record| Some(record) == first)
-        };
-        copies.values().all(alike)
-    }
-
-    fn empty_disk(prepare: Prepare) -> Walk {
-        let mut walk = filled_by(Walk::prepared(5, prepare));
-        walk.kill(node(3));
-        *walk.disk_mut(node(3)) = Default::default();
-        walk.start(node(3));
-        walk.pass(20_000);
-        walk
-    }
-
-    fn damaged_objects(prepare: Prepare) -> Walk {
-        let mut walk = filled_by(Walk::prepared(5, prepare));
-        let keys: Vec<Vec<u8>> = objects(&walk, node(3)).into_keys().collect();
-        walk.kill(node(3));
-        walk.disk_mut(node(3)).damage(Family::Objects, &keys[0]);
-        walk.start(node(3));
-        let damaged = keys::parse_object_key(&keys[0]).unwrap().2.to_vec();
-        let mut get = a_get(&String::from_utf8(damaged).unwrap());
-        get.options.r = Some(Count::Exactly(2));
-        walk.get(node(3), get).unwrap();
-        walk.pass(20_000);
-        walk
-    }
-
-    /// New keys come while the transfer stands at the first class, before its last page.
-    fn writes_behind_the_cursor(prepare: Prepare) -> Walk {
-        let mut walk = filled_by(Walk::prepared(5, prepare));
-        walk.kill(node(3));
-        *walk.disk_mut(node(3)) = Default::default();
-        walk.lose("SnapshotPage", node(3), 4);
-        walk.start(node(3));
-        walk.pass(1_000);
-        // What is written now never reaches node 3 on its own.
-        walk.lose("ReplicaPut", node(3), 0);
-        for number in KEYS..2 * KEYS {
-            put_at(&mut walk, node(1 + number as u64 % 2), &name(number), "new");
-        }
-        walk.pass(1_000);
-        walk.lose_nothing();
-        walk.pass(30_000);
-        walk
-    }
-
-    #[test]
-    fn without_a_plant_all_is_well() {
-        assert!(converged(&empty_disk(|_| {})));
-        assert!(converged(&damaged_objects(|_| {})));
-        assert!(converged(&writes_behind_the_cursor(|_| {})));
-    }
-
-    #[test]
-    fn a_vnode_that_trusts_its_old_clock_takes_its_loss_for_a_delete() {
-        let planted = |replica: &mut Replica| replica.plant(Plant::RebuildTrustsOldClock);
-        assert!(!converged(&damaged_objects(planted)));
-    }
-
-    #[test]
-    fn the_clock_at_the_end_of_a_transfer_covers_what_never_came() {
-        let planted = |replica: &mut Replica| replica.plant(Plant::SnapshotClockAtEnd);
-        assert!(!converged(&writes_behind_the_cursor(planted)));
-    }
 }
 
 /// Found by the simulator (seed 1326): the pieces of a long value outlived the record of its object,

@@ -32,6 +32,9 @@ use crate::checkers::{Outage, Violation};
 
 /// Messages that wait for a process that stands still at most: what a kernel and a few queues hold.
 const HELD_MAX: usize = 4096;
+/// Reads of a quiet cluster that are sent together, and how long after that the next ones, microseconds.
+const READS_AT_ONCE: u32 = 4_000;
+const READS_EVERY_US: u64 = 200_000;
 
 /// A request that a client waits for.
 pub(super) struct Waiting {
@@ -252,7 +255,10 @@ impl<'a> World<'a> {
 
     /// Reads every key once with r = all, each through some node. The answers are in [`Self::probes`]
     /// once they came.
-    pub fn read_everything(&mut self) {
+    ///
+    /// Returns how long it goes on asking, microseconds: not everything at once where there are very many keys.
+    pub fn read_everything(&mut self) -> u64 {
+        let (mut asked, mut after_us) = (0, 1);
         for bucket in self.config.map.buckets.clone() {
             for number in 0..self.config.keys {
                 let key = Key {
@@ -273,9 +279,14 @@ impl<'a> World<'a> {
                     request,
                     deadline_ms: 5_000,
                 };
-                self.schedule(1, event);
+                self.schedule(after_us, event);
+                asked += 1;
+                if asked % READS_AT_ONCE == 0 {
+                    after_us += READS_EVERY_US;
+                }
             }
         }
+        after_us
     }
 
     /// Lists every partition that has keys, each through some node. The answers are in
@@ -288,14 +299,15 @@ impl<'a> World<'a> {
                     bucket: bucket.id,
                     number,
                 };
+                let partition = self.config.class_of(key).map(|class| class.partition);
+                if !done.insert(partition) {
+                    continue;
+                }
                 let (kind, request) =
                     workload::list(&self.config.map, &bucket, key, self.config.keys);
                 let Kind::List { here, .. } = kind else {
                     continue;
                 };
-                if !done.insert(request.partition) {
-                    continue;
-                }
                 self.last_ticket += 1;
                 let ticket = Ticket(self.last_ticket);
                 self.list_probes.insert(ticket, (bucket.id, here, None));

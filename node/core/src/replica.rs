@@ -10,6 +10,7 @@ use quorate_protocol::peer::{Forward, PeerMessage};
 use quorate_ring::{Class, NodeId};
 
 use crate::alive::{Held, Waiting};
+use crate::coordinate::copies::Copies;
 use crate::coordinate::forward::{Coordinator, Forwards};
 use crate::coordinate::get::Gets;
 use crate::coordinate::listing::Listings;
@@ -33,6 +34,7 @@ pub struct Replica {
     puts: Puts,
     listings: Listings,
     forwards: Forwards,
+    copies: Copies,
     pub(crate) handoff: Handoff,
     anti_entropy: AntiEntropy,
     catch_up: CatchUp,
@@ -64,6 +66,7 @@ impl Replica {
             puts: Puts::default(),
             listings: Listings::default(),
             forwards: Forwards::default(),
+            copies: Copies::default(),
             handoff: Handoff::default(),
             anti_entropy: AntiEntropy::default(),
             catch_up,
@@ -334,6 +337,10 @@ impl Replica {
     }
 
     fn on_forward(&mut self, node: NodeId, forward: Forward, deadline_ms: u32, store: &dyn Store) {
+        let now_us = self.shared.now.mono_us;
+        if !self.copies.is_first(node, forward.op, now_us) {
+            return;
+        }
         let asker = Asker::Node {
             node,
             op: forward.op,

@@ -2,6 +2,7 @@
 //! carries it out here, or to a node that can.
 
 pub(crate) mod check;
+pub(crate) mod copies;
 pub(crate) mod forward;
 pub(crate) mod get;
 pub(crate) mod get_answer;

@@ -55,7 +55,21 @@ fn a_second_copy_of_a_delete_that_found_nothing_deletes_nothing_that_came_since(
     give(&mut walk, p1, fallback, &message);
     walk.pass(500);
     assert_eq!(read_r(&mut walk, p1, 3).unwrap(), ["written since"]);
+}
+
+#[test]
+fn a_late_retry_of_a_delete_that_found_nothing_is_answered_and_deletes_nothing_that_came_since() {
+    let mut walk = Walk::new(5);
+    let p1 = primaries(&walk)[0];
+    let mut delete = walk.a_delete(KEY);
+    let first = walk.delete(p1, delete.clone()).unwrap();
+    let put = walk.a_put(KEY, "written since");
+    walk.put(p1, put).unwrap();
+    delete.retry = true;
+    let again = walk.delete(p1, delete).unwrap();
+    assert_eq!((first.dot, again.dot), (None, None));
     assert_eq!(walk.notes(Note::RetryRecognised), 1);
+    assert_eq!(read_r(&mut walk, p1, 3).unwrap(), ["written since"]);
 }
 
 #[test]

@@ -58,6 +58,8 @@ fn help_explains_every_command() {
         &["status", "--help"],
         &["ring", "--help"],
         &["handoff", "--help"],
+        &["converged", "--help"],
+        &["lag", "--help"],
         &["ping", "--help"],
         &["certs", "ca", "--help"],
         &["certs", "node", "--help"],

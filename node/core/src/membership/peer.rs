@@ -42,8 +42,8 @@ pub(super) struct Peer {
     pub(super) incarnation: Option<u64>,
     /// The last life that was heard before it had answered.
     met: Option<u64>,
-    /// Lives that ended, the latest last.
-    ended: VecDeque<u64>,
+    /// Lives that ended, the latest last, and when this node took them for ended, monotonic microseconds.
+    ended: VecDeque<(u64, u64)>,
     /// In the order of sending.
     probes: VecDeque<Probe>,
     next_number: u64,
@@ -193,7 +193,14 @@ impl Peer {
 
     /// Whether a message names a life that this node knows to have ended.
     pub(super) fn is_ended(&self, incarnation: u64) -> bool {
-        self.ended.contains(&incarnation)
+        self.ended.iter().any(|&(known, _)| known == incarnation)
+    }
+
+    /// Whether a life was not taken for ended when it was asked something. If it answers what it was asked
+    /// after that, then it goes on, and it was a late answer of an earlier one that seemed to end it.
+    fn may_answer(&self, incarnation: u64, asked_us: u64) -> bool {
+        let known = self.ended.iter().find(|&&(known, _)| known == incarnation);
+        known.is_none_or(|&(_, ended_us)| asked_us > ended_us)
     }
 
     pub(super) fn answered(
@@ -211,7 +218,7 @@ impl Peer {
         };
         let probe = self.probes[at];
         if now.mono_us > probe.counts_from_us + timing.down_after_us
-            || self.is_ended(ack.incarnation)
+            || !self.may_answer(ack.incarnation, probe.sent_us)
         {
             return Answered::Stale;
         }
@@ -219,7 +226,7 @@ impl Peer {
         self.answered_us = now.mono_us;
         self.unlinked_us = None;
         self.measure(now, probe.sent_us, ack.wall_ms);
-        let restarted = self.live(ack.incarnation);
+        let restarted = self.live(ack.incarnation, now.mono_us);
         match (std::mem::replace(&mut self.up, true), restarted) {
             (false, _) => Answered::Up,
             (true, true) => Answered::Restarted,
@@ -228,7 +235,8 @@ impl Peer {
     }
 
     /// Takes the life that answered for the current one; true if another one ended by it.
-    fn live(&mut self, incarnation: u64) -> bool {
+    fn live(&mut self, incarnation: u64, now_us: u64) -> bool {
+        self.ended.retain(|&(known, _)| known != incarnation);
         let before = self.incarnation.replace(incarnation);
         let Some(ended) = before.filter(|&before| before != incarnation) else {
             return false;
@@ -236,7 +244,7 @@ impl Peer {
         if self.ended.len() == ENDED_MAX {
             self.ended.pop_front();
         }
-        self.ended.push_back(ended);
+        self.ended.push_back((ended, now_us));
         self.skew = Estimator::default();
         true
     }

@@ -170,6 +170,23 @@ fn late_messages_of_an_ended_life_change_nothing() {
     assert!(net.seen.is_empty());
 }
 
+/// Found by the simulator (seed 20812): of two lives that began shortly after each other, the answer of the
+/// first came last.
+#[test]
+fn a_life_that_was_taken_for_ended_and_answers_is_the_present_one() {
+    let mut net = healthy(2, 14);
+    for incarnation in [77, 1002] {
+        net.give(id(2), MemberInput::Reborn(incarnation));
+        net.run_until(net.now + 5 * SECOND);
+    }
+    let view = net.nodes[&id(1)]
+        .membership
+        .view(wall(net.now, 0), id(2))
+        .unwrap();
+    assert_eq!(view.incarnation, Some(1002));
+    assert!(net.all_up());
+}
+
 #[test]
 fn answers_to_nothing_asked_prove_nothing() {
     let mut net = healthy(2, 12);

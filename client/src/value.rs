@@ -27,6 +27,8 @@ pub struct Value {
     pub dot: Dot,
     /// When it was accepted, by the clock of the node that did.
     pub modified: SystemTime,
+    /// When it expires; `None`: never.
+    pub expires: Option<SystemTime>,
 }
 
 impl From<Sibling> for Value {
@@ -36,14 +38,17 @@ impl From<Sibling> for Value {
             content,
             size,
             modified_ms,
+            expires_ms,
         } = sibling;
+        let time = |ms| UNIX_EPOCH + Duration::from_millis(ms);
         Self {
             data: content.value,
             content_type: content.content_type,
             meta: content.meta,
             size,
             dot,
-            modified: UNIX_EPOCH + Duration::from_millis(modified_ms),
+            modified: time(modified_ms),
+            expires: (expires_ms > 0).then(|| time(expires_ms)),
         }
     }
 }

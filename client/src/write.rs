@@ -147,6 +147,7 @@ macro_rules! change_settings {
 pub struct Put {
     change: Change,
     content: Content,
+    ttl_ms: Option<u64>,
 }
 
 impl Put {
@@ -157,6 +158,7 @@ impl Put {
                 value,
                 ..Content::default()
             },
+            ttl_ms: None,
         }
     }
 
@@ -208,6 +210,7 @@ impl Operation for Put {
             options: self.change.options,
             request: self.change.request,
             retry: retry || self.change.again,
+            ttl_ms: self.ttl_ms,
         };
         Ok((put.into(), route))
     }

@@ -273,6 +273,8 @@ pub struct History {
     /// Operations, by their place, of which a try was given less than a second or was answered by no
     /// process, or that were given up after few tries: nobody promises that they end well. Only simulated clients note it.
     pub hasty: BTreeSet<usize>,
+    /// For how long the values of writes were to live, milliseconds; of those that were to expire.
+    pub lifetimes: BTreeMap<WriteId, u64>,
     /// Values that were not what any write wrote, with the key.
     pub damaged: Vec<(Key, String)>,
 }

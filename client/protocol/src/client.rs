@@ -114,6 +114,9 @@ pub struct Put {
     pub request: RequestId,
     /// Set on every try but the first: the id must be looked up before a new write is made.
     pub retry: bool,
+    /// How long the value lives from the moment at which its coordinator accepts it, milliseconds, at
+    /// most [`TTL_MS_MAX`](crate::limits::TTL_MS_MAX); 0: for ever. Absent: the bucket's default.
+    pub ttl_ms: Option<u64>,
 }
 
 /// Delete one key.
@@ -270,6 +273,8 @@ pub struct Sibling {
     pub size: u64,
     /// When the coordinator accepted it, milliseconds since 1970 by its clock.
     pub modified_ms: u64,
+    /// When it expires, milliseconds since 1970; 0: never.
+    pub expires_ms: u64,
 }
 
 /// A read's result. No siblings: not found.

@@ -53,5 +53,7 @@ pub const KEYS_PAGE_MAX: usize = 1000;
 pub const SESSION_DOTS_MAX: usize = 1024;
 /// Longest error text, bytes.
 pub const ERROR_TEXT_BYTES_MAX: usize = 2048;
+/// Longest time to live of a value, milliseconds: ten years. Whoever means longer means for ever.
+pub const TTL_MS_MAX: u64 = 3_650 * 24 * 60 * 60 * 1000;
 /// How far a hybrid time stamp may run ahead of the receiver's clock, milliseconds.
 pub const CLOCK_AHEAD_MS_MAX: u64 = 1000;

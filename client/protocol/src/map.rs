@@ -156,6 +156,7 @@ impl Bucket {
         }
         props.defaults.read(props.n, &Default::default())?;
         props.defaults.write(props.n, &Default::default())?;
+        props.defaults.lifetime(None)?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorCode, WireError};
+use crate::limits::TTL_MS_MAX;
 
 /// How many answers: a number, or a word that depends on n.
 ///
@@ -154,6 +155,8 @@ pub struct QuorumDefaults {
     pub basic_quorum: bool,
     /// Sloppy quorums, for reads and writes.
     pub sloppy: bool,
+    /// How long the values of puts live that do not say it themselves, milliseconds; 0: for ever.
+    pub ttl_ms: u64,
 }
 
 impl Default for QuorumDefaults {
@@ -167,6 +170,7 @@ impl Default for QuorumDefaults {
             notfound_ok: true,
             basic_quorum: false,
             sloppy: true,
+            ttl_ms: 0,
         }
     }
 }
@@ -250,6 +254,24 @@ impl QuorumDefaults {
             dw,
             sloppy: options.sloppy.unwrap_or(self.sloppy),
         })
+    }
+
+    /// How long the value of a put lives that names this time to live, or none: milliseconds, 0 for
+    /// ever. What the put says goes before the default.
+    ///
+    /// # Errors
+    /// `Invalid` for more than [`TTL_MS_MAX`].
+    pub fn lifetime(&self, named_ms: Option<u64>) -> Result<u64, WireError> {
+        let ttl_ms = named_ms.unwrap_or(self.ttl_ms);
+        if ttl_ms <= TTL_MS_MAX {
+            return Ok(ttl_ms);
+        }
+        Err(WireError::new(
+            ErrorCode::Invalid,
+            format!(
+                "a time to live of {ttl_ms} ms is too long: the most is {TTL_MS_MAX} ms, ten years; 0 stands for ever"
+            ),
+        ))
     }
 }
 

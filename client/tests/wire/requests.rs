@@ -36,6 +36,7 @@ fn got(value: Bytes) -> ClientReply {
         content,
         size,
         modified_ms: 1,
+        expires_ms: 0,
     };
     Got {
         siblings: vec![sibling],

@@ -166,6 +166,12 @@ pub enum Note {
     Rebuilt,
     /// A peer's durable clock is behind what it once confirmed for the same storage.
     PeerBehindItsWord,
+    /// A version was removed because its time had passed.
+    Expired,
+    /// A version arrived whose time had passed: its write is known here now, its value was not stored.
+    ExpiredOnArrival,
+    /// A read found versions whose time had passed, and did not show them.
+    ExpiredHidden,
     /// A vnode began this life with less than it had once confirmed: its storage went back in time.
     OldStorageFound,
 }

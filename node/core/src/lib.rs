@@ -47,6 +47,7 @@ mod alive;
 pub mod causality;
 mod coordinate;
 pub mod effects;
+mod expiry;
 mod hints;
 pub mod membership;
 mod open;

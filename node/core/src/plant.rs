@@ -55,6 +55,14 @@ plants! {
     DurableBeforeFsync,
     /// A durable acknowledgement is sent before the fsync.
     DurableTooEarly,
+    /// A read shows versions whose time has passed.
+    ExpiredShown,
+    /// A version that arrives after its time is stored, and nobody notes that it is to be removed.
+    ExpiredStored,
+    /// Each replica lets the time to live begin when the write arrives there.
+    ExpiryByArrival,
+    /// What a version superseded is forgotten with it when it expires, although a member lacks it.
+    ExpiryForgetsContext,
     /// A fallback goes on with its actor after it has handed over and dropped what it wrote.
     FallbackActorKept,
     /// What a fallback stored counts as stored by a primary.
@@ -99,6 +107,8 @@ plants! {
     StampOfLocalClock,
     /// A fallback coordinates writes that ask for a strict quorum.
     StrictFallback,
+    /// The time to live of what was handed over begins anew.
+    TimeToLiveAnew,
     /// A node tells one that it takes for dead, and to which it sends nothing, what that one misses.
     ToldWhileTakenForDead,
     /// A replica that comes back takes anybody's testimony for complete.

@@ -17,6 +17,7 @@ use crate::coordinate::listing::Listings;
 use crate::coordinate::put::Puts;
 use crate::coordinate::{Ask, Work, WriteAsk, read_first};
 use crate::effects::{Input, Now, Step};
+use crate::expiry::Expiry;
 use crate::replicate::anti_entropy::AntiEntropy;
 use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
@@ -39,6 +40,7 @@ pub struct Replica {
     anti_entropy: AntiEntropy,
     catch_up: CatchUp,
     collector: Collector,
+    expiry: Expiry,
     /// Messages that may not be listened to yet.
     held: Held,
     rebuild: Rebuild,
@@ -71,6 +73,7 @@ impl Replica {
             anti_entropy: AntiEntropy::default(),
             catch_up,
             collector,
+            expiry: Expiry::default(),
             held: Held::default(),
             rebuild: Rebuild::default(),
         }
@@ -471,6 +474,7 @@ impl Replica {
         if background {
             self.catch_up.on_tick(cx);
             self.anti_entropy.on_tick(cx);
+            self.expiry.on_tick(cx);
             self.collector.on_tick(cx);
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }

@@ -18,6 +18,7 @@ use crate::causality::Clock;
 use crate::coordinate::Ask;
 use crate::coordinate::void_deletes::VoidDeletes;
 use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
+use crate::expiry::RemovalClock;
 use crate::hints::HintShelf;
 use crate::plant::Plant;
 use crate::record::keys::KeyRange;
@@ -85,6 +86,10 @@ pub(crate) struct Shared {
     pub(crate) unsynced_settled: VecDeque<(BatchSeq, Class, Clock)>,
     /// Deletes coordinated here that found nothing.
     pub(crate) void_deletes: VoidDeletes,
+    /// The time of day by which expired versions are removed.
+    pub(crate) removal: RemovalClock,
+    /// The earliest expiry noted since they were last looked at.
+    pub(crate) fresh_expiry_ms: u64,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -129,6 +134,8 @@ impl Shared {
             unsynced_clocks: VecDeque::new(),
             unsynced_settled: VecDeque::new(),
             void_deletes: VoidDeletes::default(),
+            removal: RemovalClock::new(now),
+            fresh_expiry_ms: u64::MAX,
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,
@@ -158,6 +165,11 @@ impl Shared {
             return self.now.wall_ms << 16;
         }
         self.hlc
+    }
+
+    /// The hybrid clock's time: the latest stamp given or seen here, milliseconds since 1970.
+    pub(crate) const fn hybrid_ms(&self) -> u64 {
+        self.hlc >> 16
     }
 
     /// Takes note of a stamp of another node. Returns whether it lies too far ahead of this

@@ -163,7 +163,7 @@ impl Cx<'_> {
         let Some(vnode) = self.s.vnodes.get(&place.class) else {
             return Ok(Applied::default());
         };
-        let merged = merge(
+        let mut merged = merge(
             &local,
             &|dot| vnode.has_seen(dot, place.bucket, &place.key),
             &arrival.object,
@@ -176,8 +176,14 @@ impl Cx<'_> {
         if !merged.discarded.is_empty() {
             self.s.note(Note::Superseded);
         }
-        // Without a new dot a context alone is not stored again: it may have been dropped for good,
+        if self.s.drop_late(place, &local, &mut merged.object) {
+            merged.changed = merged.object != local;
+        }
+        // Without a new dot or version a context is not stored again: it may have been dropped for good,
         // and nothing would come to drop it a second time.
+        if news.is_empty() && !grows(&local, &merged.object) {
+            merged.object.context = local.context.clone();
+        }
         let versions_changed = !merged.object.dots().eq(local.dots());
         let worth_storing = merged.changed && (versions_changed || !news.is_empty());
         if worth_storing && !self.s.breaks(Plant::ClockWithoutObject) {
@@ -199,7 +205,13 @@ impl Cx<'_> {
     }
 }
 
-/// What a dot that came with an object was: a delete is neither held nor covered by the context.
+/// Whether a merged object has a version that the local one had not.
+pub(crate) fn grows(local: &Object, merged: &Object) -> bool {
+    merged.dots().any(|dot| !local.has(dot))
+}
+
+/// What a dot that came with an object was: a delete is neither held nor covered by the context, nor
+/// is a write whose value expired.
 pub(crate) fn kind_of(object: &Object, dot: Dot) -> LogKind {
     if object.has(dot) || object.context.covers(dot) {
         LogKind::Merged
@@ -221,6 +233,7 @@ impl Shared {
             self.put(Family::Objects, key, record);
         }
         self.delete_chunks(ChunkOwner::Vnode, place, old, new);
+        self.note_expiries(place, old, new);
     }
 
     /// Stores the pieces of long values.

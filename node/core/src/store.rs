@@ -19,17 +19,20 @@ pub enum Family {
     Vnodes,
     /// Request ids by class and id, for the retry window.
     Requests,
+    /// When objects have versions that expire, by time, class, bucket and key.
+    Expiry,
 }
 
 impl Family {
     /// All of them, in a fixed order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Objects,
         Self::Chunks,
         Self::Hints,
         Self::Log,
         Self::Vnodes,
         Self::Requests,
+        Self::Expiry,
     ];
 
     /// The stable name of the family's column family.
@@ -42,6 +45,7 @@ impl Family {
             Self::Log => "log",
             Self::Vnodes => "vnodes",
             Self::Requests => "requests",
+            Self::Expiry => "expiry",
         }
     }
 }

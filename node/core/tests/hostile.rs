@@ -254,6 +254,7 @@ fn a_put(key: &Bytes, w: Count) -> Put {
         },
         request: RequestId::new(1, 1),
         retry: false,
+        ttl_ms: None,
     }
 }
 

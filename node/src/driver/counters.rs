@@ -42,6 +42,9 @@ named! { NOTES, note_name, Note {
     Rebuilding => "rebuilds_begun", "Vnodes that began to be filled again from a peer";
     Rebuilt => "rebuilds_ended", "Vnodes filled again from a peer";
     PeerBehindItsWord => "peers_behind_their_word", "Peers whose durable clock fell behind what it had confirmed";
+    Expired => "expired", "Versions removed because their time had passed";
+    ExpiredOnArrival => "expired_on_arrival", "Versions not stored because their time had passed when they arrived";
+    ExpiredHidden => "expired_hidden", "Reads that found versions whose time had passed";
     OldStorageFound => "old_storage_found", "Vnodes that began with less than they had once confirmed";
 }}
 

@@ -90,6 +90,7 @@ fn put(bucket: BucketId, key: &str, value: impl Into<Bytes>, request: u64) -> Pu
         options: WriteOptions::default(),
         request: RequestId::new(1, request),
         retry: false,
+        ttl_ms: None,
     }
 }
 

@@ -56,7 +56,11 @@ impl AckTruth {
                             .for_each(|dot| self.holds(dot, node, batch));
                     }
                 }
-                Family::Objects | Family::Chunks | Family::Vnodes | Family::Requests => {}
+                Family::Objects
+                | Family::Chunks
+                | Family::Vnodes
+                | Family::Requests
+                | Family::Expiry => {}
             }
         }
     }

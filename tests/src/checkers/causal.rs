@@ -20,6 +20,9 @@ pub struct Causal<'a> {
     dots: BTreeMap<WriteId, BTreeSet<Dot>>,
     /// `sup` of every write that replaced something.
     replaced: BTreeMap<WriteId, BTreeSet<WriteId>>,
+    /// From when on writes may be gone because their time has passed, microseconds.
+    expire: BTreeMap<WriteId, u64>,
+    end_us: u64,
 }
 
 impl<'a> Causal<'a> {
@@ -31,6 +34,12 @@ impl<'a> Causal<'a> {
             by_key: BTreeMap::new(),
             dots: BTreeMap::new(),
             replaced: BTreeMap::new(),
+            expire: evidence
+                .expiries
+                .iter()
+                .map(|(&write, expiries)| (write, expiries.hidden_from_us))
+                .collect(),
+            end_us: evidence.end_us,
         };
         for operation in &evidence.history.operations {
             if let Some(write) = operation.write() {
@@ -114,8 +123,17 @@ impl<'a> Causal<'a> {
                 .any(|member| self.replaced_by(*member).contains(&write))
     }
 
+    /// Whether the time of a write may have passed at that time, by the clock of some node.
+    #[must_use]
+    pub fn may_have_expired(&self, write: WriteId, at_us: u64) -> bool {
+        let at_us = at_us.min(self.end_us);
+        self.expire
+            .get(&write)
+            .is_some_and(|&from_us| from_us <= at_us)
+    }
+
     /// Whether a reader who saw `shown` at that time may have missed a write because it was replaced:
-    /// by something shown, or by a delete that had begun by then.
+    /// by something shown, by a delete that had begun by then, or by something that has expired since.
     #[must_use]
     pub fn accounts_for(
         &self,
@@ -129,6 +147,10 @@ impl<'a> Causal<'a> {
         }
         let mut deletes = BTreeSet::new();
         for &other in self.by_key.get(&key).into_iter().flatten() {
+            if self.may_have_expired(other, at_us) {
+                deletes.insert(other);
+                continue;
+            }
             let Some(delete) = self.operation(other).filter(|op| op.deletes()) else {
                 continue;
             };

@@ -1,5 +1,7 @@
 //! I11, dot uniqueness: one dot stands for at most one write, over all restarts, and is given out once.
 //!
+//! Its stamp and its expiry are the same wherever it is stored.
+//!
 //! White box: it sees every batch that a node writes. Source: riak_kv issue 679, where a coordinator
 //! that had lost its copy gave out the same event identity twice and an acknowledged write vanished.
 
@@ -15,8 +17,10 @@ use quorate_protocol::ids::{Dot, RequestId};
 pub struct DotUniqueness {
     requests: BTreeMap<Dot, RequestId>,
     stamps: BTreeMap<Dot, u64>,
+    expiries: BTreeMap<Dot, u64>,
     minted: BTreeMap<Dot, (usize, u64)>,
     broken: Vec<String>,
+    moved: Vec<String>,
 }
 
 impl DotUniqueness {
@@ -47,7 +51,7 @@ impl DotUniqueness {
                         self.logged(node, batch, dot, entry.kind, entry.request);
                     }
                 }
-                Family::Chunks | Family::Vnodes | Family::Requests => {}
+                Family::Chunks | Family::Vnodes | Family::Requests | Family::Expiry => {}
             }
         }
     }
@@ -62,7 +66,28 @@ impl DotUniqueness {
                     version.dot, version.stamp
                 ));
             }
+            let first = *self
+                .expiries
+                .entry(version.dot)
+                .or_insert(version.expires_ms);
+            if first != version.expires_ms {
+                self.moved.push(format!(
+                    "{} was to expire at {first}, and then at {}",
+                    version.dot, version.expires_ms
+                ));
+            }
         }
+    }
+
+    /// Versions whose expiry changed, since the last call.
+    pub fn take_moved(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// When every version seen expires, milliseconds since 1970 (0: never), with the request that made it.
+    pub fn expiries(&self) -> impl Iterator<Item = (RequestId, u64)> {
+        let of = |(dot, &expires_ms): (&Dot, &u64)| Some((*self.requests.get(dot)?, expires_ms));
+        self.expiries.iter().filter_map(of)
     }
 
     /// The time stamp of every version seen.

@@ -88,6 +88,17 @@ impl Judge<'_> {
             let larger = |dot: &Dot| self.rank(*dot).is_some_and(|seen| seen >= rank);
             *seen == write || self.causal.dots(*seen).any(larger)
         };
+        // A larger put that its coordinator carried out over this one, and that is gone since.
+        let expired = |other: &&Operation| {
+            let other = other
+                .write()
+                .filter(|other| self.causal.may_have_expired(*other, at_us));
+            let unknown = |other| self.causal.dots(other).next().is_none();
+            other.is_some_and(|other| unknown(other) || hides(&other))
+        };
+        if self.operations.iter().any(|other| expired(&other)) {
+            return true;
+        }
         let nothing = BTreeSet::new();
         let wiped = |at_us| self.causal.accounts_for(write, self.key, &nothing, at_us);
         wiped(at_us)

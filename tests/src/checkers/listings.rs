@@ -10,7 +10,7 @@ use crate::history::{Kind, Operation, Outcome};
 
 /// Listings that are wrong.
 #[must_use]
-pub fn judge(evidence: &Evidence<'_>, _: &Causal<'_>) -> Vec<Violation> {
+pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
     let history = evidence.history;
     let mut violations = Vec::new();
     for (&at, listed) in &history.listed {
@@ -23,8 +23,11 @@ pub fn judge(evidence: &Evidence<'_>, _: &Causal<'_>) -> Vec<Violation> {
         let strange = listed.difference(here).copied();
         let unwritten = here.intersection(listed).copied();
         let unwritten = unwritten.filter(|&number| !may_be_there(evidence, listing, number));
+        let named = || here.intersection(listed).copied();
+        let expired = named().filter(|&number| has_expired(evidence, listing, number));
         let missing = here.difference(listed).copied();
-        let missing = missing.filter(|&number| must_be_there(evidence, listing, number, *r));
+        let missing =
+            missing.filter(|&number| must_be_there((evidence, causal), listing, number, *r));
         let all = [
             (
                 "names a key of another partition",
@@ -32,6 +35,10 @@ pub fn judge(evidence: &Evidence<'_>, _: &Causal<'_>) -> Vec<Violation> {
             ),
             ("names a key that was never written", unwritten.collect()),
             ("misses a key that was acknowledged", missing.collect()),
+            (
+                "names a key of which everything has expired",
+                expired.collect(),
+            ),
         ];
         for (what, numbers) in all {
             violations.extend(numbers.into_iter().map(|number| {
@@ -63,12 +70,36 @@ fn may_be_there(evidence: &Evidence<'_>, listing: &Operation, number: u32) -> bo
     })
 }
 
-fn must_be_there(evidence: &Evidence<'_>, listing: &Operation, number: u32, r: u8) -> bool {
+/// Whether somebody wrote the key, and all that was written by then had expired when the listing began.
+fn has_expired(evidence: &Evidence<'_>, listing: &Operation, number: u32) -> bool {
+    let done = |op: &&Operation| {
+        let put = op.write().is_some() && !op.deletes();
+        put && !matches!(op.outcome, Outcome::Failed(_)) && op.invoked_us <= listing.completed_us
+    };
+    let gone = |op: &Operation| {
+        let expiries = op.write().and_then(|write| evidence.expiries.get(&write));
+        // What no node stored is not there either.
+        expiries.is_none_or(|expiries| expiries.hidden_by_us < listing.invoked_us)
+    };
+    let mut puts = of_key(evidence, listing, number).filter(done).peekable();
+    puts.peek().is_some() && puts.all(gone)
+}
+
+fn must_be_there(
+    (evidence, causal): (&Evidence<'_>, &Causal<'_>),
+    listing: &Operation,
+    number: u32,
+    r: u8,
+) -> bool {
     let Some(&n) = evidence.copies.get(&listing.key.bucket) else {
         return false;
     };
+    let expired = |op: &Operation| {
+        op.write()
+            .is_some_and(|write| causal.may_have_expired(write, listing.completed_us))
+    };
     let deleted = of_key(evidence, listing, number)
-        .any(|op| op.deletes() && op.invoked_us <= listing.completed_us);
+        .any(|op| op.deletes() && op.invoked_us <= listing.completed_us || expired(op));
     let acknowledged = of_key(evidence, listing, number).any(|op| {
         let Kind::Write {
             w, sloppy: false, ..

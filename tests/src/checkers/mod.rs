@@ -13,6 +13,7 @@
 //! | `freshness` | P4 reads with r + w > n are fresh | history |
 //! | `ack_truth` | I10 acknowledgements are true | every batch and sync |
 //! | `dot_uniqueness` | I11 a dot is given out once | every batch |
+//! | `expiry` | a value is there as long as its writer said, and no longer | history, expiries in batches, final state |
 //! | `bounded` | I14 a quiet cluster has let go of everything | nodes at the end |
 //! | `buckets` | which buckets there are is agreed on | every change at any node, answers, final state |
 //! | `availability` | I15 writes succeed beside a dead node | history, outages |
@@ -29,6 +30,7 @@ pub mod buckets;
 pub mod causal;
 pub mod contexts;
 pub mod dot_uniqueness;
+pub mod expiry;
 pub mod false_siblings;
 pub mod freshness;
 pub mod invention;
@@ -46,7 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_protocol::ids::Dot;
 use quorate_ring::BucketId;
 
-use crate::history::{History, Key, Kind, Operation, Shown};
+use crate::history::{History, Key, Kind, Operation, Shown, WriteId};
 use crate::sim::config::Profile;
 use causal::Causal;
 
@@ -113,6 +115,23 @@ pub struct Evidence<'a> {
     pub stamps: &'a BTreeMap<Dot, u64>,
     /// By how much two clocks differed at most, at any two times of the run, milliseconds.
     pub skew_ms: u64,
+    /// When what nodes stored of writes expires.
+    pub expiries: BTreeMap<WriteId, Expiries>,
+    /// When the run ended, microseconds.
+    pub end_us: u64,
+}
+
+/// When the versions that one write made expire: more than one where it was carried out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiries {
+    /// The first of them, by a clock that is right, microseconds; `None`: one of them never expires.
+    pub first_us: Option<u64>,
+    /// The last of them; `None`: one of them never expires.
+    pub last_us: Option<u64>,
+    /// Before this time every node shows it.
+    pub hidden_from_us: u64,
+    /// After this time no node shows it.
+    pub hidden_by_us: u64,
 }
 
 /// A time in which a node's process did not run.
@@ -187,6 +206,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Vec<Violation> {
         freshness::judge,
         last_write::judge,
         availability::judge,
+        expiry::judge,
     ];
     judges
         .into_iter()

@@ -6,7 +6,7 @@ use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::BucketId;
 
 use super::causal::Causal;
-use super::{Evidence, Outage, Violation};
+use super::{Evidence, Expiries, Outage, Violation};
 use crate::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
 use crate::sim::config::Profile;
 
@@ -46,6 +46,10 @@ pub(crate) struct Story {
     pub(crate) by_stamp: bool,
     pub(crate) stamps: Vec<(u64, u64)>,
     pub(crate) skew_ms: u64,
+    pub(crate) expiries: BTreeMap<WriteId, Expiries>,
+    pub(crate) end_us: u64,
+    /// Operations begin so much later than the last one.
+    pause_us: u64,
 }
 
 impl Default for Story {
@@ -64,13 +68,16 @@ impl Default for Story {
             by_stamp: false,
             stamps: Vec::new(),
             skew_ms: 0,
+            expiries: BTreeMap::new(),
+            end_us: u64::MAX,
+            pause_us: 0,
         }
     }
 }
 
 impl Story {
     fn add(&mut self, kind: Kind, dot: Option<Dot>) -> &mut Operation {
-        let at_us = self.history.operations.len() as u64 * 10;
+        let at_us = self.history.operations.len() as u64 * 10 + self.pause_us;
         self.history.operations.push(Operation {
             client: self.client,
             key: KEY,
@@ -137,6 +144,34 @@ impl Story {
             .insert(at, listed.iter().copied().collect());
     }
 
+    /// A write whose value was to live for so long, milliseconds, and that all nodes stop to show between two times.
+    pub(crate) fn expires(&mut self, id: u64, ttl_ms: u64, (from_us, by_us): (u64, u64)) {
+        let expiries = Expiries {
+            first_us: Some(by_us),
+            last_us: Some(by_us),
+            hidden_from_us: from_us,
+            hidden_by_us: by_us,
+        };
+        self.expiries.insert(WriteId(id), expiries);
+        self.history.lifetimes.insert(WriteId(id), ttl_ms);
+    }
+
+    /// A write of which nodes stored that it never expires.
+    pub(crate) fn lasts(&mut self, id: u64) {
+        let expiries = Expiries {
+            first_us: None,
+            last_us: None,
+            hidden_from_us: u64::MAX,
+            hidden_by_us: u64::MAX,
+        };
+        self.expiries.insert(WriteId(id), expiries);
+    }
+
+    /// What follows begins so much later, microseconds.
+    pub(crate) const fn later(&mut self, us: u64) {
+        self.pause_us += us;
+    }
+
     /// The operation at this place came under a forged context.
     pub(crate) fn forge(&mut self, at: usize) {
         self.history.forged.insert(at);
@@ -159,6 +194,8 @@ impl Story {
             outages: &self.outages,
             stamps: &stamps,
             skew_ms: self.skew_ms,
+            expiries: self.expiries.clone(),
+            end_us: self.end_us,
         };
         let causal = Causal::new(&evidence);
         judge(&evidence, &causal)

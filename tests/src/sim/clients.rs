@@ -75,6 +75,8 @@ pub struct Shared<'a> {
     pub keys: u32,
     /// Operations without fallbacks, of a thousand.
     pub strict: u32,
+    /// Puts whose values live for a limited time, of a thousand.
+    pub expiring: u32,
     /// Mean pause between operations, microseconds.
     pub think_us: u64,
     /// Faults are over: clients are patient.
@@ -102,6 +104,8 @@ struct Current {
 pub struct Client {
     id: u32,
     dice: Dice,
+    /// For times to live: runs without any are as they were.
+    lives: Dice,
     left: u32,
     current: Option<Current>,
     /// The last context of each key, and the writes that it stands for.
@@ -112,10 +116,11 @@ pub struct Client {
 impl Client {
     /// A client with so many operations before it. Every other one keeps a session.
     #[must_use]
-    pub fn new(id: u32, operations: u32, dice: Dice) -> Self {
+    pub fn new(id: u32, operations: u32, (dice, lives): (Dice, Dice)) -> Self {
         Self {
             id,
             dice,
+            lives,
             left: operations,
             current: None,
             contexts: BTreeMap::new(),
@@ -245,9 +250,31 @@ impl Client {
             if size > CHUNK_BYTES {
                 cx.counters.count(Counter::Operation("huge value"));
             }
-            workload::put(key, id, size, token, options).into()
+            let mut put = workload::put(key, id, size, token, options);
+            put.ttl_ms = self.time_to_live(cx, bucket, id);
+            put.into()
         };
         self.record(cx, key, kind, request, None);
+    }
+
+    /// The time to live that a put names, if it names one.
+    fn time_to_live(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, id: WriteId) -> Option<u64> {
+        let named = (cx.expiring > 0)
+            .then(|| workload::ttl_ms(&mut self.lives, cx.expiring, cx.healed))
+            .flatten();
+        let defaults = &bucket.props.defaults;
+        let ttl_ms = named.unwrap_or(defaults.ttl_ms);
+        if ttl_ms > 0 {
+            cx.history.lifetimes.insert(id, ttl_ms);
+        }
+        let what = match (named, defaults.ttl_ms) {
+            (Some(0), 1..) => "put that lasts where the default is to expire",
+            (Some(0), 0) | (None, 0) => return named,
+            (None, _) => "put with its bucket's time to live",
+            (Some(_), _) => "put with a time to live",
+        };
+        cx.counters.count(Counter::Operation(what));
+        named
     }
 
     /// What this session has seen of a class, if it keeps one and it is not too much.

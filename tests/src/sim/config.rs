@@ -154,6 +154,8 @@ pub struct Config {
     pub drift_ppm: u64,
     /// Which buckets clients ask for, if they do.
     pub founding: Option<Plan>,
+    /// Puts whose values live for a limited time, of a thousand.
+    pub expiring: u32,
 }
 
 impl Config {
@@ -178,8 +180,23 @@ impl Config {
         if Dice::new(case.seed, "buckets").chance(FOUNDING) {
             config.found_buckets();
         }
+        let mut dice = Dice::new(case.seed, "times to live");
+        if dice.chance(EXPIRING) {
+            let permille = small(dice.between(50, 600));
+            config.let_values_expire(permille);
+        }
         case.overrides.apply(&mut config);
         config
+    }
+
+    /// Lets so many of a thousand puts name a time to live; where there is a third bucket, it has one
+    /// by default in every other run.
+    pub fn let_values_expire(&mut self, permille: u32) {
+        self.expiring = permille;
+        let mut dice = Dice::new(self.seed, "default time to live");
+        if let Some(bucket) = self.map.buckets.get_mut(2).filter(|_| dice.chance(500)) {
+            bucket.props.defaults.ttl_ms = dice.between(500, 15_000);
+        }
     }
 
     /// Lets clients ask for buckets.
@@ -233,6 +250,7 @@ impl Config {
             },
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
             founding: None,
+            expiring: 0,
         };
         if profile == Profile::Returning {
             returning::reshape(&mut config, &mut dice);
@@ -291,6 +309,9 @@ impl Config {
         )
     }
 }
+
+/// In so many of a thousand runs values expire.
+const EXPIRING: u32 = 350;
 
 /// In so many of a thousand runs clients ask for buckets.
 const FOUNDING: u32 = 250;

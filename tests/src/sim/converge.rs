@@ -8,9 +8,13 @@ use quorate_core::{Family, ReplicaStatus};
 use quorate_protocol::ids::Dot;
 use quorate_ring::Class;
 
+use super::clock::WALL_START_MS;
 use super::history::{Key, Shown, WriteId};
 use super::node::Node;
 use super::world::World;
+
+/// What expires within this time is waited for, milliseconds: nothing changes while a run is judged.
+const SOON_MS: u64 = 120_000;
 
 /// Why the cluster is not settled yet; `None` when it is: every replica current, nothing missing
 /// anywhere, no hints left, and every primary of each key with the same versions.
@@ -25,6 +29,44 @@ pub fn unsettled(world: &World<'_>) -> Option<String> {
             let different = finals(world).err()?;
             Some(different)
         })
+        .or_else(|| world.nodes.iter().find_map(|node| expiring(world, node)))
+}
+
+/// What has expired and is there still, or is about to expire; and an index of expiries that is not that of
+/// the objects.
+fn expiring(world: &World<'_>, node: &Node) -> Option<String> {
+    let soon_ms = WALL_START_MS + world.at_us / 1000 + SOON_MS;
+    let mut wanted = BTreeSet::new();
+    for (storage_key, record) in node.disk.records(Family::Objects) {
+        let (Some((class, bucket, name)), Ok(object)) = (
+            keys::parse_object_key(storage_key),
+            decode_object(storage_key, record),
+        ) else {
+            continue; // told already
+        };
+        for version in object.versions.iter().filter(|version| version.expires()) {
+            if version.has_expired(soon_ms) {
+                let key = Key::parse(bucket, name).map(|key| key.to_string());
+                return Some(format!(
+                    "{} holds {} of {key:?}, which expires at {}",
+                    node.id, version.dot, version.expires_ms
+                ));
+            }
+            wanted.insert(keys::expiry_key(version.expires_ms, class, bucket, name));
+        }
+    }
+    let entries = node.disk.records(Family::Expiry);
+    let noted: BTreeSet<Vec<u8>> = entries.map(|(key, _)| key.to_vec()).collect();
+    // What lost its object leads nowhere, and is removed when its time has come.
+    let is_due = |key: &&Vec<u8>| keys::parse_expiry_key(key).is_none_or(|(at, ..)| at <= soon_ms);
+    let stray = noted.difference(&wanted).filter(is_due).count();
+    let missing = wanted.difference(&noted).count();
+    (stray + missing > 0).then(|| {
+        format!(
+            "{} notes {stray} expiries of no version, and misses {missing}",
+            node.id
+        )
+    })
 }
 
 fn different_buckets(world: &World<'_>) -> Option<String> {

@@ -75,6 +75,7 @@ pub(super) const fn slot(family: Family) -> usize {
         Family::Log => 3,
         Family::Vnodes => 4,
         Family::Requests => 5,
+        Family::Expiry => 6,
     }
 }
 

@@ -208,6 +208,8 @@ fn evidence<'a>(world: &'a World<'_>, finals: BTreeMap<Key, BTreeSet<Shown>>) ->
         outages: &world.outages,
         stamps: world.dots.stamps(),
         skew_ms: world.skew_ms(),
+        expiries: world.expiries(),
+        end_us: world.at_us,
     }
 }
 

@@ -35,6 +35,7 @@ impl World<'_> {
             last_ticket: &mut self.last_ticket,
             keys: self.config.keys,
             strict: self.config.strict,
+            expiring: self.config.expiring,
             think_us: self.config.think_us,
             healed: self.healed,
             wants: Vec::new(),

@@ -96,7 +96,9 @@ impl Story {
                 (Key::parse(bucket, name) == Some(self.key))
                     .then(|| hinted(target, storage_key, record))
             }
-            Family::Chunks | Family::Log | Family::Vnodes | Family::Requests => None,
+            Family::Chunks | Family::Log | Family::Vnodes | Family::Requests | Family::Expiry => {
+                None
+            }
         }
     }
 

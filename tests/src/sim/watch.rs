@@ -1,15 +1,19 @@
 //! What checkers are shown of a world: who remembers which request, how far clocks went apart.
 
+use std::collections::BTreeMap;
+
 use quorate_core::causality::Clock;
 use quorate_core::store::Store;
 use quorate_core::{Family, Write};
+use quorate_protocol::limits::CLOCK_AHEAD_MS_MAX;
 use quorate_protocol::peer::PeerMessage;
 
 use super::clock::WALL_START_MS;
 use super::config::Profile;
 use super::world::World;
-use crate::checkers::Violation;
 use crate::checkers::retries::{self, Witness};
+use crate::checkers::{Expiries, Violation};
+use crate::history::WriteId;
 
 impl World<'_> {
     /// Looks whether a node that gives out dots for puts repeats what somebody remembers.
@@ -66,6 +70,41 @@ impl World<'_> {
         let mut outages = self.outages.iter().rev();
         let last = outages.find(|outage| outage.node == node);
         self.at_us - last.map_or(0, |outage| outage.until_us.min(self.at_us))
+    }
+
+    /// When what nodes stored of writes expires. The ids of simulated requests end with the write's.
+    #[must_use]
+    pub fn expiries(&self) -> BTreeMap<WriteId, Expiries> {
+        let mut by_write: BTreeMap<WriteId, Vec<u64>> = BTreeMap::new();
+        for (request, expires_ms) in self.dots.expiries() {
+            let [.., a, b, c, d, e, f, g, h] = request.to_bytes();
+            let write = WriteId(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+            by_write.entry(write).or_default().push(expires_ms);
+        }
+        let (behind_ms, ahead_ms) = self.skews_ms;
+        let (behind_us, ahead_us) = (
+            behind_ms.unsigned_abs() * 1000,
+            ahead_ms.unsigned_abs() * 1000,
+        );
+        let right_us = |ms: u64| ms.saturating_sub(WALL_START_MS) * 1000;
+        let of = |all: Vec<u64>| {
+            let lasting = all.contains(&0);
+            let first = all.iter().copied().filter(|&ms| ms > 0).min();
+            let last = all.iter().copied().max().filter(|_| !lasting);
+            let (first_us, last_us) = (first.map(right_us), last.map(right_us));
+            // A coordinator hides by its hybrid clock, which may run ahead of its own.
+            let hides_early_us = ahead_us + CLOCK_AHEAD_MS_MAX * 1000;
+            Expiries {
+                first_us,
+                last_us,
+                hidden_from_us: first_us.map_or(u64::MAX, |us| us.saturating_sub(hides_early_us)),
+                hidden_by_us: last_us.map_or(u64::MAX, |us| us.saturating_add(behind_us)),
+            }
+        };
+        by_write
+            .into_iter()
+            .map(|(write, all)| (write, of(all)))
+            .collect()
     }
 
     /// By how much two wall clocks differed at most, at any two times so far, milliseconds.

@@ -143,6 +143,9 @@ impl World<'_> {
         for broken in self.dots.take_broken() {
             self.violations.push(Violation::general("I11", broken));
         }
+        for moved in self.dots.take_moved() {
+            self.violations.push(Violation::general("TTL", moved));
+        }
         self.judge_retries(node, writes);
         if self.config.faults.destroys() {
             self.copies.wrote(node, number, writes);
@@ -153,7 +156,7 @@ impl World<'_> {
             | Write::Clear { family, .. }) = write;
             match family {
                 Family::Objects | Family::Chunks | Family::Hints | Family::Log => true,
-                Family::Vnodes | Family::Requests => false,
+                Family::Vnodes | Family::Requests | Family::Expiry => false,
             }
         };
         self.data_writes += writes.iter().filter(data).count() as u64;

@@ -296,6 +296,25 @@ pub fn get(key: Key, options: ReadOptions, session: Option<SessionNeed>) -> Get 
     }
 }
 
+/// The time to live that a put names, milliseconds: for so many of a thousand a short one, now and then
+/// one that outlives the run; sometimes `never`. Once all is healed, none is long.
+pub fn ttl_ms(dice: &mut Dice, permille: u32, healed: bool) -> Option<u64> {
+    if !dice.chance(permille) {
+        return dice.chance(100).then_some(0);
+    }
+    Some(match dice.below(20) {
+        0 => 1,
+        1..4 => dice.between(1, 1_000),
+        _ if healed => dice.between(1, 2_000),
+        4..14 => dice.between(1_000, 8_000),
+        14..19 => dice.between(8_000, 20_000),
+        _ => A_DAY_MS,
+    })
+}
+
+/// Longer than any run.
+const A_DAY_MS: u64 = 86_400_000;
+
 /// A put of the value that belongs to a write.
 #[must_use]
 pub fn put(
@@ -316,6 +335,7 @@ pub fn put(
         options,
         request: request_of(id),
         retry: false,
+        ttl_ms: None,
     }
 }
 

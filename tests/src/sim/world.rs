@@ -127,7 +127,10 @@ impl<'a> World<'a> {
                 Client::new(
                     id,
                     config.operations,
-                    Dice::new(seed, &format!("client {id}")),
+                    (
+                        Dice::new(seed, &format!("client {id}")),
+                        Dice::new(seed, &format!("times to live of client {id}")),
+                    ),
                 )
             })
             .collect();

@@ -164,6 +164,8 @@ impl Verdict {
                 // Clients are not told stamps, so nothing is judged by them.
                 stamps: &BTreeMap::new(),
                 skew_ms: u64::MAX,
+                expiries: BTreeMap::new(),
+                end_us: u64::MAX,
             };
             self.violations.extend(judge(&evidence));
         }

@@ -107,7 +107,7 @@ fn describe(props: &BucketProps) -> String {
     let optional =
         |count: Option<Count>| count.map_or_else(|| "0".to_owned(), |count| count.to_string());
     format!(
-        "n={} mode={} r={} pr={} w={} pw={} dw={} notfound_ok={} basic_quorum={} sloppy={}",
+        "n={} mode={} r={} pr={} w={} pw={} dw={} notfound_ok={} basic_quorum={} sloppy={} ttl_ms={}",
         props.n,
         props.mode.name(),
         defaults.r,
@@ -117,6 +117,7 @@ fn describe(props: &BucketProps) -> String {
         optional(defaults.dw),
         defaults.notfound_ok,
         defaults.basic_quorum,
-        defaults.sloppy
+        defaults.sloppy,
+        defaults.ttl_ms
     )
 }

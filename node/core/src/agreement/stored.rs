@@ -9,12 +9,13 @@
 //!
 //! The checksum is the CRC-32 of everything after it. A list is a varint count and its buckets,
 //! strictly ascending by name. A bucket is its id (8 bytes), name (varint length, UTF-8), revision
-//! (varint), n, mode (0 siblings, 1 lww), flags, and counts: r, w, then those of pr, pw and dw that the flags announce. Flags:
-//! 1 `notfound_ok`, 2 `basic_quorum`, 4 `sloppy`, 8 has pr, 16 has pw, 32 has dw. A count is 0 for
+//! (varint), n, mode (0 siblings, 1 lww), flags, and counts: r, w, then those of pr, pw and dw that the flags
+//! announce, and at last, if they announce it, the time to live (varint, milliseconds). Flags:
+//! 1 `notfound_ok`, 2 `basic_quorum`, 4 `sloppy`, 8 has pr, 16 has pw, 32 has dw, 64 has a time to live. A count is 0 for
 //! `quorum`, 255 for `all`, or the number. Fixed numbers are big endian; `record` says what a varint is.
 
 use quorate_protocol::ClusterId;
-use quorate_protocol::limits::BUCKETS_MAX;
+use quorate_protocol::limits::{BUCKETS_MAX, TTL_MS_MAX};
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps};
 use quorate_protocol::options::{Count, QuorumDefaults};
 use quorate_ring::BucketId;
@@ -34,7 +35,8 @@ const SLOPPY: u8 = 4;
 const HAS_PR: u8 = 8;
 const HAS_PW: u8 = 16;
 const HAS_DW: u8 = 32;
-const FLAGS: u8 = 63;
+const HAS_TTL: u8 = 64;
+const FLAGS: u8 = 127;
 
 /// Why stored bytes are not this node's state.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -136,7 +138,8 @@ fn write_bucket(writer: &mut Writer, bucket: &Bucket) {
         | flag(defaults.sloppy, SLOPPY)
         | flag(defaults.pr.is_some(), HAS_PR)
         | flag(defaults.pw.is_some(), HAS_PW)
-        | flag(defaults.dw.is_some(), HAS_DW));
+        | flag(defaults.dw.is_some(), HAS_DW)
+        | flag(defaults.ttl_ms > 0, HAS_TTL));
     let counts = [
         Some(defaults.r),
         Some(defaults.w),
@@ -148,6 +151,9 @@ fn write_bucket(writer: &mut Writer, bucket: &Bucket) {
         .into_iter()
         .flatten()
         .for_each(|count| write_count(writer, count));
+    if defaults.ttl_ms > 0 {
+        writer.varint(defaults.ttl_ms);
+    }
 }
 
 fn read_bucket(reader: &mut Reader<'_>) -> Result<Bucket, StoredError> {
@@ -171,12 +177,20 @@ fn read_bucket(reader: &mut Reader<'_>) -> Result<Bucket, StoredError> {
     let has = |flag: u8| flags & flag != 0;
     let (r, w) = (read_count(reader)?, read_count(reader)?);
     let mut optional = |flag: u8| has(flag).then(|| read_count(reader)).transpose();
+    let (pr, pw, dw) = (optional(HAS_PR)?, optional(HAS_PW)?, optional(HAS_DW)?);
+    let ttl_ms = if has(HAS_TTL) { reader.varint()? } else { 0 };
+    if has(HAS_TTL) && !(1..=TTL_MS_MAX).contains(&ttl_ms) {
+        return Err(StoredError::Damaged(
+            "they have a time to live that cannot be",
+        ));
+    }
     let defaults = QuorumDefaults {
         r,
         w,
-        pr: optional(HAS_PR)?,
-        pw: optional(HAS_PW)?,
-        dw: optional(HAS_DW)?,
+        pr,
+        pw,
+        dw,
+        ttl_ms,
         notfound_ok: has(NOTFOUND_OK),
         basic_quorum: has(BASIC_QUORUM),
         sloppy: has(SLOPPY),

@@ -132,6 +132,21 @@ impl Object {
         clock.covers_context(&self.context) && self.dots().all(|dot| clock.contains(dot))
     }
 
+    /// What a reader is shown at this time, milliseconds since 1970: the versions that have not expired.
+    #[must_use]
+    pub fn visible(mut self, at_ms: u64) -> Self {
+        self.versions.retain(|version| !version.has_expired(at_ms));
+        self
+    }
+
+    /// Whether a reader is shown anything at this time, milliseconds since 1970.
+    #[must_use]
+    pub fn is_visible(&self, at_ms: u64) -> bool {
+        self.versions
+            .iter()
+            .any(|version| !version.has_expired(at_ms))
+    }
+
     /// Bytes of all its values together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -202,6 +217,19 @@ impl Object {
 }
 
 impl Version {
+    /// Whether it expires some day. Replicas may still hold such a version or hold it no more under equal
+    /// clocks, since each goes by its own time of day: a comparison of their contents leaves it out.
+    #[must_use]
+    pub const fn expires(&self) -> bool {
+        self.expires_ms != 0
+    }
+
+    /// Whether its time has passed at this one, milliseconds since 1970.
+    #[must_use]
+    pub const fn has_expired(&self, at_ms: u64) -> bool {
+        self.expires() && self.expires_ms <= at_ms
+    }
+
     fn to_peer(&self) -> PeerVersion {
         let body = match &self.body {
             Body::Whole(content) => Some(content.clone().into()),

@@ -159,6 +159,7 @@ impl Shared {
             },
             quorum: bucket.props.defaults.write(bucket.props.n, &put.options)?,
             mode: bucket.props.mode,
+            ttl_ms: bucket.props.defaults.lifetime(put.ttl_ms)?,
             request: put.request,
             retry: put.retry,
             reads_first: false,
@@ -172,6 +173,7 @@ impl Shared {
         let bucket = self.find_bucket(delete.bucket)?;
         let ask = WriteAsk {
             content: None,
+            ttl_ms: 0,
             seen: self.open_token(&place, delete.context.as_ref())?,
             quorum: bucket
                 .props

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::client::{self, Got, Role, Sibling, Written};
+use quorate_protocol::client::{self, Got, ReplyInfo, Role, Sibling, Written};
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::ids::{Dot, RequestId};
 use quorate_protocol::map::BucketMode;
@@ -11,7 +11,7 @@ use quorate_ring::NodeId;
 
 use super::get::GetOp;
 use super::{Ask, Work};
-use crate::causality::{Body, Object, Version, merge_replies};
+use crate::causality::{Body, Object, Version, VersionVector, merge_replies};
 use crate::effects::Note;
 use crate::plant::Plant;
 use crate::quorum::read::Answer;
@@ -20,7 +20,10 @@ use crate::shared::{Asker, Cx, Local, Shared};
 impl GetOp {
     /// Asks for the values of the result that no answer brought. Returns whether answers are awaited.
     pub(crate) fn fetch_bodies(&mut self, cx: &mut Cx<'_>) -> bool {
-        let merged = merge_replies(&self.views());
+        let mut merged = merge_replies(&self.views());
+        if !self.answered {
+            merged = merged.visible(cx.s.shown_at_ms());
+        }
         let mut wanted: BTreeMap<NodeId, Vec<Dot>> = BTreeMap::new();
         for version in merged
             .versions
@@ -61,17 +64,26 @@ impl GetOp {
             );
             return cx.s.reply(self.asker, error.retry_after(50));
         };
-        if merged.versions.len() > 1 {
+        // Also what has expired is read: who writes with this context replaces it.
+        let seen = merged.read_context();
+        let read = merged.versions.len();
+        let visible = match cx.s.breaks(Plant::ExpiredShown) {
+            true => merged,
+            false => merged.visible(cx.s.shown_at_ms()),
+        };
+        if visible.versions.len() < read {
+            cx.s.note(Note::ExpiredHidden);
+        }
+        if visible.versions.len() > 1 {
             cx.s.note(Note::SiblingsRead);
         }
+        let info = self.info(cx.s, &visible);
         if let Some(write) = self.ask.then_delete.take() {
-            self.delete_what_was_read(cx, *write, &merged);
-            return;
+            let nothing = visible.versions.is_empty();
+            return self.delete_what_was_read(cx, *write, seen, nothing.then_some(info));
         }
-        let seen = merged.read_context();
-        let info = self.info(cx.s, &merged);
         let got = Got {
-            siblings: shown(&merged, self.ask.mode),
+            siblings: shown(&visible, self.ask.mode),
             context: cx.s.seal(&self.place, &seen),
             // Also where primaries are up and fallbacks were faster: nobody with a clock has looked at it.
             fallbacks_only: info.primaries == 0,
@@ -85,9 +97,10 @@ impl GetOp {
     /// that claims one that is not shown. An answer that may be stale makes do with the replies that
     /// are complete in themselves.
     fn presentable(&self, shared: &Shared, maybe_stale: bool) -> Option<Object> {
+        let at_ms = shared.shown_at_ms();
         let complete = |object: &Object| {
             let mut versions = object.versions.iter();
-            versions.all(|version| version.body != Body::Absent)
+            versions.all(|version| version.body != Body::Absent || version.has_expired(at_ms))
         };
         let mut merged = merge_replies(&self.views());
         if shared.breaks(Plant::DominatedShown) {
@@ -115,17 +128,17 @@ impl GetOp {
         merged.versions.sort_by_key(|version| version.dot);
     }
 
+    /// Deletes what was read; if `nothing` was, there is nothing to delete.
     fn delete_what_was_read(
         &mut self,
         cx: &mut Cx<'_>,
         mut write: super::WriteAsk,
-        merged: &Object,
+        seen: VersionVector,
+        nothing: Option<ReplyInfo>,
     ) {
         let asker = std::mem::replace(&mut self.asker, Asker::Nobody);
-        let seen = merged.read_context();
-        if merged.versions.is_empty() {
+        if let Some(info) = nothing {
             let context = cx.s.seal(&self.place, &seen);
-            let info = self.info(cx.s, merged);
             let written = Written {
                 dot: None,
                 context,
@@ -301,6 +314,7 @@ fn sibling(version: &Version) -> Sibling {
         content,
         size: version.size,
         modified_ms: version.stamp >> 16,
+        expires_ms: version.expires_ms,
     }
 }
 

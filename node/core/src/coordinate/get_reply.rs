@@ -24,7 +24,7 @@ impl GetOp {
                 return;
             }
         };
-        let found = !object.versions.is_empty();
+        let found = object.is_visible(shared.shown_at_ms());
         let answer = match (state.role, state.catching_up, state.holds) {
             (Role::Primary, true, _) if !shared.breaks(Plant::CatchingUpCounted) => {
                 Answer::CatchingUp

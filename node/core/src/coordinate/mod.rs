@@ -42,6 +42,8 @@ pub(crate) struct ReadAsk {
 pub(crate) struct WriteAsk {
     /// `None` deletes.
     pub(crate) content: Option<Content>,
+    /// How long the value lives, milliseconds; 0: for ever.
+    pub(crate) ttl_ms: u64,
     /// What the writer has seen of the key, and replaces.
     pub(crate) seen: VersionVector,
     pub(crate) quorum: WriteQuorum,

@@ -18,7 +18,7 @@ use crate::plant::Plant;
 use crate::quorum::write::{Ack, WriteTally};
 use crate::record::LogKind;
 use crate::record::keys::ChunkOwner;
-use crate::shared::{Asker, Cx, Local};
+use crate::shared::{Asker, Cx, Local, Shared};
 use crate::shelf::{Arrival, Place};
 use crate::store::{BatchSeq, StoreError};
 
@@ -303,7 +303,7 @@ impl PutOp {
         });
         cx.watch(class, loaded)
             .map_err(|error| storage_failed(&error))?;
-        self.check_room(&object)?;
+        self.check_room(cx.s, &object)?;
         let Some(dot) = cx.s.mint_dot(class, &object) else {
             return Err(not_here(&self.place));
         };
@@ -348,7 +348,7 @@ impl PutOp {
         if self.replaces_all() {
             self.ask.seen.join(&object.read_context());
         }
-        self.check_room(&object)?;
+        self.check_room(cx.s, &object)?;
         let Some(&target) = cx.s.view.primaries(self.place.class).first() else {
             return Err(not_here(&self.place));
         };
@@ -391,10 +391,11 @@ impl PutOp {
         object.versions.retain(|version| !seen.covers(version.dot));
         object.context.join(seen);
         if let Some(content) = &self.ask.content {
+            let stamp = cx.s.stamp();
             let version = Version {
                 dot,
-                stamp: cx.s.stamp(),
-                expires_ms: 0,
+                stamp,
+                expires_ms: expiry_of(stamp, self.ask.ttl_ms),
                 request: self.ask.request,
                 size: content.value.len() as u64,
                 body: Body::Whole(content.clone()),
@@ -406,14 +407,15 @@ impl PutOp {
     }
 
     /// Refuses a write that would make a sibling set grow beyond its limits.
-    fn check_room(&self, object: &Object) -> Result<(), WireError> {
+    fn check_room(&self, shared: &Shared, object: &Object) -> Result<(), WireError> {
         let Some(content) = &self.ask.content else {
             return Ok(());
         };
+        let at_ms = shared.shown_at_ms();
         let kept = object
             .versions
             .iter()
-            .filter(|version| !self.ask.seen.covers(version.dot));
+            .filter(|version| !self.ask.seen.covers(version.dot) && !version.has_expired(at_ms));
         let (count, bytes) = kept.fold((0, 0), |(count, bytes), version| {
             (count + 1, bytes + version.size)
         });
@@ -439,6 +441,15 @@ impl PutOp {
             siblings: u32::try_from(object.versions.len()).unwrap_or(u32::MAX),
             seen: seen_by_writer(object, dot),
         }
+    }
+}
+
+/// When a value expires that was accepted under this stamp, milliseconds since 1970; 0: never.
+const fn expiry_of(stamp: u64, ttl_ms: u64) -> u64 {
+    if ttl_ms == 0 {
+        0
+    } else {
+        (stamp >> 16).saturating_add(ttl_ms)
     }
 }
 

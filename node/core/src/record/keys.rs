@@ -10,6 +10,7 @@
 //! who was alive  0xff, "alive", shard u16 (among the vnodes)
 //! lost mark      0xff, "lost", class (among the vnodes)
 //! request        class, request id (16 bytes)
+//! expiry         milliseconds since 1970 u64, class, bucket u64, key
 //! piece          owner, class, bucket u64, actor u64, counter u64, piece u32
 //!   owner        0 (the vnode), or 1 and the target node u64 (a hint)
 //! ```
@@ -188,6 +189,27 @@ pub fn lost_key(class: Class) -> Vec<u8> {
 #[must_use]
 pub fn class_of_key(storage_key: &[u8]) -> Option<Class> {
     split_class(storage_key).map(|(class, _)| class)
+}
+
+/// Where it is noted that an object has a version that expires at this time.
+#[must_use]
+pub fn expiry_key(expires_ms: u64, class: Class, bucket: BucketId, key: &[u8]) -> Vec<u8> {
+    join(&[&expires_ms.to_be_bytes(), &object_key(class, bucket, key)])
+}
+
+/// All that is noted of times from this one on.
+#[must_use]
+pub fn expiry_range_from(expires_ms: u64) -> KeyRange {
+    // Eight bytes of 0xff are a time that nothing has; what follows them would not be before it.
+    (expires_ms.to_be_bytes().to_vec(), vec![u8::MAX; 12])
+}
+
+/// The parts of what is noted about an expiry: the time, and where the object lies; `None` if it is none.
+#[must_use]
+pub fn parse_expiry_key(storage_key: &[u8]) -> Option<(u64, Class, BucketId, &[u8])> {
+    let (expires_ms, rest) = split_u64(storage_key)?;
+    let (class, bucket, key) = parse_object_key(rest)?;
+    Some((expires_ms, class, bucket, key))
 }
 
 /// Where a piece of a large value lies.

@@ -51,6 +51,8 @@ fn touches(lost: &Lost, class: Class) -> bool {
         Family::Vnodes => (keys::vnode_key(class), keys::class_range(class).1),
         Family::Chunks => keys::chunk_class_range(ChunkOwner::Vnode, class),
         Family::Hints => return false,
+        // By time: an object of any class may have been noted there, and would never be removed.
+        Family::Expiry => return true,
     };
     lost.range.0 < to && from < lost.range.1
 }

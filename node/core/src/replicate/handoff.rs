@@ -296,7 +296,10 @@ impl Cx<'_> {
                 "this node's disk takes no writes at present",
             ));
         }
-        let (place, arrival) = arrival(class, hint)?;
+        let (place, mut arrival) = arrival(class, hint)?;
+        if self.s.breaks(Plant::TimeToLiveAnew) {
+            self.s.count_anew(&mut arrival.object);
+        }
         self.s.check_peers_place(&place)?;
         self.apply(&place, arrival)
             .map_err(|error| WireError::new(ErrorCode::StorageFailed, error.to_string()))

@@ -169,7 +169,10 @@ impl Cx<'_> {
                 "this node's disk takes no writes at present",
             ));
         }
-        let object = Object::from_peer(put.object).map_err(|error| bad_object(&error))?;
+        let mut object = Object::from_peer(put.object).map_err(|error| bad_object(&error))?;
+        if self.s.breaks(Plant::ExpiryByArrival) {
+            self.s.count_anew(&mut object);
+        }
         let ahead = object
             .versions
             .iter()
@@ -288,7 +291,7 @@ impl Cx<'_> {
         self.s.send(from, page, 0, Priority::Foreground);
     }
 
-    /// Keys with at least one version, after the one given. A page ends early where many deleted
+    /// Keys with at least one version that has not expired, after the one given. A page ends early where many deleted
     /// keys lie between.
     fn list(&self, ask: &ReplicaKeys) -> Result<(Vec<Bytes>, bool), StoreError> {
         let limit = usize::try_from(ask.limit)
@@ -300,13 +303,14 @@ impl Cx<'_> {
             from.push(0);
         }
         let (mut found, mut more) = (Vec::new(), false);
+        let at_ms = self.s.shown_at_ms();
         self.scan(Family::Objects, (from, to), |storage_key, record| {
             let Some((_, _, key)) = keys::parse_object_key(storage_key) else {
                 return ControlFlow::Continue(());
             };
             // An unreadable record is a key all the same: reading it will tell.
-            let live = decode_object(storage_key, record)
-                .map_or(true, |object| !object.versions.is_empty());
+            let live =
+                decode_object(storage_key, record).map_or(true, |object| object.is_visible(at_ms));
             if !live {
                 return ControlFlow::Continue(());
             }

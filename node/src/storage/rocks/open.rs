@@ -257,7 +257,7 @@ pub(super) fn family_options(family: Family, cache: &Cache) -> Options {
 const fn answers_absence(family: Family) -> bool {
     match family {
         Family::Objects | Family::Hints | Family::Vnodes | Family::Requests => true,
-        Family::Chunks | Family::Log => false,
+        Family::Chunks | Family::Log | Family::Expiry => false,
     }
 }
 

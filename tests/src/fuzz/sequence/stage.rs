@@ -336,6 +336,7 @@ impl Stage {
             options: Default::default(),
             request: RequestId::new(u64::from(self.life), self.tickets),
             retry: false,
+            ttl_ms: None,
         }
     }
 
@@ -420,6 +421,7 @@ fn readable(family: Family, key: &[u8], bytes: &Bytes) -> Result<(), String> {
         Family::Log => keys::parse_log_key(key).is_some(),
         Family::Vnodes => keys::parse_vnode_key(key).is_some() || key == keys::alive_key(0),
         Family::Requests => keys::parse_request_key(key).is_some(),
+        Family::Expiry => keys::parse_expiry_key(key).is_some() && bytes.is_empty(),
     };
     if !known {
         return Err("its storage key is none".to_owned());
@@ -433,6 +435,8 @@ fn readable(family: Family, key: &[u8], bytes: &Bytes) -> Result<(), String> {
         Family::Requests => record::decode_request(key, bytes).map(drop),
         // Read together with the object it belongs to.
         Family::Chunks => Ok(()),
+        // All is in the key.
+        Family::Expiry => Ok(()),
     };
     read.map_err(|error| error.to_string())
 }

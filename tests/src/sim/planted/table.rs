@@ -46,6 +46,9 @@ const LONG: Needs = |config| {
 /// Clients that ask for buckets.
 const FOUNDING: Needs = |config| config.found_buckets();
 
+/// Many values that live for a limited time.
+const EXPIRING: Needs = |config| config.let_values_expire(500);
+
 impl Row {
     const fn in_weather(self, weather: Weather) -> Self {
         Self { weather, ..self }
@@ -95,6 +98,13 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::DoubtReportedAsFailure => row(plant, "row 91", &["I2"]),
         Plant::DurableBeforeFsync => row(plant, "edge 4", &["I10"]),
         Plant::DurableTooEarly => row(plant, "rows 92, 99", &["I10"]),
+        Plant::ExpiredShown => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
+        Plant::ExpiredStored => row(plant, "row 27", &["stuck", "TTL"]).needing(EXPIRING),
+        Plant::ExpiryByArrival => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
+        Plant::ExpiryForgetsContext => row(plant, "rows 21, 33", &["I3", "P4", "stuck"])
+            .in_weather(STORM)
+            .needing(EXPIRING),
+        Plant::TimeToLiveAnew => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
         Plant::FallbackActorKept => row(plant, "edge 3", &["I1"])
             .in_weather(RETURNING)
             .needing(LONG),

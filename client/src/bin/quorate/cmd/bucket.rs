@@ -88,6 +88,7 @@ async fn create(args: Create, out: &mut Out) -> Done {
         notfound_ok: args.notfound_ok,
         basic_quorum: args.basic_quorum,
         sloppy: args.sloppy,
+        ttl_ms: 0,
     };
     let client = args.connect.client().await?;
     let props = BucketProps {

@@ -130,6 +130,7 @@ impl Cx<'_> {
             self.forget_for_damage(place.class);
             self.s.store_object(place, &object, &readable);
         }
+        self.s.note_expiries_again(place, &readable);
         Ok(())
     }
 

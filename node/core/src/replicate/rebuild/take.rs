@@ -14,7 +14,7 @@ use crate::plant::Plant;
 use crate::record::{KeyPlace, LogKind, RebuildStage, keys};
 use crate::replicate::handoff::arrival;
 use crate::shared::{Cx, Shared};
-use crate::shelf::{Arrival, Place, kind_of};
+use crate::shelf::{Arrival, Place, grows, kind_of};
 use crate::store::{Family, StoreError};
 
 /// Keys of this vnode that one page may judge beside those that it brings; a longer range is cut.
@@ -126,7 +126,7 @@ impl Cx<'_> {
             // It tells the sender nothing, and no log entry would come to drop it.
             local.context = VersionVector::new();
         }
-        let merged = merge_snapshot(
+        let mut merged = merge_snapshot(
             &local,
             &|dot| vnode.clock.contains(dot),
             &sent.object,
@@ -139,6 +139,10 @@ impl Cx<'_> {
         if lost {
             let unknown = |dot: &Dot| !clock.contains(*dot) && !sent.settles.contains(dot);
             entries.extend(merged.dots().filter(unknown));
+        }
+        let known = |dot: &Dot| vnode.clock.contains(*dot);
+        if !news && entries.iter().all(known) && !grows(&local, &merged) {
+            merged.context = local.context; // no log entry would come to drop more
         }
         if merged != old {
             self.s.store_object(place, &old, &merged);

@@ -378,6 +378,7 @@ impl Walk {
             options: WriteOptions::default(),
             request: RequestId::new(1, self.tickets),
             retry: false,
+            ttl_ms: None,
         }
     }
 

@@ -7,7 +7,7 @@ use quorate_protocol::client::{
     self as wire, ClientReply, ClientRequest, Content, ReplyInfo, Written,
 };
 use quorate_protocol::map::{Bucket as Definition, ClusterMap};
-use quorate_protocol::options::WriteOptions;
+use quorate_protocol::options::{WriteOptions, ttl_ms};
 use quorate_protocol::{Dot, RequestId};
 
 use crate::bucket::{self, Bucket};
@@ -147,7 +147,26 @@ macro_rules! change_settings {
 pub struct Put {
     change: Change,
     content: Content,
-    ttl_ms: Option<u64>,
+    lifetime: Lifetime,
+}
+
+/// How long a value is to live.
+#[derive(Clone, Copy)]
+enum Lifetime {
+    /// As its bucket says.
+    Default,
+    For(Duration),
+    Forever,
+}
+
+impl Lifetime {
+    fn to_ms(self) -> Result<Option<u64>, Error> {
+        Ok(match self {
+            Self::Default => None,
+            Self::For(ttl) => Some(ttl_ms(ttl)?),
+            Self::Forever => Some(0),
+        })
+    }
 }
 
 impl Put {
@@ -158,7 +177,7 @@ impl Put {
                 value,
                 ..Content::default()
             },
-            ttl_ms: None,
+            lifetime: Lifetime::Default,
         }
     }
 
@@ -184,6 +203,19 @@ impl Put {
         self
     }
 
+    /// Lets the value expire so long after its coordinator has accepted it, 1 ms to 10 years: no read shows it
+    /// any more from then on. Whoever repeats this put gets the first try's time.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.lifetime = Lifetime::For(ttl);
+        self
+    }
+
+    /// Lets the value last, also where the bucket's values expire by default.
+    pub fn lasting(mut self) -> Self {
+        self.lifetime = Lifetime::Forever;
+        self
+    }
+
     /// Sends it.
     ///
     /// # Errors
@@ -191,6 +223,7 @@ impl Put {
     /// there; after any other error it certainly is not.
     pub async fn send(self) -> Result<Write, Error> {
         check_content(&self.content)?;
+        self.lifetime.to_ms()?;
         self.change.send(&self).await
     }
 }
@@ -210,7 +243,7 @@ impl Operation for Put {
             options: self.change.options,
             request: self.change.request,
             retry: retry || self.change.again,
-            ttl_ms: self.ttl_ms,
+            ttl_ms: self.lifetime.to_ms()?,
         };
         Ok((put.into(), route))
     }

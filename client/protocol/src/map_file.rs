@@ -13,7 +13,7 @@ use crate::codec::{self, DecodeError};
 use crate::map::ClusterMap;
 
 const MARK: [u8; 4] = *b"QMAP";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 12;
 
 /// Why bytes are no cluster map file of this version.
@@ -122,8 +122,8 @@ mod tests {
         assert_eq!(decode(b""), Err(MapFileError::NotAMap));
         assert_eq!(decode(b"hello, world, hello"), Err(MapFileError::NotAMap));
         let mut later = encode(&map());
-        later[7] = 2;
-        assert_eq!(decode(&later), Err(MapFileError::Format(2)));
+        later[7] = 3;
+        assert_eq!(decode(&later), Err(MapFileError::Format(3)));
     }
 
     #[test]

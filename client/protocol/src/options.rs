@@ -1,5 +1,7 @@
 //! Quorum options: what a bucket sets by default and a request may override.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorCode, WireError};
@@ -266,15 +268,72 @@ impl QuorumDefaults {
         if ttl_ms <= TTL_MS_MAX {
             return Ok(ttl_ms);
         }
-        Err(WireError::new(
-            ErrorCode::Invalid,
-            format!(
-                "a time to live of {ttl_ms} ms is too long: the most is {TTL_MS_MAX} ms, ten years; 0 stands for ever"
-            ),
-        ))
+        Err(too_long(u128::from(ttl_ms)))
     }
+}
+
+/// A time to live as it travels, in milliseconds; what is finer is rounded up.
+///
+/// # Errors
+/// `Invalid` for no time at all and for more than [`TTL_MS_MAX`].
+pub fn ttl_ms(ttl: Duration) -> Result<u64, WireError> {
+    let ms = ttl.as_nanos().div_ceil(1_000_000);
+    match u64::try_from(ms) {
+        Ok(0) => Err(WireError::new(
+            ErrorCode::Invalid,
+            "a time to live of 0 would be over at once: it is at least 1 ms, and a value that is to last has none",
+        )),
+        Ok(ms) if ms <= TTL_MS_MAX => Ok(ms),
+        Ok(_) | Err(_) => Err(too_long(ms)),
+    }
+}
+
+fn too_long(ms: u128) -> WireError {
+    WireError::new(
+        ErrorCode::Invalid,
+        format!(
+            "a time to live of {ms} ms is too long: the most is {TTL_MS_MAX} ms, ten years; a value that is to last has none"
+        ),
+    )
 }
 
 fn optional(option: &str, count: Option<Count>, n: u8) -> Result<u8, WireError> {
     count.map_or(Ok(0), |count| count.resolve(option, n))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_a_put_says_of_its_time_to_live_goes_before_the_default() {
+        let defaults = QuorumDefaults {
+            ttl_ms: 5_000,
+            ..QuorumDefaults::default()
+        };
+        assert_eq!(defaults.lifetime(None), Ok(5_000));
+        assert_eq!(defaults.lifetime(Some(7)), Ok(7));
+        assert_eq!(defaults.lifetime(Some(0)), Ok(0));
+        assert_eq!(QuorumDefaults::default().lifetime(None), Ok(0));
+        assert_eq!(defaults.lifetime(Some(TTL_MS_MAX)), Ok(TTL_MS_MAX));
+        for most in [TTL_MS_MAX + 1, u64::MAX] {
+            let error = defaults.lifetime(Some(most)).unwrap_err();
+            assert_eq!(error.code, ErrorCode::Invalid);
+            assert!(error.message.contains("ten years"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_time_to_live_has_at_least_a_millisecond_and_at_most_ten_years() {
+        assert_eq!(ttl_ms(Duration::from_nanos(1)), Ok(1));
+        assert_eq!(ttl_ms(Duration::from_millis(1)), Ok(1));
+        assert_eq!(ttl_ms(Duration::from_micros(1_001)), Ok(2));
+        assert_eq!(ttl_ms(Duration::from_millis(TTL_MS_MAX)), Ok(TTL_MS_MAX));
+        let beyond = Duration::from_millis(TTL_MS_MAX) + Duration::from_nanos(1);
+        for wrong in [Duration::ZERO, beyond, Duration::MAX] {
+            assert_eq!(ttl_ms(wrong).unwrap_err().code, ErrorCode::Invalid);
+        }
+    }
 }

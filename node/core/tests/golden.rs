@@ -358,6 +358,12 @@ fn a_piece_has_the_bytes_of_format_2() {
 }
 
 #[test]
+fn an_expiry_is_noted_with_the_bytes_of_format_2() {
+    let storage_key = keys::expiry_key(WALL_MS + 60_000, CLASS, BUCKET, KEY);
+    compare("record-2-expiry", &storage_key, b"");
+}
+
+#[test]
 fn a_token_has_the_bytes_of_version_1() {
     let (secret, cluster) = (TokenKey::new([42; 32]), ClusterId::new(1, 2));
     let seen = [dot(1, 300), dot(2, 7)].into_iter().collect();

@@ -44,6 +44,8 @@ proptest! {
         prop_assert_eq!(keys::parse_log_key(&keys::log_key(class, dot)), Some((class, dot)));
         prop_assert_eq!(keys::parse_request_key(&keys::request_key(class, request)), Some((class, request)));
         prop_assert_eq!(keys::parse_vnode_key(&keys::vnode_key(class)), Some(class));
+        let expiry = keys::expiry_key(dot.counter, class, bucket, &key);
+        prop_assert_eq!(keys::parse_expiry_key(&expiry), Some((dot.counter, class, bucket, &key[..])));
         for owner in [ChunkOwner::Vnode, ChunkOwner::Hint(node)] {
             let chunk = keys::chunk_key(owner, class, bucket, dot, piece);
             prop_assert_eq!(keys::parse_chunk_key(&chunk), Some((owner, class, bucket, dot, piece)));
@@ -69,6 +71,17 @@ proptest! {
         let log = keys::log_key(classes.0, dots.0);
         prop_assert_eq!(inside(&keys::log_range(classes.1), &log), classes.0 == classes.1);
         prop_assert!(inside(&keys::vnodes_range(), &keys::vnode_key(classes.0)));
+        let (at, from) = (dots.0.counter, dots.1.counter);
+        let expiry = keys::expiry_key(at, classes.0, buckets.0, &key);
+        prop_assert_eq!(inside(&keys::expiry_range_from(from), &expiry), at >= from);
+    }
+
+    #[test]
+    fn expiries_order_by_time_first(left in (number(), class(), bytes(9)), right in (number(), class(), bytes(9))) {
+        let key = |(at, class, key): &(u64, Class, Bytes)| keys::expiry_key(*at, *class, BucketId::new(1), key);
+        if left.0 != right.0 {
+            prop_assert_eq!(key(&left).cmp(&key(&right)), left.0.cmp(&right.0));
+        }
     }
 
     #[test]
@@ -92,6 +105,7 @@ proptest! {
         prop_assert!(round(keys::parse_log_key(&bytes).map(|(class, dot)| keys::log_key(class, dot))));
         prop_assert!(round(keys::parse_request_key(&bytes).map(|(class, request)| keys::request_key(class, request))));
         prop_assert!(round(keys::parse_vnode_key(&bytes).map(keys::vnode_key)));
+        prop_assert!(round(keys::parse_expiry_key(&bytes).map(|(at, class, bucket, key)| keys::expiry_key(at, class, bucket, key))));
         prop_assert!(round(keys::parse_chunk_key(&bytes).map(|(owner, class, bucket, dot, piece)| keys::chunk_key(owner, class, bucket, dot, piece))));
     }
 }

@@ -382,7 +382,7 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
     let Some((kind, key)) = input.split_first() else {
         return Ok(Tally::REFUSED);
     };
-    let again = match kind % 6 {
+    let again = match kind % 7 {
         0 => keys::parse_object_key(key)
             .map(|(class, bucket, key)| keys::object_key(class, bucket, key)),
         1 => keys::parse_hint_key(key)
@@ -390,6 +390,8 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
         2 => keys::parse_log_key(key).map(|(class, dot)| keys::log_key(class, dot)),
         3 => keys::parse_request_key(key).map(|(class, request)| keys::request_key(class, request)),
         4 => keys::parse_vnode_key(key).map(keys::vnode_key),
+        5 => keys::parse_expiry_key(key)
+            .map(|(at, class, bucket, key)| keys::expiry_key(at, class, bucket, key)),
         _ => keys::parse_chunk_key(key).map(|(owner, class, bucket, dot, piece)| {
             keys::chunk_key(owner, class, bucket, dot, piece)
         }),

@@ -1,4 +1,4 @@
-//! The bytes of every message of protocol version 2, kept for good.
+//! The bytes of every message of protocol version 3, kept for good.
 //!
 //! `tests/fixtures/<wire>/<opcode>_<name>.txt` holds a message as text and its body in hexadecimal.
 //! When this test fails, a message's bytes changed, and nodes and clients of the released version
@@ -74,18 +74,18 @@ fn check<M: Kinds>() {
         let fixture =
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let message = M::decode(kind.opcode, &body(&fixture))
-            .unwrap_or_else(|error| panic!("{} of version 2 cannot be read: {error}", kind.name));
+            .unwrap_or_else(|error| panic!("{} of version 3 cannot be read: {error}", kind.name));
         assert_eq!(
             text(&message),
             fixture,
-            "{} is not what it was in version 2",
+            "{} is not what it was in version 3",
             kind.name
         );
     }
 }
 
 #[test]
-fn messages_are_what_they_were_in_version_2() {
+fn messages_are_what_they_were_in_version_3() {
     check::<ClientRequest>();
     check::<ClientReply>();
     check::<PeerMessage>();

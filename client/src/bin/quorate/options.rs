@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 use quorate_client::{Client, Context, Count, ReadOptions, Session, WriteOptions};
+use quorate_protocol::options::ttl_ms;
 
 use crate::files::{Access, NewFiles};
 use crate::outcome::{Done, Failure};
@@ -132,6 +133,16 @@ impl Writing {
     }
 }
 
+/// A time to live from the command line, in milliseconds; 0 stands for `never` expiring.
+pub(crate) fn ttl(text: &str) -> Result<u64, String> {
+    if text == "never" {
+        return Ok(0);
+    }
+    let ttl = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write 500ms, 10m, 30days or never"))?;
+    ttl_ms(ttl).map_err(|error| error.message)
+}
+
 /// A context from the command line: its text, or a file that holds it.
 pub(crate) fn context(text: &str) -> Result<Context, Failure> {
     let path = Path::new(text);
@@ -230,6 +241,16 @@ mod tests {
         assert_eq!(hex(&[0, 255, 122]), "00ff7a");
         for wrong in ["0", "0g", "+1", "é1"] {
             assert_eq!(from_hex(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_to_live_is_a_time_or_never() {
+        assert_eq!(ttl("10m"), Ok(600_000));
+        assert_eq!(ttl("1ms"), Ok(1));
+        assert_eq!(ttl("never"), Ok(0));
+        for wrong in ["0s", "11years", "soon", "10", "-1s"] {
+            assert!(ttl(wrong).is_err(), "{wrong}");
         }
     }
 

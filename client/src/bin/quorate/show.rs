@@ -19,6 +19,7 @@ pub(crate) fn value_json(value: &Value) -> Json {
         "size": value.size,
         "content_type": value.content_type,
         "modified_ms": ms(value.modified),
+        "expires_ms": value.expires.map(ms),
         "meta": value.meta.iter().map(|(name, data)| (name.clone(), bytes_json(data))).collect::<serde_json::Map<_, _>>(),
     });
     match std::str::from_utf8(&value.data) {

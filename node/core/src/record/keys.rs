@@ -200,7 +200,7 @@ pub fn expiry_key(expires_ms: u64, class: Class, bucket: BucketId, key: &[u8]) -
 /// All that is noted of times from this one on.
 #[must_use]
 pub fn expiry_range_from(expires_ms: u64) -> KeyRange {
-    // Eight bytes of 0xff are a time that nothing has; what follows them would not be before it.
+    // Behind the last time and any class, whose first byte is a small number.
     (expires_ms.to_be_bytes().to_vec(), vec![u8::MAX; 12])
 }
 

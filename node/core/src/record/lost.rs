@@ -168,6 +168,15 @@ mod tests {
     }
 
     #[test]
+    fn lost_expiries_mark_every_vnode() {
+        let noted = keys::expiry_key(7, class(1), BucketId::new(7), b"a");
+        assert_eq!(
+            marked(&[lost(Family::Expiry, &noted, &[u8::MAX])]),
+            [0, 1, 300]
+        );
+    }
+
+    #[test]
     fn lost_hints_and_other_nodes_pieces_mark_no_vnode() {
         let target = NodeId::new(9);
         let hints = keys::hint_range(target);

@@ -1,10 +1,13 @@
 //! `quorate bucket`: creates, lists and describes buckets.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use quorate_client::{BucketDefinition, BucketMode, BucketProps, Count, QuorumDefaults};
 use serde_json::{Value, json};
 
 use crate::connect::Connect;
+use crate::options;
 use crate::outcome::Done;
 use crate::output::{Out, table};
 
@@ -52,6 +55,9 @@ pub(crate) struct Create {
     /// Whether other nodes stand in for unreachable primaries
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     sloppy: bool,
+    /// How long values live that do not say it themselves, 1ms to 10 years, or never
+    #[arg(long, value_name = "TIME", default_value = "never", value_parser = options::ttl)]
+    ttl: u64,
     #[command(flatten)]
     connect: Connect,
 }
@@ -88,7 +94,7 @@ async fn create(args: Create, out: &mut Out) -> Done {
         notfound_ok: args.notfound_ok,
         basic_quorum: args.basic_quorum,
         sloppy: args.sloppy,
-        ttl_ms: 0,
+        ttl_ms: args.ttl,
     };
     let client = args.connect.client().await?;
     let props = BucketProps {
@@ -161,9 +167,18 @@ async fn describe(args: Describe, out: &mut Out) -> Done {
         ("notfound_ok", defaults.notfound_ok.to_string()),
         ("basic_quorum", defaults.basic_quorum.to_string()),
         ("sloppy", defaults.sloppy.to_string()),
+        ("ttl", ttl(defaults.ttl_ms)),
     ];
     rows.iter()
         .try_for_each(|(name, value)| out.line(format_args!("{name:<12}  {value}")))
+}
+
+/// As `--ttl` takes it.
+fn ttl(ms: u64) -> String {
+    if ms == 0 {
+        return "never".to_owned();
+    }
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
 }
 
 fn count(count: Option<Count>) -> String {
@@ -187,5 +202,6 @@ fn bucket_json(bucket: &BucketDefinition) -> Value {
         "notfound_ok": defaults.notfound_ok,
         "basic_quorum": defaults.basic_quorum,
         "sloppy": defaults.sloppy,
+        "ttl_ms": (defaults.ttl_ms > 0).then_some(defaults.ttl_ms),
     })
 }

@@ -87,7 +87,10 @@ impl Get {
             }));
         }
         if self.reading.explain {
-            return show::explain(map, &read.info, out);
+            show::explain(map, &read.info, out)?;
+            return read.siblings.iter().try_for_each(|value| {
+                out.line(format_args!("value            {}", describe(value)))
+            });
         }
         match (read.siblings.as_slice(), &self.out_dir) {
             ([], _) => Ok(()),
@@ -115,8 +118,11 @@ fn describe(value: &quorate_client::Value) -> String {
     } else {
         format!(", {}", value.content_type)
     };
+    let expires = value.expires.map_or_else(String::new, |expires| {
+        format!(", expires {}", humantime::format_rfc3339_millis(expires))
+    });
     format!(
-        "{} bytes{content_type}, written {modified}, dot {}",
+        "{} bytes{content_type}, written {modified}{expires}, dot {}",
         value.size, value.dot
     )
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
@@ -33,6 +34,9 @@ pub(crate) struct Put {
     /// A note to keep with the value; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
     meta: Vec<String>,
+    /// Let the value expire after this time, 1ms to 10 years, or never [default: the bucket's]
+    #[arg(long, value_name = "TIME", value_parser = options::ttl)]
+    ttl: Option<u64>,
     #[command(flatten)]
     change: Change,
 }
@@ -122,6 +126,11 @@ pub(crate) async fn run(args: Put, out: &mut Out) -> Done {
     if let Some(context) = context {
         put = put.context(context);
     }
+    put = match args.ttl {
+        None => put,
+        Some(0) => put.lasting(),
+        Some(ms) => put.ttl(Duration::from_millis(ms)),
+    };
     let write = put.content_type(args.content_type).send().await?;
     args.change.session.save(&session)?;
     args.change.report(&client.map(), &write, out)?;

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use quorate_protocol::ids::{Dot, RequestId};
 use quorate_ring::{BucketId, Class, NodeId};
 
-use crate::causality::merge;
 use crate::causality::{Body, Object, Version};
+use crate::causality::{Merged, merge};
 use crate::effects::Note;
 use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
@@ -160,29 +160,10 @@ impl Cx<'_> {
             .collect();
         let loaded = self.load(place);
         let local = self.watch(place.class, loaded)?;
-        let Some(vnode) = self.s.vnodes.get(&place.class) else {
-            return Ok(Applied::default());
-        };
-        let mut merged = merge(
-            &local,
-            &|dot| vnode.has_seen(dot, place.bucket, &place.key),
-            &arrival.object,
-            &arrival.settles,
-        );
+        let merged = self.merged(place, &local, &arrival, &news);
         let too_many = merged.object.versions.len() > 2;
         if too_many && self.s.breaks(Plant::SiblingLimitStopsRepair) {
             return Err(StoreError::Failed("too many siblings".to_owned()));
-        }
-        if !merged.discarded.is_empty() {
-            self.s.note(Note::Superseded);
-        }
-        if self.s.drop_late(place, &local, &mut merged.object) {
-            merged.changed = merged.object != local;
-        }
-        // Without a new dot or version a context is not stored again: it may have been dropped for good,
-        // and nothing would come to drop it a second time.
-        if news.is_empty() && !grows(&local, &merged.object) {
-            merged.object.context = local.context.clone();
         }
         let versions_changed = !merged.object.dots().eq(local.dots());
         let worth_storing = merged.changed && (versions_changed || !news.is_empty());
@@ -202,6 +183,32 @@ impl Cx<'_> {
             changed: versions_changed,
             new_dots: news.len(),
         })
+    }
+
+    /// The vnode's copy as an arrival leaves it, of whose dots these are news.
+    fn merged(&mut self, place: &Place, local: &Object, arrival: &Arrival, news: &[Dot]) -> Merged {
+        let Some(vnode) = self.s.vnodes.get(&place.class) else {
+            return Merged::default();
+        };
+        let mut merged = merge(
+            local,
+            &|dot| vnode.has_seen(dot, place.bucket, &place.key),
+            &arrival.object,
+            &arrival.settles,
+        );
+        let known = vnode.clock.covers_context(&arrival.object.context);
+        if !merged.discarded.is_empty() {
+            self.s.note(Note::Superseded);
+        }
+        if self.s.drop_late(place, local, &mut merged.object) {
+            merged.changed = merged.object != *local;
+        }
+        // Without a new dot or version a context of which all is known here is not stored again: it may have
+        // been dropped for good, and nothing would come to drop it a second time.
+        if news.is_empty() && known && !grows(local, &merged.object) {
+            merged.object.context = local.context.clone();
+        }
+        merged
     }
 }
 

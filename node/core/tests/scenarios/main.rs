@@ -10,6 +10,7 @@
 
 mod behind;
 mod catching_up;
+mod expiry;
 mod old_storage;
 #[cfg(feature = "planted")]
 mod planted;

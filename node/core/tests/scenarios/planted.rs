@@ -6,6 +6,7 @@ use crate::behind::{read_after_a_refusal, read_while_taken_for_dead};
 use crate::catching_up::{
     read_after_two_came_and_went, read_after_two_were_alone, read_before_the_hints_came,
 };
+use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
 
 #[test]
@@ -52,4 +53,11 @@ fn trusting_storage_that_went_back_is_caught() {
         ["first", "second", "third"],
         "the rule makes no difference"
     );
+}
+
+#[test]
+fn forgetting_what_an_expired_value_had_replaced_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::ExpiryForgetsContext);
+    let (_, shown) = read_after_a_successor_expired(planted);
+    assert_eq!(shown, ["replaced"], "the rule makes no difference");
 }

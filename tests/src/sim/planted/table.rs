@@ -101,10 +101,6 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::ExpiredShown => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
         Plant::ExpiredStored => row(plant, "row 27", &["stuck", "TTL"]).needing(EXPIRING),
         Plant::ExpiryByArrival => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
-        Plant::ExpiryForgetsContext => row(plant, "rows 21, 33", &["I3", "P4", "stuck"])
-            .in_weather(STORM)
-            .needing(EXPIRING),
-        Plant::TimeToLiveAnew => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
         Plant::FallbackActorKept => row(plant, "edge 3", &["I1"])
             .in_weather(RETURNING)
             .needing(LONG),
@@ -143,6 +139,7 @@ fn row_of(plant: Plant) -> Option<Row> {
                     config.strict = 700;
                 })
         }
+        Plant::TimeToLiveAnew => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
         Plant::VoteNotKept => row(plant, "row 98", &["buckets"]).needing(FOUNDING),
         Plant::RebuildTrustsOldClock | Plant::SnapshotClockAtEnd => {
             row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
@@ -154,6 +151,7 @@ fn row_of(plant: Plant) -> Option<Row> {
                 })
         }
         Plant::CurrentWithoutHints
+        | Plant::ExpiryForgetsContext
         | Plant::ForgetsWhoWasAlive
         | Plant::OldStorageTrusted
         | Plant::RefusedAndCurrent

@@ -141,7 +141,8 @@ impl Cx<'_> {
             entries.extend(merged.dots().filter(unknown));
         }
         let known = |dot: &Dot| vnode.clock.contains(*dot);
-        if !news && entries.iter().all(known) && !grows(&local, &merged) {
+        let said_before = vnode.clock.covers_context(&sent.object.context);
+        if !news && said_before && entries.iter().all(known) && !grows(&local, &merged) {
             merged.context = local.context; // no log entry would come to drop more
         }
         if merged != old {

@@ -95,6 +95,9 @@ fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
         with(&["put", "b", "k"]),
         with(&["put", "b", "k", "--file", "missing"]),
         with(&["put", "b", "k", "v", "--context", "?"]),
+        with(&["put", "b", "k", "v", "--ttl", "0s"]),
+        with(&["put", "b", "k", "v", "--ttl", "soon"]),
+        with(&["bucket", "create", "b", "--ttl", "11years"]),
         with(&["load", "b", "missing"]),
         with(&["bucket", "create", "b", "--mode", "strong"]),
         vec![

@@ -96,6 +96,28 @@ async fn values_of_every_size_travel_both_ways() {
 }
 
 #[tokio::test]
+async fn a_put_names_its_time_to_live_or_none_and_one_that_cannot_be_is_not_sent() {
+    let named = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&named);
+    let fake = Fake::start(1, move |_, _, request| {
+        if let ClientRequest::Put(put) = request {
+            noted.lock().unwrap().push(put.ttl_ms);
+        }
+        Act::reply(written())
+    });
+    let bucket = fake.client().await.bucket("default");
+    let put = || bucket.put("key", "value");
+    put().send().await.unwrap();
+    put().ttl(Duration::from_secs(600)).send().await.unwrap();
+    put().lasting().send().await.unwrap();
+    for wrong in [Duration::ZERO, Duration::MAX] {
+        let error = put().ttl(wrong).send().await.unwrap_err();
+        assert_eq!(error.kind(), quorate_client::Kind::Fix, "{error}");
+    }
+    assert_eq!(*named.lock().unwrap(), [None, Some(600_000), Some(0)]);
+}
+
+#[tokio::test]
 async fn many_requests_share_one_connection_and_find_their_own_answers() {
     let fake = Fake::start(1, |_, _, request| match request {
         ClientRequest::Get(get) => Act::reply(got(get.key)),

@@ -96,7 +96,7 @@ impl Judge<'_> {
             let unknown = |other| self.causal.dots(other).next().is_none();
             other.is_some_and(|other| unknown(other) || hides(&other))
         };
-        if self.operations.iter().any(|other| expired(&other)) {
+        if self.operations.iter().any(expired) {
             return true;
         }
         let nothing = BTreeSet::new();

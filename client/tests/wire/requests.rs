@@ -112,7 +112,7 @@ async fn a_put_names_its_time_to_live_or_none_and_one_that_cannot_be_is_not_sent
     put().lasting().send().await.unwrap();
     for wrong in [Duration::ZERO, Duration::MAX] {
         let error = put().ttl(wrong).send().await.unwrap_err();
-        assert_eq!(error.kind(), quorate_client::Kind::Fix, "{error}");
+        assert_eq!(error.kind(), Kind::Fix, "{error}");
     }
     assert_eq!(*named.lock().unwrap(), [None, Some(600_000), Some(0)]);
 }

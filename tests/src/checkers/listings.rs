@@ -76,13 +76,13 @@ fn has_expired(evidence: &Evidence<'_>, listing: &Operation, number: u32) -> boo
         let put = op.write().is_some() && !op.deletes();
         put && !matches!(op.outcome, Outcome::Failed(_)) && op.invoked_us <= listing.completed_us
     };
+    let expiries = |op: &Operation| evidence.expiries.get(&op.write()?);
     let gone = |op: &Operation| {
-        let expiries = op.write().and_then(|write| evidence.expiries.get(&write));
         // What no node stored is not there either.
-        expiries.is_none_or(|expiries| expiries.hidden_by_us < listing.invoked_us)
+        expiries(op).is_none_or(|expiries| expiries.hidden_by_us < listing.invoked_us)
     };
-    let mut puts = of_key(evidence, listing, number).filter(done).peekable();
-    puts.peek().is_some() && puts.all(gone)
+    let puts = || of_key(evidence, listing, number).filter(done);
+    puts().any(|op| expiries(op).is_some()) && puts().all(gone)
 }
 
 fn must_be_there(

@@ -6,6 +6,7 @@ mod alive;
 mod cluster;
 mod converge;
 mod rebuild;
+mod seal;
 
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
@@ -21,10 +22,12 @@ pub use self::cluster::{
     BucketCommit, BucketCommitted, BucketPropose, BucketVote, Buckets, Heartbeat, HeartbeatAck,
 };
 pub use self::converge::{
-    ActorClock, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, DotsAnswer, DotsAsk, Hints,
-    HintsAck, SettledObject, VnodeClock,
+    ActorClock, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, DotsAnswer, DotsAsk, ENDLESS,
+    Hints, HintsAck, SettledObject, VnodeClock,
 };
 pub use self::rebuild::{Remembered, SnapshotAsk, SnapshotEntry, SnapshotPage, SnapshotPlace};
+pub use self::seal::{Seal, SealAnswer, SealAsk, SealStage};
+
 messages! {
     /// A message between nodes.
     PeerMessage {
@@ -70,6 +73,12 @@ messages! {
         0x0227 => SnapshotPage(SnapshotPage),
         /// You said once that you have this durably.
         0x0228 => Remembered(Remembered),
+        /// What has become of actors that may be sealed?
+        0x0229 => SealAsk(SealAsk),
+        /// The answer.
+        0x022a => SealAnswer(SealAnswer),
+        /// Actors are sealed.
+        0x022b => Seal(Seal),
         /// A heartbeat.
         0x0240 => Heartbeat(Heartbeat),
         /// Its echo.
@@ -322,6 +331,9 @@ impl PeerMessage {
             Self::SnapshotAsk(message) => Some(message.class.partition),
             Self::SnapshotPage(message) => Some(message.class.partition),
             Self::Remembered(message) => Some(message.class.partition),
+            Self::SealAsk(message) => Some(message.class.partition),
+            Self::SealAnswer(message) => Some(message.class.partition),
+            Self::Seal(message) => Some(message.class.partition),
             Self::Hints(message) => Some(message.class.partition),
             Self::HintsAck(message) => Some(message.class.partition),
             Self::ReplicaState(_)

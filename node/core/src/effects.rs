@@ -172,6 +172,10 @@ pub enum Note {
     ExpiredOnArrival,
     /// A read found versions whose time had passed, and did not show them.
     ExpiredHidden,
+    /// Actors that write no more were sealed: it is agreed which writes they have left.
+    Sealed,
+    /// A version was removed because its dot is void: a late copy of a write that nobody was to have.
+    LateCopyRemoved,
     /// A vnode began this life with less than it had once confirmed: its storage went back in time.
     OldStorageFound,
 }

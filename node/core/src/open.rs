@@ -217,6 +217,8 @@ impl Shared {
             clock: Clock::new(),
             settled: Clock::new(),
             actors: Default::default(),
+            promised: Default::default(),
+            voids: Clock::new(),
             damaged: false,
             rebuilding: None,
         }

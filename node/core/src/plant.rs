@@ -87,6 +87,8 @@ plants! {
     OldRevisionTaken,
     /// A vnode whose storage went back in time goes on with what it has.
     OldStorageTrusted,
+    /// A member that has promised to take no late copies of a retired actor's writes takes them.
+    PromiseBroken,
     /// A vnode that found damage keeps its clock while it is filled again.
     RebuildTrustsOldClock,
     /// A replica that refused a write counts as current all the same.
@@ -97,6 +99,14 @@ plants! {
     RetryMintsAgain,
     /// A read is answered although nobody knows yet what its session has seen.
     SessionUnchecked,
+    /// Actors are sealed that a node still writes with.
+    SealedInUse,
+    /// Actors are sealed by the word of a member that is not complete.
+    SealedWhileIncomplete,
+    /// Actors are sealed without the word of one of the members.
+    SealedWithoutAll,
+    /// Actors are sealed, and nobody asks what is in hints.
+    SealedWithoutHints,
     /// Only the dots of versions that an object holds are entered, not all that it settles.
     SettlesIgnored,
     /// A limit on siblings applies to what replicas tell each other: nothing larger is stored.

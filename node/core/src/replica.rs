@@ -23,6 +23,7 @@ use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
 use crate::replicate::handoff::Handoff;
 use crate::replicate::rebuild::Rebuild;
+use crate::replicate::seal::Sealing;
 use crate::shared::{Asker, Cx, Local, Principal, Shared};
 use crate::shelf::Place;
 use crate::store::{BatchSeq, Store};
@@ -44,6 +45,7 @@ pub struct Replica {
     /// Messages that may not be listened to yet.
     held: Held,
     rebuild: Rebuild,
+    sealing: Sealing,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -76,6 +78,7 @@ impl Replica {
             expiry: Expiry::default(),
             held: Held::default(),
             rebuild: Rebuild::default(),
+            sealing: Sealing::default(),
         }
     }
 
@@ -326,6 +329,9 @@ impl Replica {
             PeerMessage::SnapshotAsk(ask) => cx.answer_snapshot(from, &ask),
             PeerMessage::SnapshotPage(page) => self.rebuild.on_page(cx, from, page),
             PeerMessage::Remembered(word) => cx.s.on_remembered(from, &word),
+            PeerMessage::SealAsk(ask) => cx.answer_seal(from, &ask),
+            PeerMessage::SealAnswer(answer) => self.sealing.on_answer(cx, from, answer),
+            PeerMessage::Seal(seal) => cx.take_seal(from, &seal),
             PeerMessage::Hints(hints) => cx.take_hints(from, hints),
             PeerMessage::HintsAck(ack) => self.handoff.on_ack(cx, from, &ack),
             // The node's business, not a replica's.
@@ -381,6 +387,7 @@ impl Replica {
         self.anti_entropy.on_peer_change(node);
         self.handoff.on_peer_change(node);
         self.rebuild.on_peer_change(node);
+        self.sealing.on_peer_change(node);
         let cx = &mut Cx {
             s: &mut self.shared,
             store,
@@ -404,6 +411,7 @@ impl Replica {
         self.anti_entropy.on_peer_change(node);
         self.handoff.on_peer_change(node);
         self.rebuild.on_peer_change(node);
+        self.sealing.on_peer_change(node);
         let cx = &mut Cx {
             s: &mut self.shared,
             store,
@@ -475,6 +483,7 @@ impl Replica {
             self.catch_up.on_tick(cx);
             self.anti_entropy.on_tick(cx);
             self.expiry.on_tick(cx);
+            self.sealing.on_tick(cx);
             self.collector.on_tick(cx);
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }

@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) unsynced_clocks: VecDeque<(BatchSeq, Class, Clock)>,
     /// Commonly durable clocks written down and not yet fsynced.
     pub(crate) unsynced_settled: VecDeque<(BatchSeq, Class, Clock)>,
+    /// Actors that contexts name and that keep these from being dropped.
+    pub(crate) strange_actors: BTreeMap<Class, BTreeSet<ActorId>>,
     /// Deletes coordinated here that found nothing.
     pub(crate) void_deletes: VoidDeletes,
     /// The time of day by which expired versions are removed.
@@ -133,6 +135,7 @@ impl Shared {
             unsynced: VecDeque::new(),
             unsynced_clocks: VecDeque::new(),
             unsynced_settled: VecDeque::new(),
+            strange_actors: BTreeMap::new(),
             void_deletes: VoidDeletes::default(),
             removal: RemovalClock::new(now),
             fresh_expiry_ms: u64::MAX,

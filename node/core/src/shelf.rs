@@ -1,6 +1,8 @@
 //! Reading and writing a vnode's objects: the only place where an object, its dots and the clock
 //! change, always in one batch.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use quorate_protocol::ids::{Dot, RequestId};
 use quorate_ring::{BucketId, Class, NodeId};
@@ -37,6 +39,23 @@ pub(crate) struct Arrival {
     pub(crate) object: Object,
     pub(crate) settles: Vec<Dot>,
     pub(crate) requests: Vec<(RequestId, Dot)>,
+}
+
+impl Arrival {
+    /// A version that comes along is settled by that: who holds it has applied its write, and says so.
+    pub(crate) fn new(
+        object: Object,
+        mut settles: Vec<Dot>,
+        requests: Vec<(RequestId, Dot)>,
+    ) -> Self {
+        let named: BTreeSet<Dot> = settles.iter().copied().collect();
+        settles.extend(object.dots().filter(|dot| !named.contains(dot)));
+        Self {
+            object,
+            settles,
+            requests,
+        }
+    }
 }
 
 /// What became of an arrival.
@@ -304,7 +323,7 @@ impl Shared {
         vnode.log_entries += 1;
         match kind {
             LogKind::Delete => vnode.remember_delete(dot, place.bucket, place.key.clone()),
-            LogKind::Put | LogKind::Merged | LogKind::Void => {}
+            LogKind::Put | LogKind::Merged => {}
         }
         if self.planted == Some(Plant::DurableBeforeFsync) {
             vnode.durable.add(dot);

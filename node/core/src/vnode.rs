@@ -76,6 +76,9 @@ pub(crate) struct Vnode {
     /// This life's actor and the last counter it gave out; drawn at the first write.
     pub(crate) actor: Option<(ActorId, u64)>,
     pub(crate) actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
+    /// See [`crate::replicate::seal`] for these two.
+    pub(crate) promised: BTreeSet<ActorId>,
+    pub(crate) voids: Clock,
     pub(crate) peers: BTreeMap<NodeId, PeerVnode>,
     /// Counts changes of `peers`, and of who they are.
     pub(crate) heard: u64,
@@ -114,6 +117,8 @@ impl Vnode {
             revision: 1,
             actor: None,
             actors: record.actors,
+            promised: record.promised,
+            voids: record.voids,
             peers: BTreeMap::new(),
             heard: 0,
             waits: BTreeMap::new(),
@@ -135,6 +140,8 @@ impl Vnode {
             clock: self.clock.clone(),
             settled: self.settled.clone(),
             actors: self.actors.clone(),
+            promised: self.promised.clone(),
+            voids: self.voids.clone(),
             damaged: self.damaged,
             rebuilding: self.rebuilding.clone(),
         }

@@ -6,7 +6,7 @@
 //! add new fixtures named after the new number. A missing fixture's test prints the file to add.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use quorate_core::record::{
 };
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
-use quorate_protocol::peer::{ActorClock, AliveMark};
+use quorate_protocol::peer::{ActorClock, AliveMark, ENDLESS};
 use quorate_protocol::{ActorId, ClusterId, Dot, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionId, RingVersion};
 
@@ -127,6 +127,13 @@ fn vnode() -> VnodeRecord {
         clock: Clock::from_wire(&clock).unwrap(),
         settled: Clock::from_wire(&clock[..1]).unwrap(),
         actors: BTreeMap::from([(dot(1, 1).actor, (TARGET, RingVersion::new(1)))]),
+        promised: BTreeSet::from([dot(4, 1).actor]),
+        voids: Clock::from_wire(&[ActorClock {
+            actor: dot(3, 1).actor,
+            base: 0,
+            runs: vec![(4, 2), (9, ENDLESS - 8)],
+        }])
+        .unwrap(),
         damaged: true,
         rebuilding: None,
     }
@@ -139,7 +146,7 @@ fn a_small_object_has_the_bytes_of_format_2_and_costs_36_beside_key_and_value() 
     assert!(pieces.is_empty());
     assert_eq!(storage_key.len() + bytes.len() - KEY.len() - 4, 11 + 8 + 17);
     check(
-        "2-object-small",
+        "3-object-small",
         &storage_key,
         &bytes,
         &small(),
@@ -153,7 +160,7 @@ fn a_full_object_has_the_bytes_of_format_2() {
     let (bytes, pieces) = record::encode_object(&storage_key, &full());
     assert!(pieces.is_empty(), "its large value lies in pieces already");
     check(
-        "2-object-full",
+        "3-object-full",
         &storage_key,
         &bytes,
         &full(),
@@ -170,7 +177,7 @@ fn a_deleted_object_has_the_bytes_of_format_2() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_object(&storage_key, &object);
     check(
-        "2-object-deleted",
+        "3-object-deleted",
         &storage_key,
         &bytes,
         &object,
@@ -182,7 +189,7 @@ fn a_deleted_object_has_the_bytes_of_format_2() {
 fn a_hint_has_the_bytes_of_format_2() {
     let storage_key = keys::hint_key(TARGET, CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_hint(&storage_key, &hint());
-    check("2-hint", &storage_key, &bytes, &hint(), record::decode_hint);
+    check("3-hint", &storage_key, &bytes, &hint(), record::decode_hint);
 }
 
 #[test]
@@ -196,10 +203,9 @@ fn log_entries_have_the_bytes_of_format_2() {
     };
     let storage_key = keys::log_key(CLASS, dot(1, 300));
     let all = [
-        ("2-log-put", entry(LogKind::Put, Some(REQUEST))),
-        ("2-log-delete", entry(LogKind::Delete, Some(REQUEST))),
-        ("2-log-merged", entry(LogKind::Merged, None)),
-        ("2-log-void", entry(LogKind::Void, None)),
+        ("3-log-put", entry(LogKind::Put, Some(REQUEST))),
+        ("3-log-delete", entry(LogKind::Delete, Some(REQUEST))),
+        ("3-log-merged", entry(LogKind::Merged, None)),
     ];
     for (name, entry) in all {
         check(
@@ -216,7 +222,7 @@ fn log_entries_have_the_bytes_of_format_2() {
 fn a_vnode_has_the_bytes_of_format_2() {
     let storage_key = keys::vnode_key(CLASS);
     check(
-        "2-vnode",
+        "3-vnode",
         &storage_key,
         &record::encode_vnode(&storage_key, &vnode()),
         &vnode(),
@@ -255,7 +261,7 @@ fn who_was_alive_has_the_bytes_of_format_2() {
         ..record.clone()
     };
     let storage_key = keys::alive_key(0x0102);
-    for (name, record) in [("2-alive", record), ("2-alive-settled", settled)] {
+    for (name, record) in [("3-alive", record), ("3-alive-settled", settled)] {
         let bytes = record::encode_alive(&storage_key, &record);
         check(name, &storage_key, &bytes, &record, record::decode_alive);
     }
@@ -305,7 +311,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
             ..vnode()
         };
         check(
-            &format!("2-vnode-{name}"),
+            &format!("3-vnode-{name}"),
             &storage_key,
             &record::encode_vnode(&storage_key, &vnode),
             &vnode,
@@ -325,7 +331,7 @@ fn a_request_has_the_bytes_of_format_2() {
     let storage_key = keys::request_key(CLASS, REQUEST);
     let bytes = record::encode_request(&storage_key, &request);
     check(
-        "2-request",
+        "3-request",
         &storage_key,
         &bytes,
         &request,
@@ -354,13 +360,13 @@ fn a_piece_has_the_bytes_of_format_2() {
     );
     let (dot, number, bytes) = pieces.last().unwrap();
     let storage_key = keys::chunk_key(keys::ChunkOwner::Hint(TARGET), CLASS, BUCKET, *dot, *number);
-    compare("record-2-piece", &storage_key, bytes);
+    compare("record-3-piece", &storage_key, bytes);
 }
 
 #[test]
 fn an_expiry_is_noted_with_the_bytes_of_format_2() {
     let storage_key = keys::expiry_key(WALL_MS + 60_000, CLASS, BUCKET, KEY);
-    compare("record-2-expiry", &storage_key, b"");
+    compare("record-3-expiry", &storage_key, b"");
 }
 
 #[test]

@@ -101,12 +101,7 @@ fn hint() -> impl Strategy<Value = HintRecord> {
 }
 
 fn log() -> impl Strategy<Value = LogRecord> {
-    let kind = prop::sample::select(vec![
-        LogKind::Put,
-        LogKind::Delete,
-        LogKind::Merged,
-        LogKind::Void,
-    ]);
+    let kind = prop::sample::select(vec![LogKind::Put, LogKind::Delete, LogKind::Merged]);
     (
         number(),
         bytes(40),
@@ -159,12 +154,15 @@ fn vnode() -> impl Strategy<Value = VnodeRecord> {
         actors,
         any::<bool>(),
         prop::option::of(rebuilding()),
+        prop::collection::btree_set(number().prop_map(ActorId::new), 0..4),
     )
         .prop_map(
-            |(vnode, ring, dots, settled, actors, damaged, rebuilding)| VnodeRecord {
+            |(vnode, ring, dots, settled, actors, damaged, rebuilding, promised)| VnodeRecord {
                 vnode: VnodeId::new(vnode),
                 storage: StorageId::new(!vnode),
                 ring: RingVersion::new(ring),
+                voids: clock(dots.clone()).rest_of(promised.iter().copied()),
+                promised,
                 clock: clock(dots),
                 settled: clock(settled),
                 actors: actors
@@ -453,6 +451,8 @@ fn an_enormous_vnode_record_comes_back() {
         settled: clock(Vec::new()),
         clock: clock(dots),
         actors: BTreeMap::new(),
+        promised: Default::default(),
+        voids: clock(Vec::new()),
         damaged: false,
         rebuilding: None,
     };

@@ -99,14 +99,16 @@ impl AckTruth {
     ) -> Option<String> {
         let before = self.told.remove(&(node, class)).unwrap_or_default();
         let runs = before.missing_from(&durable);
+        // The end of an actor is endless: what is known to be written is gone through, not what is told.
         let mut news = runs.flat_map(|(actor, first, length)| {
-            let counters = first..first.saturating_add(length);
-            counters.map(move |counter| Dot::new(actor, counter))
+            let last = first.saturating_add(length - 1);
+            self.held
+                .range(Dot::new(actor, first)..=Dot::new(actor, last))
         });
-        let early = news.find(|dot| {
-            let batch = self.held.get(dot).and_then(|nodes| nodes.get(&node));
+        let early = news.find_map(|(dot, nodes)| {
+            let batch = nodes.get(&node);
             let early = batch.is_some_and(|&batch| batch > synced && batch != LOST);
-            early && !self.relearned.contains(&(node, *dot))
+            (early && !self.relearned.contains(&(node, *dot))).then_some(*dot)
         });
         drop(news);
         self.told.insert((node, class), durable);

@@ -109,7 +109,7 @@ impl DotUniqueness {
         }
         let mints = match kind {
             LogKind::Put => true,
-            LogKind::Delete | LogKind::Merged | LogKind::Void => false,
+            LogKind::Delete | LogKind::Merged => false,
         };
         if mints && let Some(first) = self.minted.insert(dot, (node, batch)) {
             self.broken.push(format!(

@@ -3,6 +3,8 @@
 //! Records and map files carry checksums, which random damage never meets. So most inputs are sealed
 //! anew before they are read: what stands behind a right checksum may be wrong all the same.
 
+use std::collections::BTreeSet;
+
 use quorate_core::causality::{Clock, Object, VersionVector};
 use quorate_core::record::{
     self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
@@ -11,7 +13,7 @@ use quorate_core::record::{
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{ActorClock, PeerObject};
-use quorate_protocol::{ClusterId, map_file};
+use quorate_protocol::{ActorId, ClusterId, map_file};
 use quorate_ring::{BucketId, RingVersion};
 
 use super::draw::{Draw, Pool};
@@ -177,12 +179,9 @@ fn draw_log(source: &mut Source<'_>) -> Vec<u8> {
         let entry = LogRecord {
             bucket: BucketId::new(draw.source.bits()),
             key: draw.some(),
-            kind: draw.source.pick([
-                LogKind::Put,
-                LogKind::Delete,
-                LogKind::Merged,
-                LogKind::Void,
-            ]),
+            kind: draw
+                .source
+                .pick([LogKind::Put, LogKind::Delete, LogKind::Merged]),
             request: draw.some(),
             at_ms: draw.source.bits(),
         };
@@ -227,6 +226,7 @@ fn draw_rebuilding(draw: &mut Draw<'_, '_>) -> Option<Rebuilding> {
 fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
     stored(source, |draw, key| {
         let actors: Vec<_> = draw.some();
+        let promised: BTreeSet<ActorId> = draw.some::<Vec<ActorId>>().into_iter().collect();
         let vnode = VnodeRecord {
             vnode: quorate_protocol::VnodeId::new(draw.source.bits()),
             storage: quorate_protocol::StorageId::new(draw.source.bits()),
@@ -237,6 +237,8 @@ fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
                 .into_iter()
                 .map(|(actor, node, ring)| (actor, (node, ring)))
                 .collect(),
+            voids: clock(draw).rest_of(promised.iter().copied()),
+            promised,
             damaged: draw.source.below(2) == 1,
             rebuilding: draw_rebuilding(draw),
         };
@@ -274,10 +276,9 @@ fn draw_alive(source: &mut Source<'_>) -> Vec<u8> {
 fn draw_request(source: &mut Source<'_>) -> Vec<u8> {
     stored(source, |draw, key| {
         let request = RequestRecord {
-            dot: draw.value().unwrap_or(quorate_protocol::Dot::new(
-                quorate_protocol::ActorId::new(1),
-                1,
-            )),
+            dot: draw
+                .value()
+                .unwrap_or(quorate_protocol::Dot::new(ActorId::new(1), 1)),
             bucket: BucketId::new(draw.source.bits()),
             key: draw.some(),
             at_ms: draw.source.bits(),

@@ -23,7 +23,7 @@ pub fn unsettled(world: &World<'_>) -> Option<String> {
     world
         .nodes
         .iter()
-        .find_map(|node| unsettled_node(world, node))
+        .find_map(|node| unsettled_node(node))
         .or_else(|| different_buckets(world))
         .or_else(|| {
             let different = finals(world).err()?;
@@ -82,20 +82,20 @@ fn different_buckets(world: &World<'_>) -> Option<String> {
     ))
 }
 
-fn unsettled_node(world: &World<'_>, node: &Node) -> Option<String> {
+fn unsettled_node(node: &Node) -> Option<String> {
     let id = node.id;
     let Some(replicas) = node.status() else {
         return Some(format!("{id} does not run"));
     };
     let unsettled = replicas
         .iter()
-        .find_map(|status| unsettled_replica(world, node, status));
+        .find_map(|status| unsettled_replica(node, status));
     let hints = node.disk.records(Family::Hints).count();
     let stray = (hints > 0).then(|| format!("{id} has {hints} hints on its disk and counts none"));
     unsettled.or(stray)
 }
 
-fn unsettled_replica(world: &World<'_>, node: &Node, status: &ReplicaStatus) -> Option<String> {
+fn unsettled_replica(node: &Node, status: &ReplicaStatus) -> Option<String> {
     let id = node.id;
     if let Some(peer) = status.peers.iter().find(|peer| !peer.reachable) {
         return Some(format!("{id} does not reach {}", peer.node));
@@ -117,8 +117,7 @@ fn unsettled_replica(world: &World<'_>, node: &Node, status: &ReplicaStatus) -> 
         if vnode.lag > 0 {
             return Some(format!("{id}'s vnode {class} misses {} writes", vnode.lag));
         }
-        // A power cut leaves gaps in clocks for ever, until actors are sealed; entries behind a gap stay.
-        if vnode.log_entries > 0 && !world.power_lost {
+        if vnode.log_entries > 0 {
             return Some(format!(
                 "{id}'s vnode {class} keeps {} log entries: {}",
                 vnode.log_entries,
@@ -143,8 +142,7 @@ fn log_of(node: &Node, class: Class) -> Vec<String> {
 /// The versions that all primaries of each key hold.
 ///
 /// # Errors
-/// Two primaries of a key that hold different versions, or, where no power was lost, a context that is
-/// still there.
+/// Two primaries of a key that hold different versions, or a context that is still there.
 pub fn finals(world: &World<'_>) -> Result<BTreeMap<Key, BTreeSet<Shown>>, String> {
     let mut found: BTreeMap<Key, BTreeMap<usize, Object>> = BTreeMap::new();
     for node in &world.nodes {
@@ -176,7 +174,7 @@ fn equal_versions(
     let mut first: Option<(usize, BTreeSet<Shown>)> = None;
     for primary in world.primaries(key) {
         let object = objects.get(&primary).unwrap_or(&none);
-        if !world.power_lost && !object.context.is_empty() {
+        if !object.context.is_empty() {
             return Err(format!("node {primary} keeps a context of {key}"));
         }
         let versions: BTreeSet<Shown> = object.versions.iter().map(shown).collect();

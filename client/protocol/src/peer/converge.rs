@@ -8,6 +8,10 @@ use super::{AliveMark, PeerObject, Testimony};
 use crate::error::WireError;
 use crate::ids::{ActorId, Dot, LifeId, RequestId, StorageId, VnodeId};
 
+/// Counter of the last dot of an actor that is closed: no actor writes so often. A run that reaches it says that
+/// nothing can follow; as a write that a clock lacks it counts as one.
+pub const ENDLESS: u64 = u64::MAX - 1;
+
 /// What one actor's dots a vnode has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActorClock {
@@ -15,7 +19,8 @@ pub struct ActorClock {
     pub actor: ActorId,
     /// All counters up to here.
     pub base: u64,
-    /// And these runs beyond: first counter and length, ascending, not touching.
+    /// And these runs beyond: first counter and length, ascending, not touching; only one that reaches
+    /// [`ENDLESS`] may touch what stands before it.
     pub runs: Vec<(u64, u64)>,
 }
 

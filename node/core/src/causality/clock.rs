@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::peer::ActorClock;
+use quorate_protocol::peer::{ActorClock, ENDLESS};
 use quorate_protocol::{ActorId, Dot};
 
 use super::VersionVector;
@@ -46,7 +46,8 @@ impl Clock {
         self.actors.get(&actor).map_or(0, Runs::base)
     }
 
-    /// The highest counter applied of the actor, whatever is missing before it; 0 if none.
+    /// The highest counter applied of the actor, whatever is missing before it; 0 if none. The end of a closed
+    /// actor does not count.
     #[must_use]
     pub fn last(&self, actor: ActorId) -> u64 {
         let runs = self.actors.get(&actor);
@@ -55,10 +56,57 @@ impl Clock {
         })
     }
 
-    /// Whether all of the actor's writes up to `counter` were applied.
+    /// Whether all of the actor's writes up to `counter` were applied, or are known never to come.
     #[must_use]
     pub fn known_up_to(&self, actor: ActorId, counter: u64) -> bool {
-        self.base(actor) >= counter
+        self.base(actor) >= counter || self.is_complete(actor)
+    }
+
+    /// Whether the actor is closed: it is known which was its last write.
+    #[must_use]
+    pub fn is_closed(&self, actor: ActorId) -> bool {
+        let runs = self.actors.get(&actor);
+        runs.is_some_and(|runs| runs.end().is_some())
+    }
+
+    /// Whether the actor is closed and none of its writes is missing.
+    #[must_use]
+    pub fn is_complete(&self, actor: ActorId) -> bool {
+        self.actors.get(&actor).is_some_and(Runs::is_complete)
+    }
+
+    /// What these actors' dots here leave open, the end of each included.
+    #[must_use]
+    pub fn rest_of(&self, actors: impl IntoIterator<Item = ActorId>) -> Self {
+        let rest = |actor| {
+            let runs = self.actors.get(&actor);
+            (actor, runs.map_or_else(|| Runs::EMPTY.rest(), Runs::rest))
+        };
+        Self {
+            actors: actors.into_iter().map(rest).collect(),
+        }
+    }
+
+    /// The dots of some actors.
+    #[must_use]
+    pub fn only(&self, wanted: impl Fn(ActorId) -> bool) -> Self {
+        let actors = self.actors.iter().filter(|(actor, _)| wanted(**actor));
+        Self {
+            actors: actors.map(|(&actor, runs)| (actor, runs.clone())).collect(),
+        }
+    }
+
+    /// Its runs, the base of each actor first and its end last: actor, first counter, length.
+    pub fn runs(&self) -> impl Iterator<Item = (ActorId, u64, u64)> + '_ {
+        let of_actor = |(actor, runs): (&ActorId, &Runs)| {
+            let actor = *actor;
+            let runs: Vec<_> = runs
+                .iter()
+                .map(|run| (actor, run.first, length(run)))
+                .collect();
+            runs
+        };
+        self.actors.iter().flat_map(of_actor)
     }
 
     /// Enters all that `other` has.
@@ -108,11 +156,13 @@ impl Clock {
             .flat_map(move |(actor, theirs)| self.missing_of(*actor, theirs))
     }
 
-    /// How many writes are in `other` and not here.
+    /// How many writes are in `other` and not here. The end of an actor that is closed there counts as one.
     #[must_use]
     pub fn count_missing_from(&self, other: &Self) -> u64 {
-        self.missing_from(other)
-            .fold(0, |sum, (_, _, length)| sum.saturating_add(length))
+        let runs = self.missing_from(other);
+        runs.fold(0, |sum, (_, first, length)| {
+            sum.saturating_add(if is_end(first, length) { 1 } else { length })
+        })
     }
 
     /// How many actors it names.
@@ -139,9 +189,9 @@ impl Clock {
             actor: *actor,
             base: runs.base(),
             runs: runs
-                .later()
                 .iter()
-                .map(|run| (run.first, length(*run)))
+                .skip(usize::from(runs.base() > 0))
+                .map(|run| (run.first, length(run)))
                 .collect(),
         };
         self.actors.iter().map(entry).collect()
@@ -150,8 +200,8 @@ impl Clock {
     /// Reads what travelled.
     ///
     /// # Errors
-    /// Actors not strictly ascending, an actor without a write, runs that are empty, overflow, or
-    /// touch each other or the base, or more than [`CLOCK_ACTORS_MAX`] actors or [`CLOCK_RUNS_MAX`] runs.
+    /// Actors not strictly ascending, an actor without a write, runs that are empty, reach beyond [`ENDLESS`], or
+    /// touch each other or the base (an end may), or more than [`CLOCK_ACTORS_MAX`] actors or [`CLOCK_RUNS_MAX`] runs.
     pub fn from_wire(entries: &[ActorClock]) -> Result<Self, CausalityError> {
         if entries.len() > CLOCK_ACTORS_MAX {
             return Err(CausalityError::TooManyActors {
@@ -205,6 +255,12 @@ impl Clock {
     }
 }
 
+/// Whether a run is the end of a closed actor, or a part of it.
+#[must_use]
+pub fn is_end(first: u64, length: u64) -> bool {
+    first.saturating_add(length - 1) >= ENDLESS
+}
+
 /// Counters start at 1, so the length of a run always fits.
 fn length(run: Run) -> u64 {
     run.last - run.first + 1
@@ -217,6 +273,13 @@ fn read_runs(
 ) -> Result<Runs, CausalityError> {
     let mut runs = Runs::EMPTY;
     let mut end = base;
+    if base >= ENDLESS {
+        return Err(CausalityError::BadRun {
+            actor,
+            first: 1,
+            length: base,
+        });
+    }
     if base > 0 {
         runs.append(Run {
             first: 1,
@@ -232,12 +295,13 @@ fn read_runs(
         let last = length
             .checked_sub(1)
             .and_then(|more| first.checked_add(more));
-        let (Some(last), true) = (
-            last,
-            first.checked_sub(1).is_some_and(|before| before > end),
-        ) else {
+        let Some(last) = last.filter(|&last| last <= ENDLESS) else {
             return Err(bad);
         };
+        let apart = |before: u64| before > end || (before == end && last == ENDLESS);
+        if end == ENDLESS || !first.checked_sub(1).is_some_and(apart) {
+            return Err(bad);
+        }
         runs.append(Run { first, last });
         end = last;
     }

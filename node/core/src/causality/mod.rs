@@ -44,7 +44,7 @@ mod replies;
 mod runs;
 mod version_vector;
 
-pub use clock::{CLOCK_ACTORS_MAX, CLOCK_RUNS_MAX, Clock};
+pub use clock::{CLOCK_ACTORS_MAX, CLOCK_RUNS_MAX, Clock, is_end};
 pub use error::CausalityError;
 pub use merge::{Merged, merge, merge_hints, merge_snapshot};
 pub use object::{Body, Content, Object, SIBLINGS_HARD_MAX, Version, check_dots};

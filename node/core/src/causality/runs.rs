@@ -1,5 +1,7 @@
 //! A set of counters as few intervals: what a clock knows of one actor.
 
+use quorate_protocol::peer::ENDLESS;
+
 /// An interval of counters, both ends included, `first <= last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
@@ -9,16 +11,21 @@ pub(super) struct Run {
 
 /// Counters from 1: all up to `base`, and later runs that are ascending and touch neither the base
 /// nor each other. So equal sets have equal forms.
+///
+/// A closed actor has an *end*: a last run, of everything from some counter on up to [`ENDLESS`]. It is kept
+/// apart from the others also where it touches them, so that the last write that there was is still known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Runs {
     base: u64,
     later: Vec<Run>,
+    end: Option<u64>,
 }
 
 impl Runs {
     pub(super) const EMPTY: Self = Self {
         base: 0,
         later: Vec::new(),
+        end: None,
     };
 
     pub(super) fn base(&self) -> u64 {
@@ -29,9 +36,42 @@ impl Runs {
         &self.later
     }
 
+    /// The first counter of the end, if the actor is closed.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// Whether nothing is missing and nothing can follow.
+    pub(super) fn is_complete(&self) -> bool {
+        self.later.is_empty() && self.end == Some(self.base + 1)
+    }
+
     pub(super) fn contains(&self, counter: u64) -> bool {
         let after = self.later.partition_point(|run| run.first <= counter);
-        (1..=self.base).contains(&counter) || (after > 0 && self.later[after - 1].last >= counter)
+        (1..=self.base).contains(&counter)
+            || (after > 0 && self.later[after - 1].last >= counter)
+            || self.end.is_some_and(|first| first <= counter)
+    }
+
+    /// What is not in it, the end included: with both together the actor is closed and complete.
+    pub(super) fn rest(&self) -> Self {
+        let mut rest = Self::EMPTY;
+        let mut next = 1;
+        for run in self.iter() {
+            if next < run.first {
+                rest.append(Run {
+                    first: next,
+                    last: run.first - 1,
+                });
+            }
+            next = run.last.saturating_add(1);
+        }
+        let first = self.end.unwrap_or(next);
+        rest.append(Run {
+            first,
+            last: ENDLESS,
+        });
+        rest
     }
 
     /// Adds one counter; false if it was there or is 0.
@@ -50,6 +90,12 @@ impl Runs {
 
     /// Appends a run to a set under construction: it must not start before the last one's start.
     pub(super) fn append(&mut self, run: Run) {
+        if self.end.is_some() {
+            return; // the end has all that may follow
+        }
+        if run.last >= ENDLESS {
+            return self.close(run.first);
+        }
         match self.later.last_mut() {
             Some(last) if run.first <= last.last.saturating_add(1) => {
                 last.last = last.last.max(run.last)
@@ -59,13 +105,29 @@ impl Runs {
         }
     }
 
-    /// All intervals, the base first.
+    /// Everything from a counter on belongs to it: what reaches into that is cut off.
+    fn close(&mut self, first: u64) {
+        self.base = self.base.min(first - 1);
+        self.later.retain(|run| run.first < first);
+        if let Some(last) = self.later.last_mut() {
+            last.last = last.last.min(first - 1);
+        }
+        self.end = Some(first);
+    }
+
+    /// All intervals: the base first, the end last.
     pub(super) fn iter(&self) -> impl Iterator<Item = Run> + '_ {
         let base = (self.base > 0).then_some(Run {
             first: 1,
             last: self.base,
         });
-        base.into_iter().chain(self.later.iter().copied())
+        let end = self.end.map(|first| Run {
+            first,
+            last: ENDLESS,
+        });
+        base.into_iter()
+            .chain(self.later.iter().copied())
+            .chain(end)
     }
 
     pub(super) fn union(&self, other: &Self) -> Self {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! record flags  1 a request id is present
-//! kind u8       1 put, 2 delete, 3 merged, 4 void
+//! kind u8       1 put, 2 delete, 3 merged
 //! bucket        u64
 //! written       varint, milliseconds since 1970
 //! request       16 bytes    if flagged
@@ -27,8 +27,6 @@ pub enum LogKind {
     Delete = 2,
     /// Learned from an object that holds it, or that knows it to be superseded.
     Merged = 3,
-    /// Reserved: the write was lost with its vnode before anybody else had it.
-    Void = 4,
 }
 
 impl LogKind {
@@ -37,7 +35,6 @@ impl LogKind {
             1 => Ok(Self::Put),
             2 => Ok(Self::Delete),
             3 => Ok(Self::Merged),
-            4 => Ok(Self::Void),
             _ => Err(RecordError::Malformed(
                 "a kind of log entry that this format does not have",
             )),

@@ -9,13 +9,16 @@
 //!   actor u64
 //!   base        varint
 //!   runs        count varint, then each: gap varint, length varint
-//!               (gap: counters missing since the end of what stands before, at least 1)
+//!               (gap: counters missing since the end of what stands before, at least 1; 0 only in front of
+//!               the end of a closed actor)
 //! settled       as clock: what every member had confirmed when contexts were last dropped
 //! actors        count varint, then each, ascending: actor u64, node u64, ring version varint
+//! promised      count varint, then each, ascending: actor u64
+//! voids         as clock: dots of sealed actors that no write has
 //! rebuilding    if flagged, see `rebuilding.rs`
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use quorate_protocol::{ActorId, StorageId, VnodeId};
@@ -35,6 +38,9 @@ const CLOCK_ENTRY_BYTES_MIN: usize = 10;
 /// Actor, node, ring version.
 const ACTOR_BYTES_MIN: usize = 17;
 
+/// Actor.
+const PROMISED_BYTES_MIN: usize = 8;
+
 /// A vnode as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VnodeRecord {
@@ -51,6 +57,10 @@ pub struct VnodeRecord {
     pub settled: Clock,
     /// Each actor's node and the ring version at the actor's birth.
     pub actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
+    /// Retired actors of which new dots are taken by anti-entropy only, until they are sealed.
+    pub promised: BTreeSet<ActorId>,
+    /// Dots of sealed actors that no write has, as long as a member may not know that.
+    pub voids: Clock,
     /// Something of its own was unreadable or missing: its absences count for nothing.
     pub damaged: bool,
     /// How far its rebuilding has come, if it is being rebuilt.
@@ -76,6 +86,11 @@ pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
         record.u64(node.get());
         record.varint(ring.get());
     }
+    record.length(vnode.promised.len());
+    for actor in &vnode.promised {
+        record.actor(*actor);
+    }
+    write_clock(&vnode.voids, &mut record);
     if let Some(rebuilding) = &vnode.rebuilding {
         rebuilding::write(rebuilding, &mut record);
     }
@@ -96,6 +111,8 @@ pub fn decode_vnode(storage_key: &[u8], record: &[u8]) -> Result<VnodeRecord, Re
         clock: read_clock(&mut body)?,
         settled: read_clock(&mut body)?,
         actors: read_actors(&mut body)?,
+        promised: read_promised(&mut body)?,
+        voids: read_clock(&mut body)?,
         damaged: flags & DAMAGED != 0,
         rebuilding: (flags & REBUILDING != 0)
             .then(|| rebuilding::read(&mut body))
@@ -172,6 +189,19 @@ fn read_actors(
         );
     }
     Ok(actors)
+}
+
+fn read_promised(body: &mut Reader<'_>) -> Result<BTreeSet<ActorId>, RecordError> {
+    let count = body.count(PROMISED_BYTES_MIN)?;
+    let mut promised = BTreeSet::new();
+    for _ in 0..count {
+        let actor = body.actor()?;
+        if promised.last().is_some_and(|last| *last >= actor) {
+            return Err(RecordError::Malformed("promised actors out of order"));
+        }
+        promised.insert(actor);
+    }
+    Ok(promised)
 }
 
 const BAD_CLOCK: RecordError = RecordError::Malformed("a clock that is none");

@@ -9,7 +9,7 @@ use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
 use quorate_protocol::peer::{Clocks, DotsAnswer, DotsAsk, Remembered, SettledObject, VnodeClock};
 use quorate_ring::{BucketId, Class, NodeId};
 
-use crate::causality::{CLOCK_ACTORS_MAX, Clock};
+use crate::causality::{CLOCK_ACTORS_MAX, Clock, is_end};
 use crate::effects::{Note, Priority};
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{RebuildStage, decode_log};
@@ -195,6 +195,7 @@ impl AntiEntropy {
 fn bounded_runs(missing: impl Iterator<Item = (ActorId, u64, u64)>) -> Vec<(ActorId, u64, u64)> {
     let mut left = BATCH_ITEMS_MAX as u64;
     let bounded = missing.map_while(|(actor, first, length)| {
+        let length = if is_end(first, length) { 1 } else { length };
         let take = length.min(left);
         left -= take;
         (take > 0).then_some((actor, first, take))
@@ -287,6 +288,19 @@ impl Shared {
         })
     }
 
+    /// Whether some of what a peer asks for is void.
+    fn asks_for_voids(&self, ask: &DotsAsk) -> bool {
+        let Some(vnode) = self
+            .vnodes
+            .get(&ask.class)
+            .filter(|vnode| !vnode.voids.is_empty())
+        else {
+            return false;
+        };
+        let mut firsts = ask.runs.iter();
+        firsts.any(|&(actor, first, _)| vnode.is_void(Dot::new(actor, first)))
+    }
+
     /// A peer has dots that its log has no more: all members once had them durably. If this vnode lacks one,
     /// it lost more than can be asked for, and must be filled again.
     fn take_gone(&mut self, class: Class, gone: &[Dot]) {
@@ -308,6 +322,9 @@ impl Cx<'_> {
         if let Some(word) = self.s.word_against(from, &ask) {
             // It may have lost more than these: an object without its context would hide that for ever.
             return self.s.send(from, word, 0, Priority::Background);
+        }
+        if self.s.asks_for_voids(&ask) {
+            self.s.tell_voids_to(from, class);
         }
         let collected = self.collect_dots(&ask);
         if let Ok((objects, gone)) = self.watch(class, collected) {
@@ -335,13 +352,11 @@ impl Cx<'_> {
             if bytes >= BATCH_BYTES || asked > BATCH_ITEMS_MAX {
                 break;
             }
-            if !self
-                .s
-                .vnodes
-                .get(&ask.class)
-                .is_some_and(|vnode| vnode.clock.contains(dot))
-            {
-                continue;
+            let Some(vnode) = self.s.vnodes.get(&ask.class) else {
+                break;
+            };
+            if !vnode.durable.contains(dot) || vnode.is_void(dot) {
+                continue; // passed on once it cannot be lost here; told by a seal
             }
             let key = keys::log_key(ask.class, dot);
             let Some(record) = self.get(Family::Log, &key)? else {
@@ -352,6 +367,13 @@ impl Cx<'_> {
             let slot = (entry.bucket, entry.key.clone());
             if !by_key.contains_key(&slot) {
                 let object = self.settled_object(ask.class, entry.bucket, entry.key)?;
+                if !object
+                    .settles
+                    .iter()
+                    .all(|&dot| vnode.durable.contains(dot))
+                {
+                    continue;
+                }
                 bytes += object
                     .object
                     .versions

@@ -78,7 +78,8 @@ impl Collector {
         let classes: Vec<Class> =
             cx.s.vnodes
                 .values()
-                .filter(|vnode| vnode.log_entries > 0 && vnode.is_whole() && !done(vnode))
+                .filter(|vnode| vnode.log_entries > 0 || !vnode.voids.is_empty())
+                .filter(|vnode| vnode.is_whole() && !done(vnode))
                 .map(|vnode| vnode.class)
                 .collect();
         for class in classes {
@@ -113,6 +114,9 @@ impl Collector {
             };
         }
         let usable = common.map(|common| cx.s.settle(class, common));
+        if let Some(usable) = &usable {
+            cx.s.forget_voids(class, &usable.clock);
+        }
         let unfinished = usable
             .as_ref()
             .filter(|usable| progress.common != usable.clock);
@@ -295,6 +299,9 @@ impl Cx<'_> {
                 .get(&place.class)
                 .is_some_and(|vnode| vnode.deletes_are_in(common, place.bucket, &place.key));
         let settled = deletes_known && object.context_needless_for(common);
+        if !settled {
+            self.s.note_strangers(place.class, &object.context);
+        }
         if settled && !object.context.is_empty() {
             let bare = Object {
                 versions: object.versions.clone(),

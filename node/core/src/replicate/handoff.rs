@@ -301,6 +301,7 @@ impl Cx<'_> {
             self.s.count_anew(&mut arrival.object);
         }
         self.s.check_peers_place(&place)?;
+        self.s.keep_promise(class, &arrival)?;
         self.apply(&place, arrival)
             .map_err(|error| WireError::new(ErrorCode::StorageFailed, error.to_string()))
     }
@@ -347,11 +348,7 @@ pub(crate) fn arrival(class: Class, sent: SettledObject) -> Result<(Place, Arriv
         bucket: sent.bucket,
         key: sent.key,
     };
-    let arrival = Arrival {
-        object,
-        settles: sent.settles,
-        requests: sent.requests,
-    };
+    let arrival = Arrival::new(object, sent.settles, sent.requests);
     check_arrival(&arrival)?;
     Ok((place, arrival))
 }

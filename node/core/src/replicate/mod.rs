@@ -6,5 +6,6 @@ pub(crate) mod collect;
 pub(crate) mod handoff;
 pub(crate) mod rebuild;
 pub(crate) mod refused;
+pub(crate) mod seal;
 pub(crate) mod serve;
 pub(crate) mod settled;

@@ -150,7 +150,10 @@ impl Cx<'_> {
 
     /// A write that was refused although nothing is wrong with it is missed from now on.
     fn take_note_of_refusal(&mut self, from: NodeId, class: Class, dot: Dot, code: ErrorCode) {
-        let sound = matches!(code, ErrorCode::StorageFailed | ErrorCode::ClockAhead);
+        let sound = matches!(
+            code,
+            ErrorCode::StorageFailed | ErrorCode::ClockAhead | ErrorCode::Unavailable
+        );
         if sound && check_dots([&dot]).is_ok() {
             self.s.refused(from, class, dot);
         }
@@ -184,11 +187,8 @@ impl Cx<'_> {
                 "the coordinator's time stamp lies more than 1 s ahead of this node's clock: set the clocks",
             ));
         }
-        let arrival = Arrival {
-            object,
-            settles: put.settles,
-            requests: put.request.into_iter().collect(),
-        };
+        let requests = put.request.into_iter().collect();
+        let arrival = Arrival::new(object, put.settles, requests);
         check_arrival(&arrival)?;
         let stored = match put.hint_for {
             Some(target) if target == self.s.view.me || !self.s.is_member(target, place.class) => {
@@ -204,6 +204,7 @@ impl Cx<'_> {
             Some(_) if self.s.breaks(Plant::HintAckedUnstored) => Ok(()),
             Some(target) => self.keep_hint(target, &place, arrival),
             None if self.s.vnodes.contains_key(&place.class) => {
+                self.s.keep_promise(place.class, &arrival)?;
                 self.apply(&place, arrival).map(|_| ())
             }
             None => {

@@ -205,6 +205,8 @@ mod tests {
             clock: Clock::new(),
             settled: Clock::new(),
             actors: Default::default(),
+            promised: Default::default(),
+            voids: Clock::new(),
             damaged: false,
             rebuilding: None,
         };

@@ -9,7 +9,7 @@ use quorate_protocol::client::ClientReply;
 use quorate_protocol::limits::DEADLINE_MS_MAX;
 use quorate_protocol::peer::{
     DotsAnswer, Forward, Forwarded, FoundRequest, HintsAck, PeerMessage, ReplicaAck,
-    ReplicaKeyPage, ReplicaState, SnapshotPage,
+    ReplicaKeyPage, ReplicaState, SealAnswer, SnapshotPage,
 };
 use quorate_ring::NodeId;
 
@@ -244,6 +244,12 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
             ..draw.value()?
         }
         .into(),
+        PeerMessage::SealAsk(ask) => SealAnswer {
+            class: ask.class,
+            number: ask.number,
+            ..draw.value()?
+        }
+        .into(),
         PeerMessage::Hints(hints) => HintsAck {
             class: hints.class,
             number: hints.number,
@@ -261,6 +267,8 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
         | PeerMessage::HintsAck(_)
         | PeerMessage::SnapshotPage(_)
         | PeerMessage::Remembered(_)
+        | PeerMessage::SealAnswer(_)
+        | PeerMessage::Seal(_)
         | PeerMessage::CatchUpAsk(_)
         | PeerMessage::CatchUpAnswer(_)
         | PeerMessage::Alive(_)

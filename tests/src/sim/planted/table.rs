@@ -122,6 +122,17 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::OldRevisionTaken => row(plant, "row 17", &["buckets"]).needing(FOUNDING),
         Plant::RepairOnEveryRead => row(plant, "rows 13, 30", &["I6"]),
         Plant::RetryMintsAgain => row(plant, "rows 10, 11", &["I11"]).in_weather(RETURNING),
+        Plant::PromiseBroken
+        | Plant::SealedWhileIncomplete
+        | Plant::SealedWithoutAll
+        | Plant::SealedWithoutHints => row(plant, "edge 7", &["I1", "I3", "I6", "P4", "stuck"])
+            .within(600)
+            .in_weather(STORM)
+            .needing(|config| {
+                config.faults.every_us = 500_000;
+                config.faults.power = true;
+            }),
+        Plant::SealedInUse => row(plant, "edge 7", &["I1", "stuck"]),
         Plant::SessionUnchecked => row(plant, "row 66", &["I7"]).in_weather(STORM),
         Plant::SettlesIgnored => row(plant, "edge 2", &["stuck"]),
         Plant::SiblingLimitStopsRepair => row(plant, "row 19", &["stuck"]),

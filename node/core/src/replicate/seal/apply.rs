@@ -1,0 +1,185 @@
+//! What a seal does to a vnode, and how the other members learn of it.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use quorate_protocol::ids::Dot;
+use quorate_protocol::peer::Seal;
+use quorate_ring::{Class, NodeId};
+
+use crate::causality::{Clock, VersionVector};
+use crate::effects::{Note, Priority};
+use crate::record::{decode_log, keys};
+use crate::shared::{Cx, Shared};
+use crate::shelf::Place;
+use crate::store::{Family, StoreError};
+use crate::vnode::{PeerVnode, Vnode};
+
+/// Versions with void dots that are removed at once. More of them are no late copies, but a vnode that is not what
+/// it seemed.
+const LATE_MAX: usize = 1024;
+
+/// Actors of a class known from contexts alone that are remembered: the others are met again.
+const STRANGE_MAX: usize = 256;
+
+impl Cx<'_> {
+    /// A member tells which dots are void.
+    pub(crate) fn take_seal(&mut self, from: NodeId, seal: &Seal) {
+        if !self.s.is_member(from, seal.class) || !self.s.writable {
+            return;
+        }
+        if let Ok(voids) = Clock::from_wire(&seal.voids) {
+            self.apply_seal(seal.class, &voids);
+            self.s.settle_all();
+        }
+    }
+
+    /// Enters void dots into the vnode's clock, in one batch with what goes because of them.
+    pub(super) fn apply_seal(&mut self, class: Class, voids: &Clock) {
+        let Some(vnode) = self.s.vnodes.get(&class).filter(|vnode| vnode.is_whole()) else {
+            return; // its source tells it
+        };
+        let voids = voids.only(|actor| !self.s.writes_with(vnode, actor));
+        if vnode.clock.covers(&voids) {
+            return;
+        }
+        let late = self.late_copies(class, &vnode.clock.intersect(&voids));
+        let Ok(late) = self.watch(class, late) else {
+            return; // told again
+        };
+        if late.len() > LATE_MAX {
+            return self.s.mark_damaged(class);
+        }
+        for (place, dot) in late {
+            let removed = self.remove_void(&place, dot);
+            if self.watch(class, removed).is_err() {
+                return;
+            }
+        }
+        self.s.enter_voids(class, voids);
+    }
+
+    /// Writes with these dots that are here.
+    fn late_copies(&self, class: Class, dots: &Clock) -> Result<Vec<(Place, Dot)>, StoreError> {
+        let mut late = Vec::new();
+        for (actor, first, length) in dots.runs() {
+            let range = keys::log_run_range(class, actor, first, length);
+            self.scan(Family::Log, range, |key, record| {
+                let entry = decode_log(key, &Bytes::copy_from_slice(record));
+                if let (Some((_, dot)), Ok(entry)) = (keys::parse_log_key(key), entry) {
+                    let (bucket, key) = (entry.bucket, entry.key);
+                    late.push((Place { class, bucket, key }, dot));
+                }
+                if late.len() > LATE_MAX {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
+        }
+        Ok(late)
+    }
+
+    /// Removes the version of a void dot, and its log entry.
+    fn remove_void(&mut self, place: &Place, dot: Dot) -> Result<(), StoreError> {
+        let old = self.load(place)?;
+        let mut new = old.clone();
+        new.versions.retain(|version| version.dot != dot);
+        if new != old {
+            self.s.store_object(place, &old, &new);
+            self.s.note(Note::LateCopyRemoved);
+        }
+        self.s.delete(Family::Log, keys::log_key(place.class, dot));
+        if let Some(vnode) = self.s.vnodes.get_mut(&place.class) {
+            vnode.unlogged(dot, place.bucket, &place.key);
+        }
+        Ok(())
+    }
+}
+
+impl Vnode {
+    /// Whether a dot is known to be void, and a member may not know it.
+    pub(crate) fn is_void(&self, dot: Dot) -> bool {
+        self.voids.contains(dot)
+    }
+}
+
+impl Shared {
+    fn enter_voids(&mut self, class: Class, voids: Clock) {
+        let seq = self.step_seq();
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        vnode.clock.merge(&voids);
+        vnode.voids.merge(&voids);
+        vnode.promised.retain(|actor| !voids.is_closed(*actor));
+        vnode.revision += 1;
+        self.unsynced_clocks.push_back((seq, class, voids));
+        self.store_vnode(class);
+    }
+
+    /// Tells the other members what is void, once that is durable here.
+    pub(super) fn tell_voids(&mut self, class: Class) {
+        for member in self.members(class) {
+            if member != self.view.me {
+                self.tell_voids_to(member, class);
+            }
+        }
+    }
+
+    /// Tells one of them.
+    pub(crate) fn tell_voids_to(&mut self, member: NodeId, class: Class) {
+        let told = |vnode: &Vnode| Seal {
+            class,
+            voids: vnode.voids.to_wire(),
+        };
+        if let Some(seal) = self.vnodes.get(&class).map(told)
+            && !seal.voids.is_empty()
+        {
+            self.send_synced(member, seal, Priority::Background);
+        }
+    }
+
+    /// Tells members that lack something of what is void here.
+    pub(super) fn spread_voids(&mut self) {
+        let mut untold = Vec::new();
+        for vnode in self.vnodes.values().filter(|vnode| !vnode.voids.is_empty()) {
+            let lacks = |peer: &PeerVnode| !peer.applied.covers(&vnode.voids);
+            let lacking = vnode.peers.iter().filter(|(_, peer)| lacks(peer));
+            let lacking = lacking.filter(|(node, _)| self.view.is_reachable(**node));
+            untold.extend(lacking.map(|(&node, _)| (node, vnode.class)));
+        }
+        for (node, class) in untold {
+            self.tell_voids_to(node, class);
+        }
+    }
+}
+
+impl Shared {
+    /// What every member durably knows to be void is told to nobody any more.
+    pub(crate) fn forget_voids(&mut self, class: Class, common: &Clock) {
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        if !vnode.voids.is_empty() && common.covers(&vnode.voids) {
+            vnode.voids = Clock::new();
+            self.store_vnode(class);
+        }
+    }
+
+    /// A context names writes that are not all here. Its actor may be one of which nobody has any.
+    pub(crate) fn note_strangers(&mut self, class: Class, context: &VersionVector) {
+        let Some(vnode) = self.vnodes.get(&class) else {
+            return;
+        };
+        let strange = context
+            .iter()
+            .filter(|&(actor, _)| vnode.clock.last(actor) == 0 && !vnode.clock.is_closed(actor));
+        let noted = self.strange_actors.entry(class).or_default();
+        for (actor, _) in strange {
+            if noted.len() < STRANGE_MAX {
+                noted.insert(actor);
+            }
+        }
+    }
+}

@@ -151,10 +151,10 @@ fn a_newer_format_is_refused_by_its_number() {
     let file = made.path.join("identity");
     let text = fs::read_to_string(&file)
         .unwrap()
-        .replace("format 2", "format 3");
+        .replace("format 3", "format 4");
     fs::write(&file, text).unwrap();
     let error = refused(&made.path, ME, CLUSTER);
-    assert!(error.to_string().contains("format 3"), "{error}");
+    assert!(error.to_string().contains("format 4"), "{error}");
 }
 
 #[test]

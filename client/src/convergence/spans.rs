@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use quorate_protocol::ActorId;
-use quorate_protocol::peer::ActorClock;
+use quorate_protocol::peer::{ActorClock, ENDLESS};
 
-/// First and last counter of a run of writes.
+/// First and last counter of a run of writes. The end of a closed actor, which reaches [`ENDLESS`], stands
+/// apart and counts as one.
 type Span = (u64, u64);
 
 /// Writes, by actor; spans are ascending and do not touch.
@@ -41,17 +42,24 @@ impl Spans {
     pub(super) fn lacks(&self, other: &Self) -> u64 {
         let of_actor = |(actor, theirs): (&ActorId, &Vec<Span>)| {
             let ours = self.0.get(actor).map_or(&[][..], Vec::as_slice);
-            size(theirs).saturating_sub(overlap(ours, theirs))
+            let lacking = theirs.iter().flat_map(|&span| missing(ours, span));
+            lacking.map(size).fold(0, u64::saturating_add)
         };
         other.0.iter().map(of_actor).fold(0, u64::saturating_add)
     }
 }
 
+/// Ascending, as few as possible, the end apart.
 fn normal(mut spans: Vec<Span>) -> Vec<Span> {
     spans.sort_unstable();
     let mut out: Vec<Span> = Vec::with_capacity(spans.len());
     for (first, last) in spans {
         match out.last_mut() {
+            Some(before) if before.1 == ENDLESS => {}
+            Some(before) if last == ENDLESS => {
+                before.1 = before.1.min(first - 1);
+                out.push((first, last));
+            }
             Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
             Some(_) | None => out.push((first, last)),
         }
@@ -59,28 +67,27 @@ fn normal(mut spans: Vec<Span>) -> Vec<Span> {
     out
 }
 
-fn size(spans: &[Span]) -> u64 {
-    let sizes = spans
-        .iter()
-        .map(|(first, last)| (last - first).saturating_add(1));
-    sizes.fold(0, u64::saturating_add)
+/// How many writes a run stands for.
+fn size((first, last): Span) -> u64 {
+    if last >= ENDLESS {
+        1
+    } else {
+        (last - first).saturating_add(1)
+    }
 }
 
-/// Writes in both.
-fn overlap(one: &[Span], other: &[Span]) -> u64 {
-    let (mut one, mut other, mut both) = (one.iter().peekable(), other.iter().peekable(), 0_u64);
-    while let (Some(&&a), Some(&&b)) = (one.peek(), other.peek()) {
-        let (first, last) = (a.0.max(b.0), a.1.min(b.1));
-        if first <= last {
-            both = both.saturating_add((last - first).saturating_add(1));
+/// What of a run is in none of these, which are ascending and do not touch.
+fn missing(ours: &[Span], (first, last): Span) -> Vec<Span> {
+    let (mut next, mut left) = (first, Vec::new());
+    let from = ours.partition_point(|span| span.1 < first);
+    for span in ours[from..].iter().take_while(|span| span.0 <= last) {
+        if next < span.0 {
+            left.push((next, span.0 - 1));
         }
-        if a.1 <= b.1 {
-            one.next();
-        } else {
-            other.next();
-        }
+        next = next.max(span.1.saturating_add(1));
     }
-    both
+    left.extend((next <= last).then_some((next, last)));
+    left
 }
 
 #[cfg(test)]
@@ -95,6 +102,24 @@ mod tests {
             base,
             runs: runs.to_vec(),
         }
+    }
+
+    #[test]
+    fn the_end_of_a_closed_actor_counts_as_one() {
+        let end = |first: u64| (first, ENDLESS - first + 1);
+        let lacks =
+            |ours: &[ActorClock], theirs: &[ActorClock]| Spans::of(ours).lacks(&Spans::of(theirs));
+        let closed = [clock(1, 5, &[end(6)])];
+        assert_eq!(lacks(&[], &closed), 6);
+        assert_eq!(lacks(&[clock(1, 3, &[])], &closed), 3);
+        assert_eq!(lacks(&closed, &closed), 0);
+        assert_eq!(lacks(&closed, &[clock(1, 9, &[])]), 0);
+        let elsewhere = [clock(1, 2, &[end(9)])];
+        assert_eq!(lacks(&elsewhere, &closed), 6);
+        assert_eq!(lacks(&closed, &elsewhere), 0);
+        let mut both = Spans::of(&elsewhere);
+        both.merge(&Spans::of(&closed));
+        assert_eq!(both, Spans::of(&closed));
     }
 
     /// Every subset of a few writes against every other, counted one by one.

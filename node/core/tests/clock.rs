@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use quorate_core::causality::{CausalityError, Clock, VersionVector};
-use quorate_protocol::peer::ActorClock;
+use quorate_core::causality::{CausalityError, Clock, VersionVector, is_end};
+use quorate_protocol::peer::{ActorClock, ENDLESS};
 use quorate_protocol::{ActorId, Dot};
 
 type Dots = BTreeSet<Dot>;
@@ -156,19 +156,24 @@ fn the_largest_counters_overflow_nothing() {
             runs: runs.to_vec(),
         }]
     };
-    let mut last = Clock::from_wire(&entry(0, &[(u64::MAX, 1)])).unwrap();
-    let all = Clock::from_wire(&entry(u64::MAX, &[])).unwrap();
-    assert!(last.add(Dot::new(actor, u64::MAX - 1)));
-    assert!(!last.add(Dot::new(actor, u64::MAX)));
+    let mut last = Clock::from_wire(&entry(0, &[(ENDLESS - 2, 1)])).unwrap();
+    let all = Clock::from_wire(&entry(ENDLESS - 1, &[])).unwrap();
+    assert!(last.add(Dot::new(actor, ENDLESS - 1)));
+    for beyond in [ENDLESS, u64::MAX] {
+        assert!(!last.add(Dot::new(actor, beyond)));
+    }
     assert!(all.covers(&last));
     assert_eq!(
         last.missing_from(&all).collect::<Vec<_>>(),
-        [(actor, 1, u64::MAX - 2)]
+        [(actor, 1, ENDLESS - 3)]
     );
     last.merge(&all);
     assert_eq!(last, all);
     assert!(!last.add(Dot::new(actor, 5)));
-    assert_eq!(Clock::from_wire(&last.to_wire()), Ok(all));
+    assert_eq!(Clock::from_wire(&last.to_wire()), Ok(all.clone()));
+    last.merge(&last.rest_of([actor]));
+    assert!(last.is_complete(actor));
+    assert_eq!(all.count_missing_from(&last), 1);
 }
 
 #[test]
@@ -195,7 +200,12 @@ fn malformed_clocks_are_refused_by_name() {
     assert_eq!(read(3, &[(6, 0)]), bad(6, 0));
     assert_eq!(read(3, &[(6, 2), (8, 1)]), bad(8, 1));
     assert_eq!(read(3, &[(6, u64::MAX)]), bad(6, u64::MAX));
-    assert_eq!(read(u64::MAX, &[(6, 1)]), bad(6, 1));
+    assert_eq!(read(ENDLESS - 1, &[(6, 1)]), bad(6, 1));
+    assert_eq!(read(ENDLESS, &[]), bad(1, ENDLESS));
+    assert_eq!(read(3, &[(ENDLESS + 1, 1)]), bad(ENDLESS + 1, 1));
+    let end = (9, ENDLESS - 8);
+    assert_eq!(read(3, &[end, (ENDLESS, 1)]), bad(ENDLESS, 1));
+    assert!(read(8, &[end]).is_ok_and(|clock| clock.is_complete(actor)));
     let entry = ActorClock {
         actor,
         base: 1,
@@ -227,4 +237,107 @@ fn malformed_contexts_are_refused_by_name() {
         VersionVector::from_wire(&many),
         Err(CausalityError::TooManyActors { found: 20_000, .. })
     ));
+}
+
+/// Counters that are looked at one by one; what is beyond is alike.
+const LIMIT: u64 = COUNTERS + 2;
+
+/// Some dots, and for some actors from which counter on all belong to it.
+fn closed() -> impl Strategy<Value = (Vec<Dot>, Vec<(u64, u64)>)> {
+    let ends = prop::collection::btree_map(0..ACTORS, 1..COUNTERS, 0..3);
+    (dots(), ends.prop_map(|ends| ends.into_iter().collect()))
+}
+
+fn closed_clock((dots, ends): &(Vec<Dot>, Vec<(u64, u64)>)) -> Clock {
+    let mut clock = clock(dots.iter().copied());
+    for &(actor, first) in ends {
+        // All but what is before the end.
+        let before: Vec<Dot> = (1..first).map(|at| dot(actor, at)).collect();
+        clock.merge(&self::clock(before).rest_of([ActorId::new(actor)]));
+    }
+    clock
+}
+
+fn closed_set((dots, ends): &(Vec<Dot>, Vec<(u64, u64)>)) -> Dots {
+    let mut all = set(dots);
+    for &(actor, first) in ends {
+        all.extend((first..=LIMIT).chain([ENDLESS]).map(|at| dot(actor, at)));
+    }
+    all
+}
+
+fn seen(clock: &Clock) -> Dots {
+    let counters = || (1..=LIMIT).chain([ENDLESS]);
+    let all = (0..ACTORS).flat_map(|actor| counters().map(move |at| dot(actor, at)));
+    all.filter(|dot| clock.contains(*dot)).collect()
+}
+
+/// Of missing dots that have no end there is one to learn.
+fn to_learn(missing: &Dots, ends: &[(u64, u64)]) -> u64 {
+    let of_actor = |actor: u64| {
+        let has = |at: u64| missing.contains(&dot(actor, at));
+        let end = ends
+            .iter()
+            .find(|(of, _)| *of == actor)
+            .map_or(LIMIT + 1, |end| end.1);
+        let beyond = (end..=LIMIT).rev().take_while(|&at| has(at)).last();
+        let first = beyond.filter(|_| has(ENDLESS)).unwrap_or(LIMIT + 1);
+        (1..first).filter(|&at| has(at)).count() as u64 + u64::from(has(ENDLESS))
+    };
+    (0..ACTORS).map(of_actor).sum()
+}
+
+proptest! {
+    #[test]
+    fn closed_actors_are_sets_without_end(left in closed(), right in closed()) {
+        let (a, b) = (closed_set(&left), closed_set(&right));
+        let ends = right.1.clone();
+        let (left, right) = (closed_clock(&left), closed_clock(&right));
+        prop_assert_eq!(seen(&left), a.clone());
+        let mut union = left.clone();
+        union.merge(&right);
+        let mut other_way = right.clone();
+        other_way.merge(&left);
+        prop_assert_eq!(&union, &other_way);
+        prop_assert_eq!(seen(&union), a.union(&b).copied().collect::<Dots>());
+        prop_assert_eq!(seen(&left.intersect(&right)), a.intersection(&b).copied().collect::<Dots>());
+        let missing: Dots = b.difference(&a).copied().collect();
+        prop_assert_eq!(left.count_missing_from(&right), to_learn(&missing, &ends));
+        prop_assert_eq!(left.covers(&right), missing.is_empty());
+        for clock in [left, right, union] {
+            prop_assert_eq!(Clock::from_wire(&clock.to_wire()), Ok(clock));
+        }
+    }
+
+    #[test]
+    fn an_actor_with_its_rest_is_complete(some in closed(), added in dots()) {
+        let clock = closed_clock(&some);
+        let actors = || (0..ACTORS).map(ActorId::new);
+        let rest = clock.rest_of(actors());
+        prop_assert!(rest.covers(&clock.rest_of(actors())));
+        let both = clock.intersect(&rest);
+        prop_assert!(both.runs().all(|(_, first, length)| is_end(first, length)), "{both:?}");
+        let mut whole = clock.clone();
+        whole.merge(&rest);
+        for actor in actors() {
+            prop_assert!(whole.is_complete(actor) && whole.known_up_to(actor, u64::MAX));
+            prop_assert_eq!(whole.last(actor), whole.base(actor));
+            prop_assert!(clock.is_closed(actor) || clock.last(actor) == whole.last(actor));
+        }
+        // What comes late changes nothing any more, and nothing is told twice.
+        prop_assert!(added.iter().all(|&dot| !whole.add(dot)));
+    }
+}
+
+#[test]
+fn a_closed_actor_is_complete_once_the_last_gap_is_filled() {
+    let actor = ActorId::new(1);
+    let rest = clock([dot(1, 1), dot(1, 3)]).rest_of([actor]);
+    let mut late = clock([dot(1, 1)]);
+    late.merge(&rest);
+    assert!(late.is_closed(actor) && !late.is_complete(actor));
+    assert!(!late.known_up_to(actor, 4));
+    assert!(late.add(dot(1, 3)));
+    assert!(late.is_complete(actor));
+    assert_eq!((late.base(actor), late.last(actor)), (3, 3));
 }

@@ -21,8 +21,8 @@ use quorate_protocol::ids::LifeId;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{Count, WriteOptions};
 use quorate_protocol::peer::{
-    ActorClock, CatchUpAsk, Clocks, DotsAnswer, Forward, PeerMessage, PeerObject, ReplicaAck,
-    ReplicaPut, SettledObject, VnodeClock,
+    ActorClock, CatchUpAsk, Clocks, DotsAnswer, ENDLESS, Forward, PeerMessage, PeerObject,
+    ReplicaAck, ReplicaPut, SettledObject, VnodeClock,
 };
 use quorate_protocol::{ActorId, ClusterId, Dot, ErrorCode, RequestId, StorageId, VnodeId, client};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring};
@@ -475,7 +475,7 @@ fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
     let mut lone = Lone::new();
     let all = |actor| ActorClock {
         actor: ActorId::new(actor),
-        base: u64::MAX,
+        base: ENDLESS - 1,
         runs: Vec::new(),
     };
     let classes = (0..8).map(|partition| Class {

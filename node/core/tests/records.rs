@@ -424,8 +424,8 @@ fn an_intact_record_of_a_newer_format_is_told_from_damage() {
         bytes[at] = byte;
         record::decode_object(b"k", &forge(b"k", bytes)).unwrap_err()
     };
-    assert_eq!(with(0, 3), RecordError::NewerFormat { found: 3, known: 2 });
-    assert_eq!(with(0, 1), RecordError::OlderFormat { found: 1, known: 2 });
+    assert_eq!(with(0, 4), RecordError::NewerFormat { found: 4, known: 3 });
+    assert_eq!(with(0, 2), RecordError::OlderFormat { found: 2, known: 3 });
     assert!(matches!(with(0, 0), RecordError::Malformed(_)));
     let data_type = RecordKind::DataType as u8;
     assert_eq!(

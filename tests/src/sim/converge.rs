@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::causality::{Body, Object};
-use quorate_core::record::{decode_log, decode_object, keys};
+use quorate_core::record::{decode_log, decode_object, decode_vnode, keys};
 use quorate_core::{Family, ReplicaStatus};
-use quorate_protocol::ids::Dot;
+use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::Class;
 
 use super::clock::WALL_START_MS;
@@ -23,13 +23,14 @@ pub fn unsettled(world: &World<'_>) -> Option<String> {
     world
         .nodes
         .iter()
-        .find_map(|node| unsettled_node(node))
+        .find_map(unsettled_node)
         .or_else(|| different_buckets(world))
         .or_else(|| {
             let different = finals(world).err()?;
             Some(different)
         })
         .or_else(|| world.nodes.iter().find_map(|node| expiring(world, node)))
+        .or_else(|| world.nodes.iter().find_map(|node| unsealed(world, node)))
 }
 
 /// What has expired and is there still, or is about to expire; and an index of expiries that is not that of
@@ -122,6 +123,39 @@ fn unsettled_replica(node: &Node, status: &ReplicaStatus) -> Option<String> {
                 "{id}'s vnode {class} keeps {} log entries: {}",
                 vnode.log_entries,
                 log_of(node, class).join(", ")
+            ));
+        }
+    }
+    None
+}
+
+/// Actors that nobody writes with any more and that are not sealed, and what a seal has left to do.
+fn unsealed(world: &World<'_>, node: &Node) -> Option<String> {
+    let records = node.disk.records(Family::Vnodes);
+    let vnodes = records.filter_map(|(key, record)| {
+        let class = keys::parse_vnode_key(key)?;
+        Some((class, decode_vnode(key, record).ok()?))
+    });
+    for (class, vnode) in vnodes {
+        let open = |actor: &ActorId| !vnode.clock.is_complete(*actor);
+        let open: Vec<ActorId> = vnode.clock.actors().filter(open).collect();
+        let used = |actor: &ActorId| {
+            let mut nodes = world.nodes.iter();
+            nodes.any(|node| node.writes_with(class, *actor))
+        };
+        let retired = open.iter().find(|actor| !used(actor));
+        if let Some(actor) = retired {
+            return Some(format!(
+                "{}'s vnode {class} has the retired actor {actor} open",
+                node.id
+            ));
+        }
+        if !vnode.promised.is_empty() || !vnode.voids.is_empty() {
+            return Some(format!(
+                "{}'s vnode {class} has promised {:?} and tells of void dots: {}",
+                node.id,
+                vnode.promised,
+                !vnode.voids.is_empty()
             ));
         }
     }

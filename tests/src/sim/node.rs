@@ -7,10 +7,11 @@ use std::sync::Arc;
 use quorate_core::agreement::{Agreement, AgreementInput};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket};
+use quorate_protocol::ActorId;
 use quorate_protocol::client::{ClientReply, ClientRequest};
 use quorate_protocol::map::{Bucket, ClusterMap};
 use quorate_protocol::peer::PeerMessage;
-use quorate_ring::NodeId;
+use quorate_ring::{Class, NodeId};
 
 use super::clock::Clock;
 use super::counters::Counter;
@@ -143,6 +144,14 @@ impl Node {
         let process = self.process.as_ref()?;
         let status = |shard: &Shard| Some(shard.replica()?.status());
         process.shards.iter().map(status).collect()
+    }
+
+    /// Whether it writes with an actor.
+    #[must_use]
+    pub fn writes_with(&self, class: Class, actor: ActorId) -> bool {
+        let shards = self.process.iter().flat_map(|process| &process.shards);
+        let mut replicas = shards.filter_map(Shard::replica);
+        replicas.any(|replica| replica.writes_with(class, actor))
     }
 
     /// What it keeps in memory for requests, while its process runs.

@@ -35,9 +35,11 @@ impl Clock {
             .is_some_and(|runs| runs.contains(dot.counter))
     }
 
-    /// Enters one write; true if it is new. A counter of 0 names no write and is never new.
+    /// Enters one write; true if it is new. A counter of 0 names no write, nor does [`ENDLESS`] or one beyond, and
+    /// is never new.
     pub fn add(&mut self, dot: Dot) -> bool {
-        dot.counter > 0 && self.actors.entry(dot.actor).or_default().add(dot.counter)
+        (1..ENDLESS).contains(&dot.counter)
+            && self.actors.entry(dot.actor).or_default().add(dot.counter)
     }
 
     /// The highest counter up to which all of the actor's writes were applied; 0 if the first is missing.

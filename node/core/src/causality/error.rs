@@ -8,6 +8,9 @@ pub enum CausalityError {
     /// A counter of 0: counters start at 1.
     #[error("counter 0 of actor {0}: writes are counted from 1")]
     ZeroCounter(ActorId),
+    /// A counter that only the end of a closed actor has.
+    #[error("{0} names no write: no actor writes so often")]
+    EndlessCounter(Dot),
     /// Actors out of order or named twice.
     #[error("actor {0} stands out of order or twice: the sender's encoding is wrong")]
     ActorOrder(ActorId),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use quorate_protocol::limits::{CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX, VALUE_BYTES_MAX};
-use quorate_protocol::peer::{PeerBody, PeerObject, PeerVersion};
+use quorate_protocol::peer::{ENDLESS, PeerBody, PeerObject, PeerVersion};
 use quorate_protocol::{Dot, RequestId, client};
 
 use super::error::CausalityError;
@@ -247,9 +247,7 @@ impl Version {
 
     fn from_peer(peer: PeerVersion) -> Result<Self, CausalityError> {
         let dot = peer.dot;
-        if dot.counter == 0 {
-            return Err(CausalityError::ZeroCounter(dot.actor));
-        }
+        check_dots([&dot])?;
         check_limit(dot, "the value", peer.size, VALUE_BYTES_MAX)?;
         if let Some(body) = &peer.body {
             check_body(dot, peer.size, body)?;
@@ -270,10 +268,12 @@ impl Version {
 /// Checks dots that a peer names beside an object.
 ///
 /// # Errors
-/// A counter of 0, which names no write and could not be read back once stored.
+/// A counter of 0, or one from [`ENDLESS`] on: these name no write, and could not be read back once stored.
 pub fn check_dots<'a>(dots: impl IntoIterator<Item = &'a Dot>) -> Result<(), CausalityError> {
-    match dots.into_iter().find(|dot| dot.counter == 0) {
-        Some(dot) => Err(CausalityError::ZeroCounter(dot.actor)),
+    let names_none = |dot: &&Dot| !(1..ENDLESS).contains(&dot.counter);
+    match dots.into_iter().find(names_none) {
+        Some(dot) if dot.counter == 0 => Err(CausalityError::ZeroCounter(dot.actor)),
+        Some(dot) => Err(CausalityError::EndlessCounter(*dot)),
         None => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ mod rebuilding;
 mod rebuilding_planted;
 mod requests;
 mod retries;
+mod sealing;
 mod versions;
 mod void_deletes;
 mod walk;

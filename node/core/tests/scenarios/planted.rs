@@ -8,6 +8,10 @@ use crate::catching_up::{
 };
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
+use crate::sealing::{
+    read_a_late_copy, read_what_a_damaged_member_kept, read_what_one_member_has,
+    read_what_was_in_a_hint,
+};
 
 #[test]
 fn trusting_an_incomplete_witness_is_caught() {
@@ -60,4 +64,37 @@ fn forgetting_what_an_expired_value_had_replaced_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::ExpiryForgetsContext);
     let (_, shown) = read_after_a_successor_expired(planted);
     assert_eq!(shown, ["replaced"], "the rule makes no difference");
+}
+
+/// What members hold where an acknowledged write was taken for lost.
+fn without_it() -> Vec<[&'static str; 1]> {
+    vec![["first"]; 3]
+}
+
+#[test]
+fn sealing_without_the_hints_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::SealedWithoutHints);
+    let held = read_what_was_in_a_hint(planted);
+    assert_eq!(held, without_it(), "the rule makes no difference");
+}
+
+#[test]
+fn sealing_without_the_word_of_a_member_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::SealedWithoutAll);
+    let held = read_what_one_member_has(planted);
+    assert_eq!(held, without_it(), "the rule makes no difference");
+}
+
+#[test]
+fn sealing_by_the_word_of_an_incomplete_member_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::SealedWhileIncomplete);
+    let held = read_what_a_damaged_member_kept(planted);
+    assert_eq!(held, without_it(), "the rule makes no difference");
+}
+
+#[test]
+fn taking_late_copies_in_spite_of_the_promise_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::PromiseBroken);
+    let (shown, removed) = read_a_late_copy(planted);
+    assert!(shown && removed > 0, "the rule makes no difference");
 }

@@ -122,16 +122,6 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::OldRevisionTaken => row(plant, "row 17", &["buckets"]).needing(FOUNDING),
         Plant::RepairOnEveryRead => row(plant, "rows 13, 30", &["I6"]),
         Plant::RetryMintsAgain => row(plant, "rows 10, 11", &["I11"]).in_weather(RETURNING),
-        Plant::PromiseBroken
-        | Plant::SealedWhileIncomplete
-        | Plant::SealedWithoutAll
-        | Plant::SealedWithoutHints => row(plant, "edge 7", &["I1", "I3", "I6", "P4", "stuck"])
-            .within(600)
-            .in_weather(STORM)
-            .needing(|config| {
-                config.faults.every_us = 500_000;
-                config.faults.power = true;
-            }),
         Plant::SealedInUse => row(plant, "edge 7", &["I1", "stuck"]),
         Plant::SessionUnchecked => row(plant, "row 66", &["I7"]).in_weather(STORM),
         Plant::SettlesIgnored => row(plant, "edge 2", &["stuck"]),
@@ -165,7 +155,11 @@ fn row_of(plant: Plant) -> Option<Row> {
         | Plant::ExpiryForgetsContext
         | Plant::ForgetsWhoWasAlive
         | Plant::OldStorageTrusted
+        | Plant::PromiseBroken
         | Plant::RefusedAndCurrent
+        | Plant::SealedWhileIncomplete
+        | Plant::SealedWithoutAll
+        | Plant::SealedWithoutHints
         | Plant::ToldWhileTakenForDead
         | Plant::TrustsAnIncompleteWitness => return None,
     })

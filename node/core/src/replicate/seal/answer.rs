@@ -87,7 +87,7 @@ impl Cx<'_> {
 
 impl Shared {
     /// Which of these actors this node writes with.
-    fn in_use(&self, class: Class, actors: &BTreeSet<ActorId>) -> Vec<ActorId> {
+    pub(super) fn in_use(&self, class: Class, actors: &BTreeSet<ActorId>) -> Vec<ActorId> {
         let of_vnode = self.vnodes.get(&class).and_then(|vnode| vnode.actor);
         let as_fallback = self.fallback_actors.get(&class).copied();
         let mut used: Vec<ActorId> = [of_vnode, as_fallback]

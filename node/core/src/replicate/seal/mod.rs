@@ -41,15 +41,19 @@ use quorate_ring::{Class, NodeId};
 use crate::causality::Clock;
 use crate::effects::{Note, Priority};
 use crate::plant::Plant;
+use crate::replica::Replica;
 use crate::shared::{Cx, Shared};
 use crate::vnode::Vnode;
 
 /// Actors in one round; the others come in the next.
 const ACTORS_MAX: usize = 64;
 
-/// For how long nobody is asked again about actors that are in use, microseconds. Whose node restarts is asked about
-/// at once.
-const IN_USE_US: u64 = 600_000_000;
+/// For how long nobody is asked again about an actor that a member writes with, microseconds. It ends with that
+/// member's life, which is noticed at once, or when the vnode is filled again.
+const IN_USE_US: u64 = 30_000_000;
+
+/// The same for one of a fallback, which ends whenever a hint was handed over.
+const IN_USE_BY_FALLBACK_US: u64 = 5_000_000;
 
 /// How long a class rests after a round that somebody was in the way of, and after one that succeeded while
 /// writes of its actors were still under way here, microseconds.
@@ -72,7 +76,7 @@ struct Round {
 #[derive(Debug, Default)]
 pub(crate) struct Sealing {
     round: Option<Round>,
-    /// Actors that a node writes with, as far as it is known, and since when.
+    /// Actors that a node writes with, as far as it is known, and until when that is believed.
     in_use: BTreeMap<(Class, ActorId), (NodeId, u64)>,
     /// Classes that are left alone until then.
     rests: BTreeMap<Class, u64>,
@@ -114,8 +118,7 @@ impl Sealing {
     fn next_round(&mut self, cx: &mut Cx<'_>) {
         let now_us = cx.s.now.mono_us;
         self.rests.retain(|_, until_us| *until_us > now_us);
-        self.in_use
-            .retain(|_, (_, since_us)| *since_us + IN_USE_US > now_us);
+        self.in_use.retain(|_, (_, until_us)| *until_us > now_us);
         if !cx.s.view.peers().all(|node| cx.s.view.answers(node)) {
             return;
         }
@@ -211,10 +214,16 @@ impl Sealing {
         round
             .found
             .merge(&found.only(|actor| round.actors.contains(&actor)));
+        let believed_us = if cx.s.is_member(from, round.class) {
+            IN_USE_US
+        } else {
+            IN_USE_BY_FALLBACK_US
+        };
         for actor in answer.in_use {
             if round.actors.contains(&actor) && !cx.s.breaks(Plant::SealedInUse) {
                 round.actors.remove(&actor);
-                self.in_use.insert((round.class, actor), (from, now_us));
+                self.in_use
+                    .insert((round.class, actor), (from, now_us + believed_us));
             }
         }
         if round.waits.is_empty() {
@@ -268,6 +277,15 @@ impl Sealing {
             self.rests.insert(round.class, until_us);
         }
         self.next_round(cx);
+    }
+}
+
+impl Replica {
+    /// Whether writes that this replica coordinates in a class get dots of this actor.
+    #[must_use]
+    pub fn writes_with(&self, class: Class, actor: ActorId) -> bool {
+        let in_use = self.shared.in_use(class, &BTreeSet::from([actor]));
+        !in_use.is_empty()
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Walk {
     prepare: fn(&mut Replica),
     /// Messages of this name to this node are lost, after so many more of them.
     losing: Vec<(&'static str, NodeId, u32)>,
+    /// What was lost so: the network may have kept it back.
+    kept_back: Vec<(NodeId, NodeId, PeerMessage)>,
 }
 
 impl Walk {
@@ -79,6 +81,7 @@ impl Walk {
             ahead: None,
             prepare,
             losing: Vec::new(),
+            kept_back: Vec::new(),
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -246,7 +249,7 @@ impl Walk {
                     lost
                 };
                 if self.losing.iter_mut().any(lost) {
-                    return;
+                    return self.kept_back.push((from, to, message));
                 }
                 self.give(
                     to,
@@ -285,6 +288,21 @@ impl Walk {
     /// Lets messages of one name to a node be lost after so many more of them.
     pub fn lose(&mut self, name: &'static str, to: NodeId, after: u32) {
         self.losing.push((name, to, after));
+    }
+
+    /// Messages of one name to a node that were lost arrive after all.
+    pub fn deliver_late(&mut self, name: &str, to: NodeId) {
+        for (from, target, message) in std::mem::take(&mut self.kept_back) {
+            if (message.name(), target) == (name, to) {
+                let input = Input::Peer {
+                    from,
+                    message,
+                    deadline_ms: 0,
+                };
+                self.give(to, input);
+            }
+        }
+        self.deliver();
     }
 
     /// Nothing is lost any more.

@@ -163,13 +163,23 @@ impl Cx<'_> {
     /// Merges an arrival into the vnode's copy: object, dots, log and clock in one batch.
     ///
     /// The vnode must exist. On an error nothing was changed.
-    pub(crate) fn apply(&mut self, place: &Place, arrival: Arrival) -> Result<Applied, StoreError> {
+    pub(crate) fn apply(
+        &mut self,
+        place: &Place,
+        mut arrival: Arrival,
+    ) -> Result<Applied, StoreError> {
         let Some(vnode) = self.s.vnodes.get(&place.class) else {
             return Err(StoreError::Failed(format!(
                 "no vnode of class {} here",
                 place.class
             )));
         };
+        if arrival.leave_voids_out(vnode)
+            && arrival.settles.iter().all(|&dot| vnode.clock.contains(dot))
+        {
+            self.s.note(Note::Superseded);
+            return Ok(Applied::default()); // what its context says comes from that write
+        }
         let news: Vec<Dot> = arrival
             .settles
             .iter()

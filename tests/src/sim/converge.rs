@@ -150,12 +150,11 @@ fn unsealed(world: &World<'_>, node: &Node) -> Option<String> {
                 node.id
             ));
         }
-        if !vnode.promised.is_empty() || !vnode.voids.is_empty() {
+        if !vnode.promised.is_empty() {
+            let promised = &vnode.promised;
             return Some(format!(
-                "{}'s vnode {class} has promised {:?} and tells of void dots: {}",
-                node.id,
-                vnode.promised,
-                !vnode.voids.is_empty()
+                "{}'s vnode {class} has promised {promised:?}",
+                node.id
             ));
         }
     }

@@ -311,7 +311,9 @@ impl Puts {
         self.due.remove(&(op.due_us, id));
         let dot = found.dot.filter(|dot| {
             let dots = found.settles.iter().chain([dot]);
-            check_dots(dots).is_ok()
+            // What members have agreed to be lost is not done.
+            let vnode = cx.s.vnodes.get(&op.place.class);
+            check_dots(dots).is_ok() && !vnode.is_some_and(|vnode| vnode.is_void(*dot))
         });
         let whole = dot.is_some_and(|dot| found.settles.contains(&dot));
         match (dot, Object::from_peer(found.object)) {

@@ -59,7 +59,7 @@ pub struct VnodeRecord {
     pub actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
     /// Retired actors of which new dots are taken by anti-entropy only, until they are sealed.
     pub promised: BTreeSet<ActorId>,
-    /// Dots of sealed actors that no write has, as long as a member may not know that.
+    /// Dots of sealed actors that no write has. The clock has them, too.
     pub voids: Clock,
     /// Something of its own was unreadable or missing: its absences count for nothing.
     pub damaged: bool,

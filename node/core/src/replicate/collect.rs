@@ -78,8 +78,7 @@ impl Collector {
         let classes: Vec<Class> =
             cx.s.vnodes
                 .values()
-                .filter(|vnode| vnode.log_entries > 0 || !vnode.voids.is_empty())
-                .filter(|vnode| vnode.is_whole() && !done(vnode))
+                .filter(|vnode| vnode.log_entries > 0 && vnode.is_whole() && !done(vnode))
                 .map(|vnode| vnode.class)
                 .collect();
         for class in classes {
@@ -114,9 +113,6 @@ impl Collector {
             };
         }
         let usable = common.map(|common| cx.s.settle(class, common));
-        if let Some(usable) = &usable {
-            cx.s.forget_voids(class, &usable.clock);
-        }
         let unfinished = usable
             .as_ref()
             .filter(|usable| progress.common != usable.clock);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use quorate_protocol::client::{Role, SessionNeed};
 use quorate_protocol::error::{ErrorCode, WireError};
-use quorate_protocol::ids::Dot;
+use quorate_protocol::ids::{ActorId, Dot};
 use quorate_protocol::limits::KEYS_PAGE_MAX;
 use quorate_protocol::peer::{
     FindRequest, FoundRequest, PeerObject, ReplicaAck, ReplicaGet, ReplicaKeyPage, ReplicaKeys,
@@ -78,12 +78,13 @@ impl Cx<'_> {
         };
         // A damaged vnode has seen what it no longer holds: its word would turn loss into a delete.
         let speaks = |dot: &&Dot| !vnode.damaged && vnode.clock.contains(**dot);
+        // What a session has seen and a disk has lost is in the clock, but nobody knows it.
+        let has = |dot: Dot| vnode.clock.contains(dot) && !vnode.is_void(dot);
+        let has_all = |&(actor, counter): &(ActorId, u64)| {
+            vnode.clock.known_up_to(actor, counter) && has(Dot::new(actor, counter))
+        };
         let known = |need: &SessionNeed| {
-            need.dots.iter().all(|&dot| vnode.clock.contains(dot))
-                && need
-                    .up_to
-                    .iter()
-                    .all(|&(actor, counter)| vnode.clock.known_up_to(actor, counter))
+            need.dots.iter().all(|&dot| has(dot)) && need.up_to.iter().all(has_all)
         };
         Ok(ReplicaState {
             holds: !object.is_empty(),

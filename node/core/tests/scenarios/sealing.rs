@@ -19,7 +19,8 @@ struct Stage {
 impl Stage {
     fn new(prepare: fn(&mut Replica)) -> Self {
         let walk = Walk::prepared(5, prepare);
-        let members = walk.preference(SIBLINGS, KEY).primaries;
+        let mut members = walk.preference(SIBLINGS, KEY).primaries;
+        members.sort_unstable();
         let mut stage = Self {
             before: Disk::default(),
             walk,
@@ -145,9 +146,10 @@ pub(crate) fn read_what_one_member_has(prepare: fn(&mut Replica)) -> Vec<Vec<Str
     let mut stage = Stage::new(prepare);
     let [_, second, third] = stage.members;
     let last = second.max(third);
-    stage.lose_puts_to(&[second.min(third)]);
+    let others = || (1..=5).map(NodeId::new).filter(move |&node| node != last);
+    stage.lose_puts_to(&others().collect::<Vec<_>>());
     stage.put("at one", 2);
-    for node in (1..=5).map(NodeId::new).filter(|&node| node != last) {
+    for node in others() {
         stage.walk.lose("Clocks", node, 0);
         stage.walk.lose("DotsAnswer", node, 0);
     }
@@ -165,10 +167,11 @@ fn what_one_member_has_is_not_taken_for_lost() {
 /// The same where that member has found damage and is filled again: its clock says nothing of what it kept.
 pub(crate) fn read_what_a_damaged_member_kept(prepare: fn(&mut Replica)) -> Vec<Vec<String>> {
     let mut stage = Stage::new(prepare);
-    let [_, second, third] = stage.members;
-    stage.lose_puts_to(&[second]);
+    let third = stage.members[2];
+    let others = || (1..=5).map(NodeId::new).filter(move |&node| node != third);
+    stage.lose_puts_to(&others().collect::<Vec<_>>());
     stage.put("at one", 2);
-    for node in (1..=5).map(NodeId::new).filter(|&node| node != third) {
+    for node in others() {
         stage.walk.lose("Clocks", node, 0);
         stage.walk.lose("DotsAnswer", node, 0);
     }

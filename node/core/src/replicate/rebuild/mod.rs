@@ -432,6 +432,7 @@ mod tests {
             requests: Vec::new(),
         };
         let page = SnapshotPage {
+            voids: Vec::new(),
             class: Class {
                 n: 3,
                 partition: PartitionId::new(0),

@@ -40,6 +40,7 @@ impl Cx<'_> {
             number: ask.number,
             storage: vnode.storage,
             clock: vnode.durable.to_wire(),
+            voids: Vec::new(),
             objects: Vec::new(),
             entries: Vec::new(),
             next: None,
@@ -57,6 +58,10 @@ impl Cx<'_> {
                 let error = WireError::new(ErrorCode::StorageFailed, error.to_string());
                 page.error = Some(Box::new(error));
             }
+        }
+        let ends = page.error.is_none() && page.next.is_none();
+        if let Some(vnode) = self.s.vnodes.get(&ask.class).filter(|_| ends) {
+            page.voids = vnode.voids.to_wire();
         }
         self.s.send(from, page, 0, Priority::Background);
     }

@@ -44,7 +44,10 @@ impl Cx<'_> {
                 self.take_entries(class, &page.entries);
                 match page.next {
                     Some(next) => self.s.reached(class, Reached::Dot(next.dot)),
-                    None => self.s.install(class, clock),
+                    None => {
+                        let voids = Clock::from_wire(&page.voids).unwrap_or_default();
+                        self.s.install(class, clock, &voids);
+                    }
                 }
                 Ok(())
             }
@@ -219,7 +222,7 @@ impl Shared {
     }
 
     /// The last page is here: the vnode has all that the sender durably had at the start.
-    fn install(&mut self, class: Class, clock_at_end: &Clock) {
+    fn install(&mut self, class: Class, clock_at_end: &Clock, voids: &Clock) {
         let seq = self.step_seq();
         let at_end = self.breaks(Plant::SnapshotClockAtEnd);
         let Some(vnode) = self.vnodes.get_mut(&class) else {
@@ -237,6 +240,7 @@ impl Shared {
             source.clock.clone()
         };
         vnode.clock.merge(&claimed);
+        vnode.voids.merge(&voids.intersect(&claimed));
         vnode.revision += 1;
         self.unsynced_clocks.push_back((seq, class, claimed));
         self.note(Note::Rebuilt);

@@ -1,5 +1,6 @@
 //! What a seal does to a vnode, and how the other members learn of it.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use crate::causality::{Clock, VersionVector};
 use crate::effects::{Note, Priority};
 use crate::record::{decode_log, keys};
 use crate::shared::{Cx, Shared};
-use crate::shelf::Place;
+use crate::shelf::{Arrival, Place};
 use crate::store::{Family, StoreError};
 use crate::vnode::{PeerVnode, Vnode};
 
@@ -41,7 +42,7 @@ impl Cx<'_> {
         };
         let voids = voids.only(|actor| !self.s.writes_with(vnode, actor));
         if vnode.clock.covers(&voids) {
-            return;
+            return self.s.release(class, &voids);
         }
         let late = self.late_copies(class, &vnode.clock.intersect(&voids));
         let Ok(late) = self.watch(class, late) else {
@@ -50,6 +51,7 @@ impl Cx<'_> {
         if late.len() > LATE_MAX {
             return self.s.mark_damaged(class);
         }
+        let any = !late.is_empty();
         for (place, dot) in late {
             let removed = self.remove_void(&place, dot);
             if self.watch(class, removed).is_err() {
@@ -57,6 +59,10 @@ impl Cx<'_> {
             }
         }
         self.s.enter_voids(class, voids);
+        if any {
+            // What those writes had replaced here is still at the others.
+            self.s.mark_damaged(class);
+        }
     }
 
     /// Writes with these dots that are here.
@@ -80,15 +86,17 @@ impl Cx<'_> {
         Ok(late)
     }
 
-    /// Removes the version of a void dot, and its log entry.
+    /// Removes the version of a void dot, its log entry, and the context of the key, in which stands what
+    /// the write had replaced.
     fn remove_void(&mut self, place: &Place, dot: Dot) -> Result<(), StoreError> {
         let old = self.load(place)?;
         let mut new = old.clone();
         new.versions.retain(|version| version.dot != dot);
+        new.context = VersionVector::new();
         if new != old {
             self.s.store_object(place, &old, &new);
-            self.s.note(Note::LateCopyRemoved);
         }
+        self.s.note(Note::LateCopyRemoved);
         self.s.delete(Family::Log, keys::log_key(place.class, dot));
         if let Some(vnode) = self.s.vnodes.get_mut(&place.class) {
             vnode.unlogged(dot, place.bucket, &place.key);
@@ -97,8 +105,22 @@ impl Cx<'_> {
     }
 }
 
+impl Arrival {
+    /// Leaves void dots out: a copy that comes late is no write any more. Returns whether there was one.
+    pub(crate) fn leave_voids_out(&mut self, vnode: &Vnode) -> bool {
+        let void = |dot: Dot| vnode.is_void(dot);
+        let any = self.settles.iter().any(|&dot| void(dot));
+        if any {
+            self.settles.retain(|&dot| !void(dot));
+            self.object.versions.retain(|version| !void(version.dot));
+            self.requests.retain(|&(_, dot)| !void(dot));
+        }
+        any
+    }
+}
+
 impl Vnode {
-    /// Whether a dot is known to be void, and a member may not know it.
+    /// Whether a dot is known to be void.
     pub(crate) fn is_void(&self, dot: Dot) -> bool {
         self.voids.contains(dot)
     }
@@ -112,10 +134,22 @@ impl Shared {
         };
         vnode.clock.merge(&voids);
         vnode.voids.merge(&voids);
-        vnode.promised.retain(|actor| !voids.is_closed(*actor));
         vnode.revision += 1;
-        self.unsynced_clocks.push_back((seq, class, voids));
+        self.unsynced_clocks.push_back((seq, class, voids.clone()));
         self.store_vnode(class);
+        self.release(class, &voids);
+    }
+
+    /// What was promised of these actors is kept: what is not void may come by any way.
+    fn release(&mut self, class: Class, voids: &Clock) {
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let before = vnode.promised.len();
+        vnode.promised.retain(|actor| !voids.is_closed(*actor));
+        if vnode.promised.len() < before {
+            self.store_vnode(class);
+        }
     }
 
     /// Tells the other members what is void, once that is durable here.
@@ -140,33 +174,30 @@ impl Shared {
         }
     }
 
-    /// Tells members that lack something of what is void here.
-    pub(super) fn spread_voids(&mut self) {
-        let mut untold = Vec::new();
+    /// Tells members that lack something of what is void here. What nobody lacks is noted, by what is known.
+    pub(super) fn spread_voids(&mut self, told: &mut BTreeMap<Class, (u64, u64)>) {
+        let mut lacking: Vec<(NodeId, Class)> = Vec::new();
         for vnode in self.vnodes.values().filter(|vnode| !vnode.voids.is_empty()) {
+            if told.get(&vnode.class) == Some(&vnode.knowledge()) {
+                continue;
+            }
             let lacks = |peer: &PeerVnode| !peer.applied.covers(&vnode.voids);
-            let lacking = vnode.peers.iter().filter(|(_, peer)| lacks(peer));
-            let lacking = lacking.filter(|(node, _)| self.view.is_reachable(**node));
-            untold.extend(lacking.map(|(&node, _)| (node, vnode.class)));
+            let peers = vnode.peers.iter().filter(|(_, peer)| lacks(peer));
+            let before = lacking.len();
+            lacking.extend(peers.map(|(&node, _)| (node, vnode.class)));
+            if lacking.len() == before {
+                told.insert(vnode.class, vnode.knowledge());
+            }
         }
-        for (node, class) in untold {
-            self.tell_voids_to(node, class);
+        for (node, class) in lacking {
+            if self.view.is_reachable(node) {
+                self.tell_voids_to(node, class);
+            }
         }
     }
 }
 
 impl Shared {
-    /// What every member durably knows to be void is told to nobody any more.
-    pub(crate) fn forget_voids(&mut self, class: Class, common: &Clock) {
-        let Some(vnode) = self.vnodes.get_mut(&class) else {
-            return;
-        };
-        if !vnode.voids.is_empty() && common.covers(&vnode.voids) {
-            vnode.voids = Clock::new();
-            self.store_vnode(class);
-        }
-    }
-
     /// A context names writes that are not all here. Its actor may be one of which nobody has any.
     pub(crate) fn note_strangers(&mut self, class: Class, context: &VersionVector) {
         let Some(vnode) = self.vnodes.get(&class) else {

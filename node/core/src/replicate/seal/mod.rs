@@ -22,11 +22,14 @@
 //!
 //! Dots in no answer are *void*: no write has them, and none that arrives late is taken. They enter the asker's clock, and so
 //! does the *end* of each actor: all counters beyond its last write. Void dots read as "seen and superseded"
-//! like those of any delete. Members tell them to those who lack them, for as long as a member may lack them durably;
-//! what they have beyond an actor's end shows in the clocks, so a vnode that lost it finds out as for any other write.
+//! like those of any delete, except that a session which has seen one is not told that it is known. Members keep
+//! them and tell them to those who lack them, which shows in the clocks.
 //!
-//! A member that holds a void dot all the same (it was rebuilt, and a copy came late) removes that version: it
-//! was nobody's acknowledged write. What a stage finds in somebody's way (a vnode that is not current, a node that does not
+//! What arrives late with void dots is left out, and so is all that it says of other writes: nobody's copy has
+//! that. A member that holds a void dot all the same (it was rebuilt, and a copy came late) removes that version and
+//! is filled again: it was nobody's acknowledged write.
+//!
+//! What a stage finds in somebody's way (a vnode that is not current, a node that does not
 //! answer) ends the round, and it is tried again: until then a gap costs bytes and nothing else.
 
 mod answer;
@@ -80,6 +83,8 @@ pub(crate) struct Sealing {
     in_use: BTreeMap<(Class, ActorId), (NodeId, u64)>,
     /// Classes that are left alone until then.
     rests: BTreeMap<Class, u64>,
+    /// Classes of which every peer knows what is void, by what was known of the peers then.
+    told: BTreeMap<Class, (u64, u64)>,
     /// The class looked at last: the others come before it.
     last: Option<Class>,
     looked_us: u64,
@@ -103,7 +108,7 @@ impl Sealing {
         }
         if self.looked_us + cx.s.timing.clocks_us <= now_us && cx.s.writable {
             self.looked_us = now_us;
-            cx.s.spread_voids();
+            cx.s.spread_voids(&mut self.told);
             self.next_round(cx);
         }
     }

@@ -103,8 +103,6 @@ plants! {
     SealedInUse,
     /// Actors are sealed by the word of a member that is not complete.
     SealedWhileIncomplete,
-    /// Actors are sealed without the word of one of the members.
-    SealedWithoutAll,
     /// Actors are sealed, and nobody asks what is in hints.
     SealedWithoutHints,
     /// Only the dots of versions that an object holds are entered, not all that it settles.

@@ -8,10 +8,7 @@ use crate::catching_up::{
 };
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
-use crate::sealing::{
-    read_a_late_copy, read_what_a_damaged_member_kept, read_what_one_member_has,
-    read_what_was_in_a_hint,
-};
+use crate::sealing::{read_a_late_copy, read_what_a_damaged_member_kept, read_what_was_in_a_hint};
 
 #[test]
 fn trusting_an_incomplete_witness_is_caught() {
@@ -75,13 +72,6 @@ fn without_it() -> Vec<[&'static str; 1]> {
 fn sealing_without_the_hints_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::SealedWithoutHints);
     let held = read_what_was_in_a_hint(planted);
-    assert_eq!(held, without_it(), "the rule makes no difference");
-}
-
-#[test]
-fn sealing_without_the_word_of_a_member_is_caught() {
-    let planted = |replica: &mut Replica| replica.plant(Plant::SealedWithoutAll);
-    let held = read_what_one_member_has(planted);
     assert_eq!(held, without_it(), "the rule makes no difference");
 }
 

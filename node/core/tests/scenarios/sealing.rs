@@ -141,30 +141,8 @@ fn what_is_only_in_a_hint_is_not_taken_for_lost() {
     assert_eq!(held, vec![["in a hint"]; 3]);
 }
 
-/// An acknowledged write that one member has, of which the others do not learn before they find out what its actor left.
-pub(crate) fn read_what_one_member_has(prepare: fn(&mut Replica)) -> Vec<Vec<String>> {
-    let mut stage = Stage::new(prepare);
-    let [_, second, third] = stage.members;
-    let last = second.max(third);
-    let others = || (1..=5).map(NodeId::new).filter(move |&node| node != last);
-    stage.lose_puts_to(&others().collect::<Vec<_>>());
-    stage.put("at one", 2);
-    for node in others() {
-        stage.walk.lose("Clocks", node, 0);
-        stage.walk.lose("DotsAnswer", node, 0);
-    }
-    stage.cut_power();
-    stage.walk.pass(10_000);
-    stage.held()
-}
-
-#[test]
-fn what_one_member_has_is_not_taken_for_lost() {
-    let held = read_what_one_member_has(|_| {});
-    assert_eq!(held, vec![["at one"]; 3]);
-}
-
-/// The same where that member has found damage and is filled again: its clock says nothing of what it kept.
+/// An acknowledged write that one member has, which has found damage and is filled again: its clock says nothing
+/// of what it kept.
 pub(crate) fn read_what_a_damaged_member_kept(prepare: fn(&mut Replica)) -> Vec<Vec<String>> {
     let mut stage = Stage::new(prepare);
     let third = stage.members[2];

@@ -158,7 +158,6 @@ fn row_of(plant: Plant) -> Option<Row> {
         | Plant::PromiseBroken
         | Plant::RefusedAndCurrent
         | Plant::SealedWhileIncomplete
-        | Plant::SealedWithoutAll
         | Plant::SealedWithoutHints
         | Plant::ToldWhileTakenForDead
         | Plant::TrustsAnIncompleteWitness => return None,

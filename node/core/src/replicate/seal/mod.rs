@@ -180,9 +180,6 @@ impl Sealing {
             SealStage::InUse | SealStage::Hints => cx.s.view.peers().chain([me]).collect(),
             SealStage::Promise => cx.s.members(round.class).into_iter().collect(),
         };
-        if round.stage == SealStage::Promise && cx.s.breaks(Plant::SealedWithoutAll) {
-            round.waits.pop_last();
-        }
         let ask = SealAsk {
             class: round.class,
             number: round.number,

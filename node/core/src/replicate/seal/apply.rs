@@ -152,6 +152,27 @@ impl Shared {
         }
     }
 
+    /// Ends promises about actors of which nothing unseen is left: a question that came late may have drawn one.
+    pub(super) fn release_complete(&mut self) {
+        let mut changed = Vec::new();
+        for vnode in self
+            .vnodes
+            .values_mut()
+            .filter(|vnode| !vnode.promised.is_empty())
+        {
+            let before = vnode.promised.len();
+            vnode
+                .promised
+                .retain(|actor| !vnode.clock.is_complete(*actor));
+            if vnode.promised.len() < before {
+                changed.push(vnode.class);
+            }
+        }
+        changed
+            .into_iter()
+            .for_each(|class| self.store_vnode(class));
+    }
+
     /// Tells the other members what is void, once that is durable here.
     pub(super) fn tell_voids(&mut self, class: Class) {
         for member in self.members(class) {

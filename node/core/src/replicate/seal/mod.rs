@@ -108,6 +108,7 @@ impl Sealing {
         }
         if self.looked_us + cx.s.timing.clocks_us <= now_us && cx.s.writable {
             self.looked_us = now_us;
+            cx.s.release_complete();
             cx.s.spread_voids(&mut self.told);
             self.next_round(cx);
         }

@@ -25,6 +25,7 @@ use quorate_protocol::map::ClusterMap;
 use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
 
+pub(crate) use atomic::{create_dir_all, replace, sync_dir};
 pub use file::{FORMAT, Identity, IdentityFileError};
 pub use lock::{Lock, LockError};
 pub use map_state::{MapState, MapStateError};
@@ -128,7 +129,7 @@ impl DataDir {
         storage: StorageId,
     ) -> Result<Self, DataDirError> {
         check_member(map, node)?;
-        atomic::create_dir_all(path).map_err(|source| io_error("cannot create", path, source))?;
+        create_dir_all(path).map_err(|source| io_error("cannot create", path, source))?;
         let lock = Lock::take(path)?;
         check_unused(path)?;
         let identity = Identity {
@@ -144,7 +145,7 @@ impl DataDir {
             .store(&map_path(path))
             .map_err(|source| io_error("cannot write", &map_path(path), source))?;
         let file = identity_path(path);
-        atomic::replace(&file, identity.to_text().as_bytes())
+        replace(&file, identity.to_text().as_bytes())
             .map_err(|source| io_error("cannot write", &file, source))?;
         Ok(Self {
             path: path.to_owned(),

@@ -28,11 +28,11 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use quorate_core::store::{Batch, Family, Store, StoreError, Visit, Write};
 use quorate_protocol::StorageId;
-use rocksdb::{Cache, WriteBatch};
+use rocksdb::{Cache, WriteBatch, checkpoint};
 
 pub use self::open::OpenError;
 use self::open::{Compactions, Opened, store_error};
-use super::Storage;
+use super::{Checkpoint, Storage};
 
 /// How often, a millisecond apart, a reopening looks whether all readers have let go.
 const CLOSE_TRIES: u32 = 5_000;
@@ -295,5 +295,16 @@ impl Storage for Rocks {
         self.db.store(Some(Arc::new(opened)));
         *broken = false;
         Ok(())
+    }
+}
+
+impl Checkpoint for Rocks {
+    fn checkpoint(&self, to: &Path) -> Result<(), StoreError> {
+        self.with(|opened| {
+            let failed = |error| store_error("the checkpoint", &error);
+            opened.db.flush_wal(true).map_err(failed)?;
+            let checkpoint = checkpoint::Checkpoint::new(&opened.db).map_err(failed)?;
+            checkpoint.create_checkpoint(to).map_err(failed)
+        })
     }
 }

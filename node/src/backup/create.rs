@@ -187,9 +187,7 @@ fn source(path: &Path, name: String) -> Result<Source, BackupError> {
 /// Refuses to begin what would take the node's own room.
 fn check_room(parts: &Parts, shelf: &Shelf, bytes: u64) -> Result<(), BackupError> {
     let path = shelf.dir();
-    let stat = rustix::fs::statvfs(path)
-        .map_err(|error| io_error("cannot look at the free space of", path)(error.into()))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let free = free_bytes(path)?;
     let reserve_mb = u64::from(parts.reserve_mb);
     let needed = bytes + MARGIN_BYTES;
     if free >= needed.saturating_add(reserve_mb << 20) {
@@ -201,6 +199,13 @@ fn check_room(parts: &Parts, shelf: &Shelf, bytes: u64) -> Result<(), BackupErro
         free_mb: free >> 20,
         reserve_mb,
     })
+}
+
+/// What a process without privileges may still write where `path` is.
+pub(super) fn free_bytes(path: &Path) -> Result<u64, BackupError> {
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|error| io_error("cannot look at the free space of", path)(error.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Also where links lead elsewhere than the configuration's check could see.

@@ -29,6 +29,8 @@ mod copy;
 mod create;
 mod desk;
 mod manifest;
+#[cfg(feature = "rocksdb")]
+mod restore;
 mod shelf;
 
 use std::io;
@@ -40,6 +42,8 @@ use crate::identity::{LockError, MapStateError};
 
 pub use self::desk::{Desk, Parts};
 pub use self::manifest::{FORMAT, Manifest, ManifestError, StoredFile};
+#[cfg(feature = "rocksdb")]
+pub use self::restore::{RestoreError, Restoring, Which, restore};
 pub use self::shelf::{Listed, Shelf};
 
 /// Where the checkpoint stands while it is copied, in the data directory.

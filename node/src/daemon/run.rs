@@ -157,6 +157,9 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
     } = checked;
     let identity = dir.identity();
     tracing::info!(node = %identity.node, cluster = %identity.cluster, build = crate::BUILD, "starting");
+    if let Some(note) = dir.take_note()? {
+        tracing::warn!("{note}");
+    }
     let storage = Arc::new(open_storage(&config, &dir, descriptors)?);
     let backups = Arc::new(desk(&config, &dir, Arc::clone(&storage)));
     let setup = Setup {

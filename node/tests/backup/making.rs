@@ -1,195 +1,22 @@
-//! Backups of a database that is in use: whole, one point in time, sharing what did not change.
-
-#![allow(clippy::unwrap_used, missing_docs)]
+//! Making, verifying and pruning.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_core::store::{Batch, Family, Store, Write};
-use quorate_node::backup::{BackupSettings, Desk, Listed, Manifest, Parts, Shelf};
-use quorate_node::identity::{DataDir, Identity};
-use quorate_node::sources::Sources;
-use quorate_node::storage::rocks::{Rocks, RocksSettings};
-use quorate_node::storage::{Checkpoint, Storage};
-use quorate_protocol::client::{Backup, BackupAction, BackupJob, JobState};
-use quorate_protocol::map::{ClusterMap, FORMAT_LEVEL, Member};
+use quorate_core::store::Family;
+use quorate_node::backup::{BackupSettings, Desk};
+use quorate_node::identity::Identity;
+use quorate_node::storage::Checkpoint;
+use quorate_node::storage::rocks::Rocks;
+use quorate_protocol::client::{BackupAction, JobState};
 use quorate_protocol::{ClusterId, ErrorCode, StorageId};
-use quorate_ring::{NodeId, PartitionCount, Placed, Ring};
-use tempfile::TempDir;
 
-const NODE: NodeId = NodeId::new(1);
-
-fn map() -> ClusterMap {
-    let member = Member {
-        id: NODE,
-        name: "n1".to_owned(),
-        peer_addresses: vec!["127.0.0.1:1".to_owned()],
-        client_addresses: vec!["127.0.0.1:2".to_owned()],
-        zone: Default::default(),
-        weight: Default::default(),
-    };
-    let placed = Placed {
-        id: NODE,
-        zone: Default::default(),
-        weight: Default::default(),
-    };
-    ClusterMap {
-        cluster: ClusterId::new(1, 2),
-        name: "test".to_owned(),
-        format_level: FORMAT_LEVEL,
-        members: vec![member],
-        ring: Ring::first(PartitionCount::new(8).unwrap(), 1, &[placed]).unwrap(),
-        buckets: Vec::new(),
-    }
-}
-
-/// A data directory with an open database, and whom to ask for backups of it.
-struct Stage {
-    dir: TempDir,
-    data: DataDir,
-    rocks: Arc<Rocks>,
-    desk: Desk,
-    settings: BackupSettings,
-}
-
-fn rocks_settings() -> RocksSettings {
-    RocksSettings {
-        cache_bytes: 8 << 20,
-        open_files_max: 64,
-    }
-}
-
-impl Stage {
-    fn new() -> Self {
-        Self::with(1 << 16, 0)
-    }
-
-    fn with(rate_mb: u32, reserve_mb: u32) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let data =
-            DataDir::init(&dir.path().join("data"), &map(), NODE, StorageId::new(7)).unwrap();
-        let rocks = Rocks::open(&data.database(), StorageId::new(7), rocks_settings()).unwrap();
-        let rocks = Arc::new(rocks);
-        let settings = BackupSettings {
-            directory: dir.path().join("backups"),
-            rate_mb,
-        };
-        let source: Arc<dyn Checkpoint> = Arc::clone(&rocks) as _;
-        let parts = parts(&settings, &data, source, reserve_mb);
-        Self {
-            desk: Desk::new(parts),
-            dir,
-            data,
-            rocks,
-            settings,
-        }
-    }
-
-    fn shelf(&self) -> Shelf {
-        Shelf::of(&self.settings.directory, NODE)
-    }
-
-    fn manifests(&self) -> Vec<Manifest> {
-        let all = self.shelf().list().unwrap();
-        all.into_iter()
-            .map(|listed: Listed| listed.manifest.unwrap())
-            .collect()
-    }
-
-    fn pool(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.shelf().dir().join("pool")).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect()
-    }
-
-    fn put(&self, number: u32) {
-        commit(
-            &self.rocks,
-            &[Family::Objects],
-            number,
-            Bytes::from(vec![1; 5000]),
-        );
-    }
-}
-
-fn parts(
-    settings: &BackupSettings,
-    data: &DataDir,
-    source: Arc<dyn Checkpoint>,
-    reserve_mb: u32,
-) -> Parts {
-    Parts {
-        settings: settings.clone(),
-        data_dir: data.path().to_owned(),
-        identity: data.identity(),
-        source,
-        reserve_mb,
-        sources: Sources::system(),
-        stop: AtomicBool::new(false),
-    }
-}
-
-fn commit(rocks: &Rocks, families: &[Family], number: u32, value: Bytes) {
-    let write = |&family| Write::Put {
-        family,
-        key: number.to_be_bytes().to_vec(),
-        value: value.clone(),
-    };
-    let writes = families.iter().map(write).collect();
-    rocks.commit(&Batch { writes }).unwrap();
-}
-
-fn request(action: BackupAction, number: u64) -> Backup {
-    Backup {
-        action,
-        request: number,
-        label: String::new(),
-        backup: None,
-        keep: 1,
-    }
-}
-
-/// Has a job done and waits for its end.
-fn done(desk: &Desk, request: &Backup) -> BackupJob {
-    let number = request.request;
-    let mut report = desk.answer(request).unwrap();
-    loop {
-        let job = report.job.unwrap();
-        assert_eq!(job.request, number);
-        if job.state != JobState::Running {
-            return job;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-        report = desk.answer(&self::request(BackupAction::State, 0)).unwrap();
-    }
-}
-
-fn create(desk: &Desk, number: u64) -> BackupJob {
-    done(desk, &request(BackupAction::Create, number))
-}
-
-/// Puts the database of a backup together, as whoever has only the files could.
-fn assemble(shelf: &Shelf, manifest: &Manifest, to: &Path) {
-    fs::create_dir_all(to.join("db")).unwrap();
-    for file in &manifest.files {
-        let from = shelf.dir().join("pool").join(&file.checksum);
-        fs::copy(from, to.join(&file.name)).unwrap();
-    }
-}
-
-fn keys(rocks: &Rocks, family: Family) -> Vec<Vec<u8>> {
-    let mut found = Vec::new();
-    rocks
-        .scan(family, &[], &[0xff; 9], &mut |key, _| {
-            found.push(key.to_vec());
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
-    found
-}
+use crate::stage::{
+    NODE, Stage, assemble, commit, create, done, keys, parts, request, rocks_settings,
+};
 
 #[test]
 fn a_second_backup_shares_what_did_not_change() {
@@ -247,6 +74,7 @@ fn a_backup_under_load_is_one_point_in_time_over_all_families() {
             while !stop.load(Ordering::Relaxed) {
                 commit(&rocks, &Family::ALL, number, Bytes::from(vec![9; 100]));
                 number += 1;
+                std::thread::sleep(Duration::from_micros(100));
             }
             number
         })

@@ -62,3 +62,22 @@ fn a_walk_that_does_not_hold_says_why() {
     let should = "the number of nodes: should be 6, is 5";
     assert_eq!(told, Err(should.to_owned()));
 }
+
+/// A node that is restored and goes on with its actor of before gives out dots that it had given out after its backup.
+#[cfg(feature = "planted")]
+#[test]
+fn a_restored_node_that_goes_on_with_its_actor_is_caught() {
+    use quorate_core::Plant;
+    use quorate_tests::scenario::failure::Failure;
+    use quorate_tests::scenario::play::play_with;
+
+    let all = all();
+    let restored = all.iter().find(|scenario| scenario.name == "restore-all");
+    let played = play_with(restored.unwrap(), How::default(), &|replica| {
+        replica.plant(Plant::ActorReused);
+    });
+    let Err(Failure::End(why)) = played.result else {
+        panic!("not caught: {}", played.told.join("\n"));
+    };
+    assert!(why.contains("I11"), "{why}");
+}

@@ -15,7 +15,7 @@ use crate::sim::faults::Fault;
 use crate::sim::history::{Key, WriteId};
 use crate::sim::network::between;
 use crate::sim::trace::Trace;
-use crate::sim::world::World;
+use crate::sim::world::{Prepare, World};
 
 /// The bucket of all scenarios.
 pub const BUCKET: BucketId = BucketId::new(1);
@@ -79,9 +79,10 @@ impl<'a> Walk<'a> {
         many: u32,
         trace: Trace,
         aloud: bool,
+        prepare: Prepare<'a>,
     ) -> Self {
         let dice = Dice::new(config.seed, "gusts");
-        let mut world = World::new(config, trace, &|_| {});
+        let mut world = World::new(config, trace, prepare);
         world.run_until(2_000_000);
         let places = places(&world);
         Self {

@@ -9,7 +9,7 @@ use super::ask::Wrote;
 use super::failure::Failure;
 use super::request::{delete, get, put};
 use super::stage::Weather;
-use super::walk::{ALL as EVERYBODY, BUCKET, F4, F5, P1, P2, P3, PRIMARIES, Walk, Who};
+use super::walk::{ALL as EVERYBODY, BUCKET, P1, P2, P3, PRIMARIES, Walk, Who};
 use crate::sim::history::Key;
 use crate::sim::restoring::Backup;
 
@@ -131,6 +131,24 @@ fn one_node(walk: &mut Walk<'_>) -> Result<(), Failure> {
     walk.shows(&read, &expected)
 }
 
+/// Writes to keys that may have changed between the backups, each at a primary that has hardly begun to serve and
+/// has heard of nobody's clock.
+fn write_early(walk: &mut Walk<'_>) -> Result<Vec<(u32, Wrote)>, Failure> {
+    let mut done = Vec::new();
+    for number in 10..32 {
+        let primaries = walk.world.primaries(key(number));
+        let at = EVERYBODY
+            .into_iter()
+            .find(|&who| primaries.contains(&walk.place(who)));
+        if let Some(at) = at {
+            let request = put("early").of(key(number)).w(1).silently();
+            done.push((number, walk.put(&request, at)?));
+        }
+    }
+    walk.say(format!("{} keys are written at once", done.len()));
+    Ok(done)
+}
+
 fn everybody(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let mut latest = write_all(walk)?;
     change(walk, &mut latest, 0..10, "before")?;
@@ -138,7 +156,8 @@ fn everybody(walk: &mut Walk<'_>) -> Result<(), Failure> {
     walk.pass(SETTLED_MS);
     let (before, from_us) = (latest.clone(), walk.world.at_us);
     let mut backups = Vec::new();
-    for (step, who) in (0..).zip([P3, F4, P1, F5, P2]) {
+    let order = walk.shuffled();
+    for (step, who) in (0..).zip(order) {
         backups.push(back_up(walk, who));
         change(walk, &mut latest, 10 + 4 * step..16 + 4 * step, "between")?;
         if step % 2 == 0 {
@@ -157,7 +176,18 @@ fn everybody(walk: &mut Walk<'_>) -> Result<(), Failure> {
     for who in EVERYBODY {
         walk.start(who);
     }
+    let early = write_early(walk)?;
     walk.idle()?;
+    for (number, wrote) in early {
+        let read = walk.get(&get().r(3).of(key(number)).silently(), P2)?;
+        let there = read.writes.contains(&wrote.id);
+        walk.expect(
+            "a write before anybody had compared anything",
+            true,
+            &read,
+            there,
+        )?;
+    }
     let untouched = |number: &u32, _: &mut Option<Wrote>| !(10..32).contains(number);
     let mut kept = before;
     kept.retain(untouched);

@@ -239,6 +239,15 @@ impl<'a> Walk<'a> {
         self.world.begin_fault(fault);
     }
 
+    /// All of them in an order that the seed decides.
+    pub fn shuffled(&mut self) -> [Who; 5] {
+        let mut order = ALL;
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.dice.index(last + 1));
+        }
+        order
+    }
+
     /// Now and then a clock jumps, by less than what nodes refuse to believe.
     pub(super) fn gust(&mut self) {
         if self.clocks_jump && self.dice.chance(200) {

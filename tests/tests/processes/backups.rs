@@ -174,7 +174,10 @@ async fn a_whole_cluster_is_restored_from_different_moments(
         let read = cluster.bucket().get(&key).r(3).explain().send().await?;
         assert!(read.siblings.len() <= 1, "{key}: {read:?}");
         let dots: Vec<_> = read.info.replicas.iter().map(|part| &part.dots).collect();
-        assert!(dots.windows(2).all(|two| two[0] == two[1]), "{key}: {read:?}");
+        assert!(
+            dots.windows(2).all(|two| two[0] == two[1]),
+            "{key}: {read:?}"
+        );
     }
     put_some(cluster, ledger, "after", 20).await?;
     change_some(cluster, ledger, "before", 60).await?;

@@ -28,6 +28,8 @@ A Quorate cluster of real processes on this machine.
   cluster.sh pause I, resume I  SIGSTOP and SIGCONT: silent, not dead
   cluster.sh cut "1,2|3,4,5"    no packet passes between these groups of nodes
   cluster.sh heal               all packets pass again
+  cluster.sh backup             back up all nodes, while they serve
+  cluster.sh restore I          stop node I, restore it from its latest backup, start it
   cluster.sh status             the processes, and what the cluster says of itself
   cluster.sh logs I [OPTION]    node I's log; options go to tail, such as -f
   cluster.sh env                what a shell needs to use 'quorate': eval "\$(node/cluster.sh env)"
@@ -154,6 +156,14 @@ kill_node() {
     wait_gone "$(node_record "$1")" 5 || die "node $1 was killed but did not end: its disk may hang"
 }
 
+# What node $1 has is set aside, not deleted.
+restore_node() {
+    if running "$(node_record "$1")" >/dev/null; then
+        stop_node "$1"
+    fi
+    "$BIN/quorate-node" restore --config "$STATE/$1/node.toml" --force || die "node $1 was not restored; 'start $1' starts it as it was"
+}
+
 status() {
     local i
     for ((i = 1; i <= NODES; i++)); do
@@ -202,6 +212,12 @@ main() {
         find_programs
         status
         ;;
+    backup)
+        load_cluster
+        find_programs
+        client_environment
+        "$BIN/quorate" backup create --wait
+        ;;
     env)
         load_cluster
         find_programs
@@ -212,7 +228,7 @@ main() {
         check_node "${1:-}"
         tail "${@:2}" "$STATE/$1/log"
         ;;
-    down | start | stop | kill | pause | resume | cut | heal)
+    down | start | stop | kill | restore | pause | resume | cut | heal)
         load_cluster
         lock_state
         change "$command" "$@"
@@ -225,10 +241,10 @@ main() {
 change() {
     local command=$1 argument=${2:-}
     case $command in
-    start | stop | kill | pause | resume) check_node "$argument" ;;
+    start | stop | kill | restore | pause | resume) check_node "$argument" ;;
     esac
     case $command in
-    start | cut | heal) find_programs ;;
+    start | restore | cut | heal) find_programs ;;
     esac
     case $command in
     down) down ;;
@@ -238,6 +254,11 @@ change() {
         ;;
     stop) stop_node "$argument" ;;
     kill) kill_node "$argument" ;;
+    restore)
+        restore_node "$argument"
+        launch_node "$argument"
+        wait_node "$argument"
+        ;;
     pause) signal "$(node_record "$argument")" STOP || die "node $argument does not run" ;;
     resume) signal "$(node_record "$argument")" CONT || die "node $argument does not run" ;;
     cut) cut_groups "$argument" ;;

@@ -193,6 +193,11 @@ impl Client {
         self.shared.close().await;
     }
 
+    /// A fresh random number.
+    pub(crate) fn random(&self) -> u64 {
+        self.shared.random()
+    }
+
     /// Sends an administrative request.
     pub(crate) async fn ask(
         &self,

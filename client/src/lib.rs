@@ -66,6 +66,7 @@
 //! The library needs a tokio runtime with time and I/O enabled.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod bucket;
 mod builder;
 mod client;
@@ -89,6 +90,7 @@ mod update;
 mod value;
 mod write;
 
+pub use backup::BackupTask;
 pub use bucket::Bucket;
 pub use builder::Builder;
 pub use client::{Client, Pong};
@@ -99,8 +101,8 @@ pub use keys::Keys;
 pub use profile::{DEADLINE_DEFAULT, Profile, ToCount};
 pub use quorate_protocol::ErrorCode;
 pub use quorate_protocol::client::{
-    HintsHeld, PeerStatus, ReplicaPage, ReplicaReport, ReplicaStanding, ReplyInfo, Role,
-    StatusReport, VnodeStatus,
+    BackupAction, BackupEntry, BackupJob, BackupReport, HintsHeld, JobState, PeerStatus,
+    ReplicaPage, ReplicaReport, ReplicaStanding, ReplyInfo, Role, StatusReport, VnodeStatus,
 };
 pub use quorate_protocol::map::{
     Bucket as BucketDefinition, BucketMode, BucketProps, ClusterMap, Member,

@@ -5,9 +5,11 @@
 //! * [`net`]: QUIC, for peers and for clients; [`tls`]: certificates.
 //! * [`storage`]: RocksDB, and a memory storage for tests that can lose power.
 //! * [`identity`]: the data directory, its lock, its owner and the stored cluster map.
+//! * [`backup`]: copies of the data, made while the node serves.
 //! * [`config`]: the configuration file.
 //! * [`sources`]: randomness and the time of day.
 
+pub mod backup;
 pub mod config;
 pub mod daemon;
 pub mod driver;

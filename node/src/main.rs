@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use quorate_node::daemon::{self, DaemonError};
+use quorate_core::record::Restored;
+use quorate_node::backup::Which;
+use quorate_node::daemon::{self, DaemonError, RestoreOptions};
 use quorate_ring::NodeId;
 
 /// A node of a Quorate cluster.
@@ -24,6 +26,8 @@ enum Command {
     Run(RunArgs),
     /// Make the node's data directory from a cluster map.
     Init(InitArgs),
+    /// Put a backup of this node in the place of its data, while it is stopped.
+    Restore(RestoreArgs),
     /// Check everything that a start reads, and change nothing.
     CheckConfig(CheckArgs),
 }
@@ -49,6 +53,33 @@ struct InitArgs {
 }
 
 #[derive(Args)]
+struct RestoreArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = "quorate-node.toml")]
+    config: PathBuf,
+    /// Where the backups are [default: where the configuration has them made]
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// The number of the backup, or `latest`.
+    #[arg(long, value_name = "NUMBER", default_value = "latest", value_parser = which)]
+    backup: Which,
+    /// All nodes of the cluster are restored, each from its own backup, before any of them is started again.
+    #[arg(long)]
+    whole_cluster: bool,
+    /// Set data that is there aside; it is not deleted.
+    #[arg(long)]
+    force: bool,
+}
+
+fn which(text: &str) -> Result<Which, String> {
+    if text == "latest" {
+        return Ok(Which::Latest);
+    }
+    let number = text.parse().map(Which::Number);
+    number.map_err(|_| "write the number of a backup, or latest".to_owned())
+}
+
+#[derive(Args)]
 struct CheckArgs {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = "quorate-node.toml")]
@@ -64,6 +95,7 @@ fn main() -> ExitCode {
         None => daemon::run(&cli.run.config),
         Some(Command::Run(args)) => daemon::run(&args.config),
         Some(Command::Init(args)) => init(&args),
+        Some(Command::Restore(args)) => restore(args),
         Some(Command::CheckConfig(args)) => check(&args),
     };
     ended.unwrap_or_else(|error| {
@@ -83,6 +115,28 @@ fn init(args: &InitArgs) -> Result<ExitCode, DaemonError> {
         "{} is the data directory of node {}",
         args.dir.display(),
         args.node
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn restore(args: RestoreArgs) -> Result<ExitCode, DaemonError> {
+    let options = RestoreOptions {
+        from: args.from,
+        which: args.backup,
+        restored: if args.whole_cluster {
+            Restored::Cluster
+        } else {
+            Restored::Node
+        },
+        force: args.force,
+    };
+    let manifest = daemon::restore(&args.config, options)?;
+    say(format_args!(
+        "backup {} of node {} is restored: {} files, {} MiB",
+        manifest.backup,
+        manifest.identity.node,
+        manifest.files.len(),
+        manifest.bytes() >> 20
     ));
     Ok(ExitCode::SUCCESS)
 }

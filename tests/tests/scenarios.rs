@@ -62,3 +62,28 @@ fn a_walk_that_does_not_hold_says_why() {
     let should = "the number of nodes: should be 6, is 5";
     assert_eq!(told, Err(should.to_owned()));
 }
+
+/// A node that is restored and goes on with its actor of before gives out dots that it had given out after its
+/// backup.
+#[cfg(feature = "planted")]
+#[test]
+fn a_restored_node_that_goes_on_with_its_actor_is_caught() {
+    use quorate_core::Plant;
+    use quorate_tests::scenario::play::play_with;
+
+    let planted = |scenario: &Scenario, seed: u64| {
+        let (stormy, how) = (seed > 0, How::default());
+        let how = How {
+            seed,
+            stormy,
+            ..how
+        };
+        play_with(scenario, how, &|replica| replica.plant(Plant::ActorReused)).result
+    };
+    let mut restored = all();
+    restored.retain(|scenario| scenario.name == "restore-all");
+    let caught = (0..10).filter_map(|seed| planted(&restored[0], seed).err());
+    let caught: Vec<String> = caught.map(|failure| failure.to_string()).collect();
+    // By the dot itself, or by the write that another one of its name has swallowed.
+    assert!(!caught.is_empty());
+}

@@ -3,12 +3,14 @@
 //! Data requests have opcodes from 0x0100, administrative ones from 0x0300; a reply's opcode is
 //! its request's plus 0x8000. Any of them may be answered by [`ClientReply::Failed`].
 
+mod backup;
 mod replicas;
 
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
+pub use self::backup::{Backup, BackupAction, BackupEntry, BackupJob, BackupReport, JobState};
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
 use crate::error::WireError;
 use crate::ids::{ActorId, ClusterId, Dot, RequestId, VnodeId};
@@ -37,6 +39,8 @@ messages! {
         0x0302 => Status(Status),
         /// Where the vnodes of the node asked stand, a page at a time.
         0x0303 => Replicas(Replicas),
+        /// Begin, follow or list the backups of the node asked.
+        0x0304 => Backup(Backup),
     }
 }
 
@@ -61,6 +65,8 @@ messages! {
         0x8302 => StatusReport(StatusReport),
         /// To [`Replicas`].
         0x8303 => ReplicaPage(ReplicaPage),
+        /// To [`Backup`].
+        0x8304 => BackupReport(BackupReport),
     }
 }
 

@@ -57,3 +57,7 @@ pub const ERROR_TEXT_BYTES_MAX: usize = 2048;
 pub const TTL_MS_MAX: u64 = 3_650 * 24 * 60 * 60 * 1000;
 /// How far a hybrid time stamp may run ahead of the receiver's clock, milliseconds.
 pub const CLOCK_AHEAD_MS_MAX: u64 = 1000;
+/// Longest label of a backup, bytes: a column of a table.
+pub const BACKUP_LABEL_BYTES_MAX: usize = 64;
+/// Most backups that one node keeps: they are listed in one message.
+pub const BACKUPS_MAX: usize = 1024;

@@ -196,7 +196,8 @@ impl Replica {
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
             | ClientRequest::Status(_)
-            | ClientRequest::Replicas(_) => {
+            | ClientRequest::Replicas(_)
+            | ClientRequest::Backup(_) => {
                 let error = WireError::new(
                     ErrorCode::Protocol,
                     "a request for the node reached a replica",

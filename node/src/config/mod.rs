@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use quorate_ring::NodeId;
 use serde::Deserialize;
 
+use crate::backup::BackupSettings;
+
 /// The commented configuration that `quorate-node check-config --example` prints.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
@@ -19,6 +21,8 @@ pub const SHARDS_MAX: u16 = 256;
 /// Smallest cache that RocksDB works with at all well, MiB.
 const CACHE_MB_MIN: u32 = 8;
 const CACHE_MB_MAX: u32 = 1 << 20;
+/// Fastest limit on backups, MiB a second: faster than any disk.
+const BACKUP_RATE_MB_MAX: u32 = 1 << 16;
 /// What QUIC demands of every path, and what the network takes at most (loopback).
 const MTU_MIN: u16 = 1200;
 const MTU_MAX: u16 = 65_000;
@@ -53,6 +57,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Addresses that replace those of the cluster map.
     pub peer_addresses: BTreeMap<NodeId, String>,
+    /// Where backups go.
+    pub backup: BackupSettings,
 }
 
 /// The node's certificate files, PEM.
@@ -137,6 +143,8 @@ struct RawConfig {
     #[serde(default)]
     log: RawLog,
     #[serde(default)]
+    backup: RawBackup,
+    #[serde(default)]
     peer_addresses: BTreeMap<String, String>,
 }
 
@@ -160,6 +168,22 @@ impl Default for RawLog {
         Self {
             filter: "info".to_owned(),
             format: LogFormat::Text,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawBackup {
+    directory: Option<PathBuf>,
+    rate_mb: u32,
+}
+
+impl Default for RawBackup {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            rate_mb: 64,
         }
     }
 }
@@ -284,8 +308,10 @@ impl RawConfig {
     }
 
     fn build(self, base: &Path) -> Result<Config, Problem> {
+        let data_dir = base.join(self.data_dir);
         Ok(Config {
-            data_dir: base.join(self.data_dir),
+            backup: backup_settings(base, &data_dir, self.backup)?,
+            data_dir,
             listen_peer: listen_address("listen_peer", &self.listen_peer)?,
             listen_client: listen_address("listen_client", &self.listen_client)?,
             tls: TlsPaths {
@@ -308,6 +334,30 @@ impl RawConfig {
             peer_addresses: peer_addresses(self.peer_addresses)?,
         })
     }
+}
+
+fn backup_settings(
+    base: &Path,
+    data_dir: &Path,
+    raw: RawBackup,
+) -> Result<BackupSettings, Problem> {
+    if !(1..=BACKUP_RATE_MB_MAX).contains(&raw.rate_mb) {
+        let problem = format!("= {} is not from 1 to {BACKUP_RATE_MB_MAX}", raw.rate_mb);
+        return Err(("backup.rate_mb", problem));
+    }
+    let beside = || data_dir.with_file_name("backups");
+    let directory = raw.directory.map_or_else(beside, |named| base.join(named));
+    if directory.starts_with(data_dir.join("db")) {
+        let problem = format!(
+            "= '{}' lies inside the node's database: choose a directory outside of it",
+            directory.display()
+        );
+        return Err(("backup.directory", problem));
+    }
+    Ok(BackupSettings {
+        directory,
+        rate_mb: raw.rate_mb,
+    })
 }
 
 fn listen_address(key: &'static str, text: &str) -> Result<SocketAddr, Problem> {

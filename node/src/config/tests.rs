@@ -69,6 +69,8 @@ fn values_out_of_bounds_are_refused_by_key() {
             "host:port",
         ),
         ("log = { format = \"xml\" }", "xml"),
+        ("backup = { rate_mb = 0 }", "backup.rate_mb"),
+        ("backup = { directory = \"d/db/x\" }", "backup.directory"),
     ] {
         let text = refusal(line);
         assert!(text.contains(key), "{line}: {text}");
@@ -126,6 +128,8 @@ fn the_example_is_complete_and_shows_the_defaults() {
         "key",
         "filter",
         "format",
+        "directory",
+        "rate_mb",
         "\"0123456789abcdef\"",
     ]);
     assert_eq!(keys, expected);

@@ -6,6 +6,8 @@ mod logging;
 #[cfg(feature = "rocksdb")]
 mod metrics;
 #[cfg(feature = "rocksdb")]
+mod restore;
+#[cfg(feature = "rocksdb")]
 mod run;
 
 use std::fs;
@@ -23,6 +25,8 @@ use crate::tls::{Tls, TlsError, TlsFiles};
 
 #[cfg(feature = "rocksdb")]
 pub use checks::{DESCRIPTORS_MIN, LimitError};
+#[cfg(feature = "rocksdb")]
+pub use restore::{RestoreOptions, restore};
 #[cfg(feature = "rocksdb")]
 pub use run::run;
 
@@ -62,6 +66,10 @@ pub enum DaemonError {
     #[cfg(feature = "rocksdb")]
     #[error(transparent)]
     Storage(#[from] crate::storage::rocks::OpenError),
+    /// Nothing was restored.
+    #[cfg(feature = "rocksdb")]
+    #[error(transparent)]
+    Restore(#[from] crate::backup::RestoreError),
     /// The network.
     #[error(transparent)]
     Network(#[from] NetError),

@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use quorate_core::{Timing, membership};
@@ -13,6 +14,7 @@ use quorate_ring::NodeId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::backup::{self, Desk};
 use crate::config::Config;
 use crate::driver::{self, Driver, OneRuntime, Setup, Spawner, Spawners, Threads};
 use crate::identity::{DataDir, MapState};
@@ -97,6 +99,7 @@ struct Node {
     network: NetHandle,
     metrics: Option<MetricsFile>,
     dir: DataDir,
+    backups: Arc<Desk>,
     writable: bool,
     free_mb: u64,
     /// The warnings that the status report shows.
@@ -154,13 +157,19 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
     } = checked;
     let identity = dir.identity();
     tracing::info!(node = %identity.node, cluster = %identity.cluster, build = crate::BUILD, "starting");
+    if let Some(note) = dir.take_note()? {
+        tracing::warn!("{note}");
+    }
+    let storage = Arc::new(open_storage(&config, &dir, descriptors)?);
+    let backups = Arc::new(desk(&config, &dir, Arc::clone(&storage)));
     let setup = Setup {
         node: identity.node,
         map,
         map_file: Some(dir.map_file()),
         token_key: secret,
         shards: config.shards,
-        storage: Arc::new(open_storage(&config, &dir, descriptors)?),
+        storage,
+        backups: Some(Arc::clone(&backups)),
         timing: Timing::default(),
         member_timing: membership::Timing::default(),
         sources: Sources::system(),
@@ -189,6 +198,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         network,
         metrics,
         dir,
+        backups,
         writable: true,
         free_mb: 0,
         told: Vec::new(),
@@ -205,6 +215,19 @@ fn spawners(shards: u16) -> Spawners<'static> {
         shards,
         sync: &Threads,
     }
+}
+
+/// Who makes backups of the node.
+fn desk(config: &Config, dir: &DataDir, source: Arc<Rocks>) -> Desk {
+    Desk::new(backup::Parts {
+        settings: config.backup.clone(),
+        data_dir: dir.path().to_owned(),
+        identity: dir.identity(),
+        source,
+        reserve_mb: config.disk_reserve_mb,
+        sources: Sources::system(),
+        stop: AtomicBool::new(false),
+    })
 }
 
 /// Opens the database; one that is damaged beyond opening is set aside, and the node starts without.
@@ -367,9 +390,12 @@ impl Node {
             driver,
             network,
             dir,
+            backups,
             ..
         } = self;
         let ordered = async {
+            // It ends within a moment, as long as the disk answers.
+            let _ = tokio::task::spawn_blocking(move || backups.stop()).await;
             driver.stop().await;
             network.close("the node is stopping").await;
         };

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use quorate_core::agreement::{Agreement, AgreementEffect, AgreementInput};
 use quorate_core::effects::Now;
 use quorate_core::membership::{MemberEffect, MemberInput, Membership};
-use quorate_protocol::client::{ClientReply, PutBucket, Replicas, Status};
+use quorate_protocol::client::{Backup, ClientReply, PutBucket, Replicas, Status};
 use quorate_protocol::frame::Header;
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 use tokio::sync::mpsc;
 
+use crate::backup::Desk;
 use crate::net::{ClientKey, Lane};
 use crate::storage::Storage;
 
@@ -36,6 +38,7 @@ pub(super) enum NodeRequest {
     PutBucket(PutBucket),
     Status(Status),
     Replicas(Replicas),
+    Backup(Backup),
 }
 
 /// A frame for the hub, decoded.
@@ -122,6 +125,8 @@ pub(super) struct Hub<S, N> {
     pub(super) tickets: Tickets,
     /// Stores the agreement's state; `None` where nothing outlives the process.
     pub(super) persister: Option<Persister>,
+    /// Who makes backups; `None` where nothing outlives the process.
+    pub(super) backups: Option<Arc<Desk>>,
     /// Things an operator should know, as the node's own checks see them.
     pub(super) warnings: Vec<String>,
 }
@@ -226,6 +231,14 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 let parts = standings::ask(&self.shards, request);
                 let (node, ring) = (self.context.node, self.placement.ring_version());
                 self.reply_later(client, header, standings::gather(node, ring, parts));
+            }
+            HubFrame::Client {
+                client,
+                header,
+                request: NodeRequest::Backup(request),
+            } => {
+                let desk = self.backups.clone();
+                self.reply_later(client, header, backup(desk, request));
             }
         }
     }
@@ -369,5 +382,22 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 &reply,
             );
         });
+    }
+}
+
+/// Asks the desk on a thread that may block: it reads files.
+async fn backup(desk: Option<Arc<Desk>>, request: Backup) -> ClientReply {
+    let Some(desk) = desk else {
+        let text = "this node keeps nothing on a disk: there is nothing to back up";
+        return WireError::new(ErrorCode::NotSupported, text).into();
+    };
+    let answered = tokio::task::spawn_blocking(move || desk.answer(&request)).await;
+    match answered {
+        Ok(Ok(report)) => report.into(),
+        Ok(Err(error)) => error.into(),
+        Err(_) => {
+            let text = "the node is stopping";
+            WireError::new(ErrorCode::Stopping, text).into()
+        }
     }
 }

@@ -12,6 +12,7 @@ use quorate_core::{OpenError, Timing};
 use quorate_protocol::map::ClusterMap;
 use quorate_ring::NodeId;
 
+use crate::backup::Desk;
 use crate::identity::MapState;
 use crate::net::{NetError, NetHandler};
 use crate::sources::Sources;
@@ -46,6 +47,8 @@ pub struct Setup<S> {
     pub shards: u16,
     /// The database.
     pub storage: Arc<S>,
+    /// Who makes backups of it; `None`: nobody.
+    pub backups: Option<Arc<Desk>>,
     /// Waiting times of the replicas.
     pub timing: Timing,
     /// Waiting times of the failure detection.
@@ -193,6 +196,7 @@ fn machines<S, N>(
         placement: Arc::clone(&router.placement),
         tickets: Tickets::default(),
         persister,
+        backups: setup.backups,
         warnings: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@
 //! map        the cluster map and the agreement's durable state: see `map_state.rs`
 //! db/        the database
 //! db.damaged/  a database that could not be opened, if there ever was one
+//! restoring/, restored/, before-restore-1/  see `swap.rs`
 //! ```
 //!
 //! `quorate-node init` makes it, `identity` last, so that a directory without that file was never
@@ -16,6 +17,7 @@ mod atomic;
 mod file;
 mod lock;
 mod map_state;
+pub(crate) mod swap;
 
 use std::fs;
 use std::io;
@@ -25,6 +27,7 @@ use quorate_protocol::map::ClusterMap;
 use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
 
+pub(crate) use atomic::{create_dir_all, replace, sync_dir};
 pub use file::{FORMAT, Identity, IdentityFileError};
 pub use lock::{Lock, LockError};
 pub use map_state::{MapState, MapStateError};
@@ -128,7 +131,7 @@ impl DataDir {
         storage: StorageId,
     ) -> Result<Self, DataDirError> {
         check_member(map, node)?;
-        atomic::create_dir_all(path).map_err(|source| io_error("cannot create", path, source))?;
+        create_dir_all(path).map_err(|source| io_error("cannot create", path, source))?;
         let lock = Lock::take(path)?;
         check_unused(path)?;
         let identity = Identity {
@@ -144,7 +147,7 @@ impl DataDir {
             .store(&map_path(path))
             .map_err(|source| io_error("cannot write", &map_path(path), source))?;
         let file = identity_path(path);
-        atomic::replace(&file, identity.to_text().as_bytes())
+        replace(&file, identity.to_text().as_bytes())
             .map_err(|source| io_error("cannot write", &file, source))?;
         Ok(Self {
             path: path.to_owned(),
@@ -159,6 +162,11 @@ impl DataDir {
     /// It is in use, not initialised, damaged, of a newer format, or another's. Nothing was
     /// changed.
     pub fn open(path: &Path, node: NodeId, cluster: ClusterId) -> Result<Self, DataDirError> {
+        if swap::is_pending(path) {
+            let _lock = Lock::take(path)?;
+            swap::finish(path)
+                .map_err(|source| io_error("cannot end the restore of", path, source))?;
+        }
         let identity = read_identity(path)?;
         check_owner(path, identity, node, cluster)?;
         let lock = Lock::take(path)?;
@@ -213,6 +221,15 @@ impl DataDir {
     /// The file is missing, damaged, or of another cluster, or the node is no member in it.
     pub fn load_map(&self) -> Result<MapState, DataDirError> {
         load_map(&self.path, self.identity)
+    }
+
+    /// What the first start after a restore has to say of it; `None` if it was said.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub fn take_note(&self) -> Result<Option<String>, DataDirError> {
+        swap::take_note(&self.path)
+            .map_err(|source| io_error("cannot take the restore's note in", &self.path, source))
     }
 
     /// Where the map is stored; to be replaced by [`MapState::store`] only.
@@ -277,11 +294,11 @@ fn load_map(path: &Path, identity: Identity) -> Result<MapState, DataDirError> {
 }
 
 fn identity_path(path: &Path) -> PathBuf {
-    path.join("identity")
+    swap::part(path, "identity")
 }
 
 fn map_path(path: &Path) -> PathBuf {
-    path.join("map")
+    swap::part(path, "map")
 }
 
 fn io_error(what: &'static str, path: &Path, source: io::Error) -> DataDirError {

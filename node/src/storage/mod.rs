@@ -7,6 +7,8 @@ pub mod memory;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
 
+use std::path::Path;
+
 use quorate_core::store::{Batch, Store, StoreError};
 
 /// A database that several shards and the syncing thread share by reference.
@@ -43,4 +45,14 @@ pub trait Storage: Store + Send + Sync + 'static {
     /// # Errors
     /// Storage still fails: wait and try again.
     fn reopen(&self) -> Result<(), StoreError>;
+}
+
+/// Storage of which a copy can be had while it is used.
+pub trait Checkpoint: Send + Sync {
+    /// Makes a copy in the new directory `to`, on the same file system: everything that was committed when it
+    /// began, a prefix of the commit order, the same over all families. Takes links where it can, and blocks.
+    ///
+    /// # Errors
+    /// No whole copy was made; what there is of it is of no use.
+    fn checkpoint(&self, to: &Path) -> Result<(), StoreError>;
 }

@@ -180,6 +180,7 @@ impl Cluster {
             token_key: [7; 32],
             shards: self.shards,
             storage: Arc::clone(&self.disks[&node]),
+            backups: None,
             timing: Timing::default(),
             member_timing: membership::Timing::default(),
             sources: Sources::system(),

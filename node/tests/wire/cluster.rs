@@ -124,6 +124,7 @@ impl Cluster {
             token_key: [7; 32],
             shards: self.shape.shards,
             storage: Arc::clone(&self.disks[&node]),
+            backups: None,
             timing: Timing::default(),
             member_timing: membership::Timing::default(),
             sources: sources.clone(),

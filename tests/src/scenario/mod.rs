@@ -13,6 +13,7 @@
 //! returning  R09 to R13   what happens when a node comes back
 //! causality  R14 to R17   what clients see of their own and of others' writes
 //! losing     R18 to R20, R24   power cuts, deletes, writes in doubt
+//! restoring  backups: one node restored, all of them restored
 //! trouble    R21 to R23   links and disks that are neither well nor dead
 //! ```
 //!
@@ -28,6 +29,7 @@ mod losing;
 pub mod play;
 pub mod request;
 mod requests;
+mod restoring;
 mod returning;
 pub mod stage;
 mod tell;
@@ -60,6 +62,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend_from_slice(causality::ALL);
     all.extend_from_slice(losing::ALL);
     all.extend_from_slice(trouble::ALL);
+    all.extend_from_slice(restoring::ALL);
     all.sort_by_key(|scenario| scenario.name);
     all
 }

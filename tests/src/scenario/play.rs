@@ -11,6 +11,7 @@ use super::stage::{self, Weather};
 use super::walk::{ALL, Walk};
 use crate::sim::run::{Verdict, end};
 use crate::sim::trace::Trace;
+use crate::sim::world::Prepare;
 
 /// How a walk is played.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,8 +47,14 @@ pub struct Played {
 /// Plays a scenario once.
 #[must_use]
 pub fn play(scenario: &Scenario, how: How) -> Played {
+    play_with(scenario, how, &|_| {})
+}
+
+/// As [`play`], with every replica prepared once it is open.
+#[must_use]
+pub fn play_with(scenario: &Scenario, how: How, prepare: Prepare<'_>) -> Played {
     let told = RefCell::new(Vec::new());
-    let played = catch_unwind(AssertUnwindSafe(|| walk(scenario, how, &told)));
+    let played = catch_unwind(AssertUnwindSafe(|| walk(scenario, how, prepare, &told)));
     let (result, hash) = played.unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
@@ -62,7 +69,12 @@ pub fn play(scenario: &Scenario, how: How) -> Played {
     }
 }
 
-fn walk(scenario: &Scenario, how: How, told: &RefCell<Vec<String>>) -> (Result<(), Failure>, u64) {
+fn walk(
+    scenario: &Scenario,
+    how: How,
+    prepare: Prepare<'_>,
+    told: &RefCell<Vec<String>>,
+) -> (Result<(), Failure>, u64) {
     let weather = if how.stormy {
         scenario.weather
     } else {
@@ -76,7 +88,7 @@ fn walk(scenario: &Scenario, how: How, told: &RefCell<Vec<String>>) -> (Result<(
     // Of all keys about three fifths have a given primary; the key of the scenario is number 0.
     let config = stage::config(how.seed, weather, 1);
     let trace = Trace::new(how.trace);
-    let mut walk = Walk::new(config, weather, many, trace, how.aloud);
+    let mut walk = Walk::new(config, weather, many, trace, how.aloud, prepare);
     introduce(&mut walk, scenario);
     let result = (scenario.walk)(&mut walk).and_then(|()| finish(&mut walk));
     told.borrow_mut().append(&mut walk.told);

@@ -15,7 +15,7 @@ use crate::sim::faults::Fault;
 use crate::sim::history::{Key, WriteId};
 use crate::sim::network::between;
 use crate::sim::trace::Trace;
-use crate::sim::world::World;
+use crate::sim::world::{Prepare, World};
 
 /// The bucket of all scenarios.
 pub const BUCKET: BucketId = BucketId::new(1);
@@ -79,9 +79,10 @@ impl<'a> Walk<'a> {
         many: u32,
         trace: Trace,
         aloud: bool,
+        prepare: Prepare<'a>,
     ) -> Self {
         let dice = Dice::new(config.seed, "gusts");
-        let mut world = World::new(config, trace, &|_| {});
+        let mut world = World::new(config, trace, prepare);
         world.run_until(2_000_000);
         let places = places(&world);
         Self {
@@ -236,6 +237,15 @@ impl<'a> Walk<'a> {
         self.say(format!("{}: {text}", self.name(who)));
         let fault = fault(self.place(who));
         self.world.begin_fault(fault);
+    }
+
+    /// All of them in an order that the seed decides.
+    pub fn shuffled(&mut self) -> [Who; 5] {
+        let mut order = ALL;
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.dice.index(last + 1));
+        }
+        order
     }
 
     /// Now and then a clock jumps, by less than what nodes refuse to believe.

@@ -134,6 +134,11 @@ impl Disk {
         self.met.set(false);
     }
 
+    /// Writes to it while no process runs on it.
+    pub fn amend(&mut self, batch: &Batch) {
+        self.live.apply(batch);
+    }
+
     /// Puts an empty disk in its place.
     pub fn wipe(&mut self) {
         self.restore(Copy {

@@ -179,7 +179,8 @@ impl World<'_> {
             | ClientReply::Map(_)
             | ClientReply::Pong(_)
             | ClientReply::StatusReport(_)
-            | ClientReply::ReplicaPage(_) => {}
+            | ClientReply::ReplicaPage(_)
+            | ClientReply::BackupReport(_) => {}
         }
         self.blame_buckets();
     }
@@ -240,7 +241,12 @@ impl World<'_> {
     /// The disk is an old copy from now on, or empty.
     pub(super) fn lose_file(&mut self, node: usize, old_copy: bool) {
         let old = self.founding.old_files.remove(&node).flatten();
-        if self.nodes[node].kept.replace(old.filter(|_| old_copy)) {
+        self.replace_file(node, old.filter(|_| old_copy));
+    }
+
+    /// Puts a file in the place of the one that is there, or none.
+    pub(super) fn replace_file(&mut self, node: usize, file: Option<Vec<u8>>) {
+        if self.nodes[node].kept.replace(file) {
             self.founding.agreed.lost(node);
             self.count_bucket("file lost");
         }

@@ -261,7 +261,7 @@ impl World<'_> {
 
     /// A node lost what was written after some batch. What was synced had been durable there all the
     /// same: nobody promises that no disk is destroyed later.
-    fn destroyed(&mut self, node: usize, after: u64, synced: u64) {
+    pub(super) fn destroyed(&mut self, node: usize, after: u64, synced: u64) {
         self.ack_truth.lost(node, synced);
         self.copies.lost(node, after);
         self.power_lost = true;

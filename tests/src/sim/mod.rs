@@ -24,6 +24,7 @@
 //! overrides what a minimised run changes of what its seed decides
 //! batch     many runs over several threads, told in the order of their seeds
 //! args      the options of `quorate-sim`
+//! restoring backups of nodes, and nodes restored from them
 //! returning the script of nodes that come back at the worst moment
 //! command   the command line of `quorate-sim`
 //! watch     what checkers are shown of a world
@@ -68,6 +69,7 @@ pub mod node;
 pub mod overrides;
 #[cfg(feature = "planted")]
 pub mod planted;
+pub mod restoring;
 pub mod returning;
 // The node's own: what it gets wrong is to be seen here.
 #[path = "../../../node/src/driver/split.rs"]

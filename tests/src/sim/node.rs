@@ -266,7 +266,8 @@ impl Node {
             ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
             | ClientRequest::Status(_)
-            | ClientRequest::Replicas(_) => {
+            | ClientRequest::Replicas(_)
+            | ClientRequest::Backup(_) => {
                 return false;
             }
         };

@@ -5,6 +5,7 @@
 //! `cargo build -p quorate-node -p quorate-client`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod backups;
 mod causality;
 mod commands;
 mod disks;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     strangers::trials(&stage, &mut trials);
     commands::trials(&stage, &mut trials);
     disks::trials(&stage, &mut trials);
+    backups::trials(&stage, &mut trials);
     load::trials(&stage, &mut trials);
     storm::trials(&stage, &mut trials);
     starting::trials(&stage, &mut trials);

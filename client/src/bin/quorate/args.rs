@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cmd::{
-    bucket, certs, cluster, completions, converged, delete, get, handoff, keys, lag, load, ping,
-    preflist, put, ring, status, verify,
+    backup, bucket, certs, cluster, completions, converged, delete, get, handoff, keys, lag, load,
+    ping, preflist, put, ring, status, verify,
 };
 
 /// Stores and reads values in a Quorate cluster, shows what the cluster does, and makes new ones.
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Handoff(handoff::Handoff),
     Converged(converged::Converged),
     Lag(lag::Lag),
+    #[command(subcommand)]
+    Backup(backup::Backup),
     /// Ask nodes for a sign of life
     Ping(ping::Ping),
     /// Make certificates

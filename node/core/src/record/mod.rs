@@ -43,6 +43,7 @@ mod object;
 mod piece;
 mod rebuilding;
 mod request;
+mod restored;
 mod versions;
 mod vnode;
 
@@ -57,4 +58,5 @@ pub use object::{decode_object, encode_object};
 pub use piece::{Piece, assemble};
 pub use rebuilding::{KeyPlace, RebuildStage, Rebuilding, SnapshotSource};
 pub use request::{RequestRecord, decode_request, encode_request};
+pub use restored::{Restored, restored_writes};
 pub use vnode::{VnodeRecord, decode_vnode, encode_vnode};

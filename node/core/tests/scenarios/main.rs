@@ -18,6 +18,9 @@ mod rebuilding;
 #[cfg(feature = "planted")]
 mod rebuilding_planted;
 mod requests;
+mod restoring;
+#[cfg(feature = "planted")]
+mod restoring_planted;
 mod retries;
 mod sealing;
 mod versions;

@@ -15,6 +15,7 @@
 //! * Damaged tables are left out when the database is opened again (`salvage.rs`): it does without
 //!   what cannot be read, and the vnodes that it may have belonged to are marked.
 
+mod adopt;
 mod open;
 mod salvage;
 
@@ -28,11 +29,12 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use quorate_core::store::{Batch, Family, Store, StoreError, Visit, Write};
 use quorate_protocol::StorageId;
-use rocksdb::{Cache, WriteBatch};
+use rocksdb::{Cache, WriteBatch, checkpoint};
 
+pub use self::adopt::{AdoptError, adopt};
 pub use self::open::OpenError;
 use self::open::{Compactions, Opened, store_error};
-use super::Storage;
+use super::{Checkpoint, Storage};
 
 /// How often, a millisecond apart, a reopening looks whether all readers have let go.
 const CLOSE_TRIES: u32 = 5_000;
@@ -239,21 +241,24 @@ impl Store for Rocks {
     }
 }
 
+fn add_writes(opened: &Opened, writes: &[Write], batch: &mut WriteBatch) -> Result<(), StoreError> {
+    for write in writes {
+        match write {
+            Write::Put { family, key, value } => batch.put_cf(opened.column(*family)?, key, value),
+            Write::Delete { family, key } => batch.delete_cf(opened.column(*family)?, key),
+            Write::Clear { family, from, to } => {
+                batch.delete_range_cf(opened.column(*family)?, from, to);
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Storage for Rocks {
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         self.write(|opened| {
             let mut writes = WriteBatch::default();
-            for write in &batch.writes {
-                match write {
-                    Write::Put { family, key, value } => {
-                        writes.put_cf(opened.column(*family)?, key, value)
-                    }
-                    Write::Delete { family, key } => writes.delete_cf(opened.column(*family)?, key),
-                    Write::Clear { family, from, to } => {
-                        writes.delete_range_cf(opened.column(*family)?, from, to);
-                    }
-                }
-            }
+            add_writes(opened, &batch.writes, &mut writes)?;
             opened
                 .db
                 .write(writes)
@@ -295,5 +300,16 @@ impl Storage for Rocks {
         self.db.store(Some(Arc::new(opened)));
         *broken = false;
         Ok(())
+    }
+}
+
+impl Checkpoint for Rocks {
+    fn checkpoint(&self, to: &Path) -> Result<(), StoreError> {
+        self.with(|opened| {
+            let failed = |error| store_error("the checkpoint", &error);
+            opened.db.flush_wal(true).map_err(failed)?;
+            let checkpoint = checkpoint::Checkpoint::new(&opened.db).map_err(failed)?;
+            checkpoint.create_checkpoint(to).map_err(failed)
+        })
     }
 }

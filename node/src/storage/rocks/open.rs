@@ -17,7 +17,7 @@ use rocksdb::{
 use super::RocksSettings;
 
 /// Key, in the default family, of the id of the storage that the database belongs to.
-const OWNER_KEY: &[u8] = b"storage";
+pub(super) const OWNER_KEY: &[u8] = b"storage";
 /// Bits of filter for each key: about one false positive in a hundred.
 const FILTER_BITS: f64 = 10.0;
 /// Bytes of one memtable at which it is written out.

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod backup;
 pub(crate) mod bucket;
 pub(crate) mod certs;
 pub(crate) mod cluster;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: Args, out: &mut Out) -> Done {
         Command::Handoff(handoff) => in_runtime(handoff::run(handoff, out)),
         Command::Converged(converged) => in_runtime(converged::run(converged, out)),
         Command::Lag(lag) => in_runtime(lag::run(lag, out)),
+        Command::Backup(backup) => in_runtime(backup::run(backup, out)),
         Command::Ping(ping) => in_runtime(ping::run(ping, out)),
         Command::Certs(certs) => certs::run(certs, out),
         Command::Cluster(cluster) => cluster::run(cluster, out),

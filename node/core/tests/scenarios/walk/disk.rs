@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use quorate_core::record::{Lost, lost_marks};
+use quorate_core::record::{Lost, Restored, lost_marks, restored_writes};
 use quorate_core::store::Visit;
 use quorate_core::{Family, Store, StoreError, Write};
+use quorate_protocol::map::ClusterMap;
 
 #[derive(Clone, Default)]
 pub struct Disk(
@@ -32,7 +33,7 @@ impl Disk {
     }
 
     /// What storage does when it is opened again after it met damage.
-    pub(super) fn leave_damage_out(&mut self) {
+    pub fn leave_damage_out(&mut self) {
         self.2.set(false);
         let lost: Vec<Lost> = std::mem::take(&mut self.1)
             .into_iter()
@@ -45,6 +46,21 @@ impl Disk {
             .collect();
         let writes = lost_marks(self, &lost).unwrap();
         self.write(&writes);
+    }
+
+    /// What a node finds that was restored from a backup of this disk.
+    pub fn restored(
+        &self,
+        restored: Restored,
+        map: &ClusterMap,
+        storages: std::ops::RangeFrom<u64>,
+    ) -> Self {
+        let mut disk = self.clone();
+        let (has_peers, mut storages) = (|class| map.ring.primaries(class).len() > 1, storages);
+        let mut draw = || storages.next().unwrap();
+        let writes = restored_writes(self, restored, has_peers, &mut draw).unwrap();
+        disk.write(&writes);
+        disk
     }
 
     pub(super) fn met_damage(&self) -> bool {

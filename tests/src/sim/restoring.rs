@@ -1,0 +1,69 @@
+//! Backups of nodes, and nodes restored from them.
+//!
+//! A backup is what a disk holds at one moment, and the file in which the node keeps what it agreed to. What is
+//! done to it before a process opens it again is what the real restore does
+//! ([`quorate_core::record::restored_writes`]).
+
+use quorate_core::Batch;
+use quorate_core::record::{Restored, restored_writes};
+
+use super::disk::{Copy, Disk};
+use super::history::{Kind, Outcome};
+use super::world::World;
+
+/// A backup of one node.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// The node.
+    pub node: usize,
+    copy: Copy,
+    file: Option<Vec<u8>>,
+}
+
+impl World<'_> {
+    /// Backs up what a node has now.
+    #[must_use]
+    pub fn back_up(&self, node: usize) -> Backup {
+        let from = &self.nodes[node];
+        Backup {
+            node,
+            copy: from.disk.copy(),
+            file: from.kept.copy(),
+        }
+    }
+
+    /// Puts a backup in the place of what a node has that does not run.
+    ///
+    /// # Errors
+    /// It runs, or its backup cannot be read.
+    pub fn restore(&mut self, backup: &Backup, restored: Restored) -> Result<(), String> {
+        let node = backup.node;
+        if self.nodes[node].is_running() {
+            return Err(format!("n{} runs", node + 1));
+        }
+        let mut disk = Disk::default();
+        disk.restore(backup.copy.clone());
+        let ring = &self.config.map.ring;
+        let has_peers = |class| ring.primaries(class).len() > 1;
+        let dice = &mut self.dice;
+        let writes = restored_writes(&disk, restored, has_peers, &mut || dice.bits())
+            .map_err(|error| error.to_string())?;
+        let (upto, synced) = (backup.copy.upto, self.nodes[node].disk.synced());
+        self.nodes[node].disk.restore(backup.copy.clone());
+        self.nodes[node].disk.amend(&Batch { writes });
+        self.replace_file(node, backup.file.clone());
+        self.destroyed(node, upto, synced);
+        Ok(())
+    }
+
+    /// Everything that clients asked for since then may have been lost by a restore, or not.
+    pub fn forgive_since(&mut self, from_us: u64) {
+        for operation in &mut self.history.operations {
+            let late = operation.completed_us > from_us;
+            if late && matches!(operation.kind, Kind::Write { .. }) {
+                operation.outcome = Outcome::Unknown;
+                operation.dot = None;
+            }
+        }
+    }
+}

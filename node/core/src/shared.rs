@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) removal: RemovalClock,
     /// The earliest expiry noted since they were last looked at.
     pub(crate) fresh_expiry_ms: u64,
+    /// Vnodes whose digest this step changed.
+    pub(crate) digests_changed: BTreeSet<Class>,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -136,6 +138,7 @@ impl Shared {
             void_deletes: VoidDeletes::default(),
             removal: RemovalClock::new(now),
             fresh_expiry_ms: u64::MAX,
+            digests_changed: BTreeSet::new(),
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,
@@ -313,6 +316,7 @@ impl Shared {
             let record = encode_alive(&key, record);
             self.put(Family::Vnodes, key, record);
         }
+        self.store_digests();
         self.overlay.clear();
         self.cleared.clear();
         let mut step = std::mem::take(&mut self.step);
@@ -400,6 +404,19 @@ impl Cx<'_> {
             found.pop_last();
         }
         Ok((found, all))
+    }
+
+    /// The keys that this step wrote, from one up to and with another, in order.
+    pub(crate) fn fresh_keys(&self, family: Family, from: &[u8], last: &[u8]) -> Vec<Vec<u8>> {
+        if from > last {
+            return Vec::new();
+        }
+        let bounds = (Bound::Included(from), Bound::Included(last));
+        let written = self.s.overlay.get(&family);
+        let fresh = written.map(|records| records.range::<[u8], _>(bounds));
+        let fresh = fresh.into_iter().flatten();
+        let held = fresh.filter(|(_, value)| value.is_some());
+        held.map(|(key, _)| key.clone()).collect()
     }
 
     /// Scans records that earlier steps wrote.

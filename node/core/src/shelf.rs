@@ -231,6 +231,7 @@ impl Shared {
     /// Writes `new` as the vnode's copy in place of `old`, and removes the pieces of values that
     /// are no longer in it.
     pub(crate) fn store_object(&mut self, place: &Place, old: &Object, new: &Object) {
+        self.count_object(place, old, new);
         let key = place.object_key();
         if new.is_empty() {
             self.delete(Family::Objects, key);

@@ -8,7 +8,7 @@ use quorate_protocol::ids::{ActorId, Dot, LifeId, StorageId, VnodeId};
 use quorate_protocol::peer::VnodeClock;
 use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
-use crate::causality::Clock;
+use crate::causality::{Clock, Digest};
 use crate::record::{RebuildStage, Rebuilding, VnodeRecord};
 use crate::replicate::refused::Refused;
 use crate::replicate::settled::Asker;
@@ -59,6 +59,8 @@ pub(crate) struct Vnode {
     pub(crate) ring: RingVersion,
     /// Dots applied.
     pub(crate) clock: Clock,
+    /// What it holds, in one number; see [`crate::replicate::digests`].
+    pub(crate) digest: Digest,
     /// Dots applied and fsynced.
     pub(crate) durable: Clock,
     /// What every member had durably when contexts were last dropped, and how much of that is fsynced here;
@@ -106,6 +108,7 @@ impl Vnode {
             ring: record.ring,
             durable: record.clock.clone(),
             opened: Some(record.clock.clone()),
+            digest: Digest::EMPTY,
             clock: record.clock,
             settled_durable: record.settled.clone(),
             settled: record.settled,

@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use bytes::Bytes;
-use quorate_core::causality::{Body, Clock, Content, Object, Version};
+use quorate_core::causality::{Body, Clock, Content, Digest, Object, Version};
 use quorate_core::record::{
     self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
     RequestRecord, SnapshotSource, VnodeRecord, keys,
@@ -259,6 +259,20 @@ fn who_was_alive_has_the_bytes_of_format_2() {
         let bytes = record::encode_alive(&storage_key, &record);
         check(name, &storage_key, &bytes, &record, record::decode_alive);
     }
+}
+
+#[test]
+fn a_digest_has_the_bytes_of_format_2() {
+    let digest = Digest::of_object(BUCKET, KEY, &full());
+    let storage_key = keys::digest_key(CLASS);
+    let bytes = record::encode_digest(&storage_key, &digest);
+    check(
+        "2-digest",
+        &storage_key,
+        &bytes,
+        &digest,
+        record::decode_digest,
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Records and map files carry checksums, which random damage never meets. So most inputs are sealed
 //! anew before they are read: what stands behind a right checksum may be wrong all the same.
 
-use quorate_core::causality::{Clock, Object, VersionVector};
+use quorate_core::causality::{Clock, Digest, Object, VersionVector};
 use quorate_core::record::{
     self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
     RecordError, RequestRecord, SnapshotSource, VnodeRecord, keys,
@@ -68,6 +68,13 @@ record_target!(
     /// Who was alive when.
     ALIVE, "alive", draw_alive, record::decode_alive, |key: &[u8], alive: &AliveRecord| {
         record::encode_alive(key, alive).to_vec()
+    }
+);
+
+record_target!(
+    /// A vnode's digest.
+    DIGEST, "digest", draw_digest, record::decode_digest, |key: &[u8], digest: &Digest| {
+        record::encode_digest(key, digest).to_vec()
     }
 );
 
@@ -271,6 +278,16 @@ fn draw_alive(source: &mut Source<'_>) -> Vec<u8> {
     })
 }
 
+fn draw_digest(source: &mut Source<'_>) -> Vec<u8> {
+    stored(source, |draw, key| {
+        let half = |draw: &mut Draw<'_, '_>| draw.source.bits().to_be_bytes();
+        let (high, low) = (half(draw), half(draw));
+        let bytes: Vec<u8> = high.into_iter().chain(low).collect();
+        let digest = Digest::from_bytes(bytes.try_into().unwrap_or_default());
+        record::encode_digest(key, &digest).to_vec()
+    })
+}
+
 fn draw_request(source: &mut Source<'_>) -> Vec<u8> {
     stored(source, |draw, key| {
         let request = RequestRecord {
@@ -392,6 +409,7 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
         4 => keys::parse_vnode_key(key).map(keys::vnode_key),
         5 => keys::parse_expiry_key(key)
             .map(|(at, class, bucket, key)| keys::expiry_key(at, class, bucket, key)),
+        6 => keys::parse_digest_key(key).map(keys::digest_key),
         _ => keys::parse_chunk_key(key).map(|(owner, class, bucket, dot, piece)| {
             keys::chunk_key(owner, class, bucket, dot, piece)
         }),

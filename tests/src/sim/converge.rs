@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::causality::{Body, Object};
-use quorate_core::record::{decode_log, decode_object, keys};
+use quorate_core::causality::{Body, Digest, Object};
+use quorate_core::record::{decode_digest, decode_log, decode_object, keys};
 use quorate_core::{Family, ReplicaStatus};
 use quorate_protocol::ids::Dot;
 use quorate_ring::Class;
@@ -208,6 +208,55 @@ fn shown(version: &quorate_core::causality::Version) -> Shown {
         write: WriteId(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
         dot: version.dot,
     }
+}
+
+/// Vnodes whose digest is not what their objects sum up to, on any disk.
+#[must_use]
+pub fn wrong_digests(world: &World<'_>) -> Vec<String> {
+    let wrong = |node: &Node| match (digests(node), sums(node)) {
+        (Err(why), _) | (_, Err(why)) => Some(format!("{}: {why}", node.id)),
+        (Ok(digests), Ok(sums)) => {
+            let of = |all: &BTreeMap<Class, Digest>, class| {
+                all.get(class).copied().unwrap_or(Digest::EMPTY)
+            };
+            let mut classes = digests.keys().chain(sums.keys());
+            let class = classes.find(|class| of(&digests, class) != of(&sums, class))?;
+            Some(format!(
+                "{}: the objects of {class} sum up to {:?} and its digest says {:?}",
+                node.id,
+                of(&sums, class),
+                of(&digests, class)
+            ))
+        }
+    };
+    world.nodes.iter().filter_map(wrong).collect()
+}
+
+fn digests(node: &Node) -> Result<BTreeMap<Class, Digest>, String> {
+    let records = node.disk.records(Family::Vnodes);
+    let digests = records.filter_map(|(key, record)| {
+        let class = keys::parse_digest_key(key)?;
+        Some(
+            decode_digest(key, record)
+                .map(|digest| (class, digest))
+                .map_err(|error| format!("the digest of {class}: {error}")),
+        )
+    });
+    digests.collect()
+}
+
+/// What the objects of each class on a disk sum up to.
+fn sums(node: &Node) -> Result<BTreeMap<Class, Digest>, String> {
+    let mut sums = BTreeMap::new();
+    for (key, record) in node.disk.records(Family::Objects) {
+        let Some((class, bucket, name)) = keys::parse_object_key(key) else {
+            return Err("an object under a strange key".to_owned());
+        };
+        let object = decode_object(key, record).map_err(|error| error.to_string())?;
+        let sum: &mut Digest = sums.entry(class).or_default();
+        sum.add(Digest::of_object(bucket, name, &object));
+    }
+    Ok(sums)
 }
 
 /// Pieces of long values that no version owns, or that a version lacks, on any disk.

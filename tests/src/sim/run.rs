@@ -219,6 +219,9 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
     for why in converge::stray_pieces(world) {
         violations.push(Violation::general("I6", why));
     }
+    for why in converge::wrong_digests(world) {
+        violations.push(Violation::general("I18", why));
+    }
     let (writes, repairs) = (world.data_writes, repairs(world));
     let asking_us = world.read_everything();
     world.list_everything();

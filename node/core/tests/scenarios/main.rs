@@ -11,6 +11,7 @@
 mod behind;
 mod catching_up;
 mod expiry;
+mod digests;
 mod old_storage;
 #[cfg(feature = "planted")]
 mod planted;

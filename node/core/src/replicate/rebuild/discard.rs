@@ -40,6 +40,7 @@ impl Shared {
                 stage: RebuildStage::Sifting { after: None },
             });
         }
+        self.reset_digest(class);
         self.store_vnode(class);
     }
 

@@ -23,6 +23,7 @@ use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
 use crate::replicate::handoff::Handoff;
 use crate::replicate::rebuild::Rebuild;
+use crate::replicate::scrub::Scrub;
 use crate::shared::{Asker, Cx, Local, Principal, Shared};
 use crate::shelf::Place;
 use crate::store::{BatchSeq, Store};
@@ -44,6 +45,7 @@ pub struct Replica {
     /// Messages that may not be listened to yet.
     held: Held,
     rebuild: Rebuild,
+    scrub: Scrub,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -76,6 +78,7 @@ impl Replica {
             expiry: Expiry::default(),
             held: Held::default(),
             rebuild: Rebuild::default(),
+            scrub: Scrub::default(),
         }
     }
 
@@ -476,6 +479,7 @@ impl Replica {
             self.anti_entropy.on_tick(cx);
             self.expiry.on_tick(cx);
             self.collector.on_tick(cx);
+            self.scrub.on_tick(cx);
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }
     }

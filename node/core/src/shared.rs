@@ -24,6 +24,7 @@ use crate::plant::Plant;
 use crate::record::keys::KeyRange;
 use crate::record::{encode_alive, keys};
 use crate::replicate::rebuild::Owners;
+use crate::replicate::scrub::Differing;
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -90,6 +91,10 @@ pub(crate) struct Shared {
     pub(crate) removal: RemovalClock,
     /// The earliest expiry noted since they were last looked at.
     pub(crate) fresh_expiry_ms: u64,
+    /// Vnodes that are to be read through before all others, see [`crate::replicate::scrub`].
+    pub(crate) suspected: BTreeSet<Class>,
+    /// Peers that hold something else than the vnode under the same clock.
+    pub(crate) differing: BTreeMap<(Class, NodeId), Differing>,
     /// Vnodes whose digest this step changed.
     pub(crate) digests_changed: BTreeSet<Class>,
     /// Request ids stored since they were last taken into account.
@@ -138,6 +143,8 @@ impl Shared {
             void_deletes: VoidDeletes::default(),
             removal: RemovalClock::new(now),
             fresh_expiry_ms: u64::MAX,
+            suspected: BTreeSet::new(),
+            differing: BTreeMap::new(),
             digests_changed: BTreeSet::new(),
             fresh_requests: Vec::new(),
             rng,
@@ -334,6 +341,25 @@ impl Shared {
         };
         let written = self.overlay.get(&family);
         self.cleared.iter().any(holds) && written.is_none_or(|records| !records.contains_key(key))
+    }
+
+    /// Whether this step removed a record.
+    pub(crate) fn is_removed(&self, family: Family, key: &[u8]) -> bool {
+        let written = self.overlay.get(&family);
+        self.is_cleared(family, key)
+            || written.is_some_and(|records| records.get(key) == Some(&None))
+    }
+
+    /// The records of a range that this step wrote and did not remove.
+    pub(crate) fn written(
+        &self,
+        family: Family,
+        range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    ) -> impl Iterator<Item = (Vec<u8>, Bytes)> {
+        let written = self.overlay.get(&family);
+        let written = written.map(|records| records.range::<Vec<u8>, _>(range));
+        let held = |(key, value): (&Vec<u8>, &Option<Bytes>)| Some((key.clone(), value.clone()?));
+        written.into_iter().flatten().filter_map(held)
     }
 
     /// Whether this replica handles a partition.

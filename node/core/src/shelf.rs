@@ -101,7 +101,7 @@ impl Cx<'_> {
         Ok(())
     }
 
-    fn load_body(
+    pub(crate) fn load_body(
         &self,
         owner: ChunkOwner,
         place: &Place,
@@ -303,6 +303,9 @@ impl Shared {
             return;
         }
         vnode.log_entries += 1;
+        if let Some(pass) = &mut vnode.pass {
+            pass.entry_comes(dot);
+        }
         match kind {
             LogKind::Delete => vnode.remember_delete(dot, place.bucket, place.key.clone()),
             LogKind::Put | LogKind::Merged | LogKind::Void => {}

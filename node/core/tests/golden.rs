@@ -291,6 +291,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
             },
         ),
         ("waiting", RebuildStage::Waiting),
+        ("united", RebuildStage::Waiting),
         (
             "objects",
             RebuildStage::Objects {
@@ -309,7 +310,8 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
     let storage_key = keys::vnode_key(CLASS);
     for (name, stage) in stages {
         let rebuilding = Rebuilding {
-            lost: name != "log",
+            lost: name != "log" && name != "united",
+            united: name == "united",
             objects: 300,
             stage,
         };

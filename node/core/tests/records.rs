@@ -126,8 +126,14 @@ fn log() -> impl Strategy<Value = LogRecord> {
 fn rebuilding() -> impl Strategy<Value = Rebuilding> {
     let source = (number(), number(), prop::collection::vec(dot(), 0..9));
     let key = prop::option::of((number(), prop::collection::vec(any::<u8>(), 0..9)));
-    let place = (source, key, prop::option::of(dot()), 0..4, any::<bool>());
-    place.prop_map(|((node, objects, dots), key, dot, stage, lost)| {
+    let place = (
+        source,
+        key,
+        prop::option::of(dot()),
+        0..4,
+        any::<(bool, bool)>(),
+    );
+    place.prop_map(|((node, objects, dots), key, dot, stage, (lost, united))| {
         let source = SnapshotSource {
             node: NodeId::new(node),
             storage: StorageId::new(!node),
@@ -142,6 +148,7 @@ fn rebuilding() -> impl Strategy<Value = Rebuilding> {
         };
         Rebuilding {
             lost,
+            united,
             objects,
             stage,
         }

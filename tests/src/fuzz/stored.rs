@@ -226,6 +226,7 @@ fn draw_rebuilding(draw: &mut Draw<'_, '_>) -> Option<Rebuilding> {
     };
     Some(Rebuilding {
         lost: draw.source.below(2) == 1,
+        united: draw.source.below(2) == 1,
         objects: draw.source.below(300),
         stage,
     })
@@ -399,7 +400,7 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
     let Some((kind, key)) = input.split_first() else {
         return Ok(Tally::REFUSED);
     };
-    let again = match kind % 7 {
+    let again = match kind % 8 {
         0 => keys::parse_object_key(key)
             .map(|(class, bucket, key)| keys::object_key(class, bucket, key)),
         1 => keys::parse_hint_key(key)

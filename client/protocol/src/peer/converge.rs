@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AliveMark, PeerObject, Testimony};
 use crate::error::WireError;
-use crate::ids::{ActorId, Dot, LifeId, RequestId, StorageId, VnodeId};
+use crate::ids::{ActorId, ContentDigest, Dot, LifeId, RequestId, StorageId, VnodeId};
 
 /// What one actor's dots a vnode has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub struct VnodeClock {
     /// What it has fsynced. Until the receiver has said what was settled, only what the vnode had when
     /// this life began.
     pub durable: Vec<ActorClock>,
+    /// What it holds with exactly that applied, in one number.
+    pub digest: ContentDigest,
     /// Whether it answers as a current replica.
     pub current: bool,
     /// Where and under which ring version the actors known to it were born, ordered by actor.

@@ -57,10 +57,14 @@ impl GetOp {
     }
 
     fn send_repairs(&self, cx: &mut Cx<'_>, merged: &Object) {
+        // What a replica lacks and no context covers it may have lost: its word alone takes nothing from
+        // others. Where it is true, they learn it with the write that superseded the version.
+        let known = |dot: &Dot| merged.has(*dot) || merged.context.covers(*dot);
         let settles: BTreeSet<Dot> = self
             .replies
             .values()
             .flat_map(|reply| reply.object.dots())
+            .filter(known)
             .collect();
         for (node, role) in self.stale(merged, cx.s) {
             let hint_for = self.stand_ins.get(&node).copied();

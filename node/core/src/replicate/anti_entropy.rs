@@ -264,9 +264,12 @@ impl Shared {
             applied,
             durable,
             remembered,
+            digest: clock.digest,
+            current: clock.current,
             at_us: now_us,
         };
         vnode.take_word(from, told);
+        self.compare_digest(from, clock.class);
     }
 }
 

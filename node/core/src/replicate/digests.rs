@@ -10,6 +10,7 @@ use bytes::Bytes;
 use quorate_ring::{BucketId, Class};
 
 use crate::causality::{Digest, Object};
+use crate::plant::Plant;
 use crate::record::{RebuildStage, decode_digest, decode_object, encode_digest, keys};
 use crate::shared::Shared;
 use crate::shelf::{Place, damaged};
@@ -38,6 +39,7 @@ impl Shared {
         if old.dots().eq(new.dots()) {
             return;
         }
+        let careless = self.breaks(Plant::ScrubIgnoresWrites);
         let Some(vnode) = self.vnodes.get_mut(&place.class) else {
             return;
         };
@@ -46,6 +48,9 @@ impl Shared {
         }
         let gone = Digest::of_object(place.bucket, &place.key, old);
         let come = Digest::of_object(place.bucket, &place.key, new);
+        if let Some(pass) = vnode.pass.as_mut().filter(|_| !careless) {
+            pass.object_changes(place.bucket, &place.key, gone, come);
+        }
         vnode.digest.take(gone);
         vnode.digest.add(come);
         self.digests_changed.insert(place.class);

@@ -7,5 +7,6 @@ pub(crate) mod digests;
 pub(crate) mod handoff;
 pub(crate) mod rebuild;
 pub(crate) mod refused;
+pub(crate) mod scrub;
 pub(crate) mod serve;
 pub(crate) mod settled;

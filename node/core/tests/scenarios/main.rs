@@ -20,6 +20,7 @@ mod rebuilding;
 mod rebuilding_planted;
 mod requests;
 mod retries;
+mod scrubbing;
 mod versions;
 mod void_deletes;
 mod walk;

@@ -60,6 +60,11 @@ fn read_at(walk: &mut Walk, at: NodeId, key: &str) -> Vec<String> {
 
 /// All replicas are current, whole, and hold the same; no log entry, no context is left.
 fn assert_converged(walk: &Walk) {
+    assert_eq!(
+        walk.notes(Note::ReplicasDiffer),
+        0,
+        "made equal, but not right"
+    );
     let ids: Vec<NodeId> = walk.map.members.iter().map(|member| member.id).collect();
     let mut copies: BTreeMap<Vec<u8>, Vec<(NodeId, Bytes)>> = BTreeMap::new();
     for &id in &ids {

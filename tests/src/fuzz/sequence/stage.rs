@@ -12,7 +12,7 @@ use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_
 use quorate_protocol::peer::{
     Alive, AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, PeerMessage, Testimony, VnodeClock,
 };
-use quorate_protocol::{ClusterId, RequestId, StorageId, VnodeId};
+use quorate_protocol::{ClusterId, ContentDigest, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring, Weight};
 
 use super::super::tell;
@@ -298,6 +298,7 @@ impl Stage {
     fn entry(&self, from: NodeId, class: Class) -> CatchUpEntry {
         let is_member = self.map.ring.primaries(class).contains(&from);
         let clock = is_member.then(|| VnodeClock {
+            digest: ContentDigest::new(0, 0),
             class,
             vnode: VnodeId::new(from.get()),
             storage: StorageId::new(from.get()),

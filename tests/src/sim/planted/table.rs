@@ -152,6 +152,8 @@ fn row_of(plant: Plant) -> Option<Row> {
         }
         Plant::CurrentWithoutHints
         | Plant::ExpiryForgetsContext
+        | Plant::DifferenceIgnored
+        | Plant::ScrubIgnoresWrites
         | Plant::ForgetsWhoWasAlive
         | Plant::OldStorageTrusted
         | Plant::RefusedAndCurrent

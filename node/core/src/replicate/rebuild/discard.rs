@@ -36,6 +36,7 @@ impl Shared {
             vnode.damaged = false;
             vnode.rebuilding = Some(Rebuilding {
                 lost: true,
+                united: false,
                 objects: 0,
                 stage: RebuildStage::Sifting { after: None },
             });

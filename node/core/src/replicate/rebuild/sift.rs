@@ -166,7 +166,7 @@ impl Cx<'_> {
 }
 
 /// The storage keys of a class after a place.
-pub(super) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
+pub(crate) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
     let (from, to) = keys::class_range(class);
     match after {
         None => (from, to),

@@ -210,10 +210,31 @@ fn shown(version: &quorate_core::causality::Version) -> Shown {
     }
 }
 
+/// What a disk lacks that must be on it, in words.
+#[must_use]
+pub fn lost(node: &Node) -> Option<String> {
+    wrong_digest(node)
+        .or_else(|| wrong_pieces(node))
+        .or_else(|| wrong_log(node))
+}
+
+/// Whether a replica counts other log entries than its disk holds.
+fn wrong_log(node: &Node) -> Option<String> {
+    let replicas = node.status()?;
+    let vnodes = replicas.iter().flat_map(|replica| &replica.vnodes);
+    let counted: u64 = vnodes.map(|vnode| vnode.log_entries).sum();
+    let held = node.disk.records(Family::Log).count() as u64;
+    (counted != held).then(|| format!("{} counts {counted} log entries and holds {held}", node.id))
+}
+
 /// Vnodes whose digest is not what their objects sum up to, on any disk.
 #[must_use]
 pub fn wrong_digests(world: &World<'_>) -> Vec<String> {
-    let wrong = |node: &Node| match (digests(node), sums(node)) {
+    world.nodes.iter().filter_map(wrong_digest).collect()
+}
+
+fn wrong_digest(node: &Node) -> Option<String> {
+    match (digests(node), sums(node)) {
         (Err(why), _) | (_, Err(why)) => Some(format!("{}: {why}", node.id)),
         (Ok(digests), Ok(sums)) => {
             let of = |all: &BTreeMap<Class, Digest>, class| {
@@ -228,8 +249,7 @@ pub fn wrong_digests(world: &World<'_>) -> Vec<String> {
                 of(&digests, class)
             ))
         }
-    };
-    world.nodes.iter().filter_map(wrong).collect()
+    }
 }
 
 fn digests(node: &Node) -> Result<BTreeMap<Class, Digest>, String> {
@@ -262,29 +282,27 @@ fn sums(node: &Node) -> Result<BTreeMap<Class, Digest>, String> {
 /// Pieces of long values that no version owns, or that a version lacks, on any disk.
 #[must_use]
 pub fn stray_pieces(world: &World<'_>) -> Vec<String> {
-    world
-        .nodes
-        .iter()
-        .filter_map(|node| {
-            let wanted = wanted_pieces(node);
-            let found: BTreeSet<Vec<u8>> = node
-                .disk
-                .records(Family::Chunks)
-                .map(|(key, _)| key.to_vec())
-                .collect();
-            let stray = || found.difference(&wanted);
-            let first = || stray().next().and_then(|key| keys::parse_chunk_key(key));
-            (wanted != found).then(|| {
-                format!(
-                    "{} holds {} pieces that no version owns (first: {:?}) and lacks {} that one does",
-                    node.id,
-                    stray().count(),
-                    first(),
-                    wanted.difference(&found).count()
-                )
-            })
-        })
-        .collect()
+    world.nodes.iter().filter_map(wrong_pieces).collect()
+}
+
+fn wrong_pieces(node: &Node) -> Option<String> {
+    let wanted = wanted_pieces(node);
+    let found: BTreeSet<Vec<u8>> = node
+        .disk
+        .records(Family::Chunks)
+        .map(|(key, _)| key.to_vec())
+        .collect();
+    let stray = || found.difference(&wanted);
+    let first = || stray().next().and_then(|key| keys::parse_chunk_key(key));
+    (wanted != found).then(|| {
+        format!(
+            "{} holds {} pieces that no version owns (first: {:?}) and lacks {} that one does",
+            node.id,
+            stray().count(),
+            first(),
+            wanted.difference(&found).count()
+        )
+    })
 }
 
 fn wanted_pieces(node: &Node) -> BTreeSet<Vec<u8>> {

@@ -69,6 +69,9 @@ fn values_out_of_bounds_are_refused_by_key() {
             "host:port",
         ),
         ("log = { format = \"xml\" }", "xml"),
+        ("scrub = { rate_mb = 0 }", "scrub.rate_mb"),
+        ("scrub = { every_hours = 90000 }", "scrub.every_hours"),
+        ("scrub = { speed = 1 }", "speed"),
     ] {
         let text = refusal(line);
         assert!(text.contains(key), "{line}: {text}");

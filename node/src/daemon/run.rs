@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_core::{Timing, membership};
+use quorate_core::membership;
 use quorate_protocol::map::ClusterMap;
 use quorate_ring::NodeId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -161,7 +161,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         token_key: secret,
         shards: config.shards,
         storage: Arc::new(open_storage(&config, &dir, descriptors)?),
-        timing: Timing::default(),
+        timing: config.scrub.timing(),
         member_timing: membership::Timing::default(),
         sources: Sources::system(),
     };

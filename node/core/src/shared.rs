@@ -295,6 +295,14 @@ impl Shared {
             .push(Write::Put { family, key, value });
     }
 
+    /// Collects a write that nothing reads any more within its step.
+    pub(crate) fn put_last(&mut self, family: Family, key: Vec<u8>, value: Bytes) {
+        self.step
+            .batch
+            .writes
+            .push(Write::Put { family, key, value });
+    }
+
     /// Collects a removal.
     pub(crate) fn delete(&mut self, family: Family, key: Vec<u8>) {
         self.overlay
@@ -321,7 +329,7 @@ impl Shared {
         if let Some(record) = self.alive.take_changed() {
             let key = keys::alive_key(self.shard);
             let record = encode_alive(&key, record);
-            self.put(Family::Vnodes, key, record);
+            self.put_last(Family::Vnodes, key, record);
         }
         self.store_digests();
         self.overlay.clear();

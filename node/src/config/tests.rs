@@ -129,6 +129,9 @@ fn the_example_is_complete_and_shows_the_defaults() {
         "key",
         "filter",
         "format",
+        "rate_mb",
+        "every_hours",
+        "paused",
         "\"0123456789abcdef\"",
     ]);
     assert_eq!(keys, expected);

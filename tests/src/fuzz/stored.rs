@@ -12,7 +12,7 @@ use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{ActorClock, PeerObject};
 use quorate_protocol::{ClusterId, map_file};
-use quorate_ring::{BucketId, RingVersion};
+use quorate_ring::{BucketId, Class, PartitionId, RingVersion};
 
 use super::draw::{Draw, Pool};
 use super::source::Source;
@@ -385,12 +385,23 @@ fn check_token(input: &[u8]) -> Result<Tally, String> {
     canonical("a token", again, token)
 }
 
+/// How many kinds of storage keys there are, and the one that random bytes would hardly ever meet.
+const KEY_KINDS: u8 = 7;
+const DIGEST_KEYS: u8 = 5;
+
 fn draw_key(source: &mut Source<'_>) -> Vec<u8> {
     let length = source.pick([0, 3, 11, 19, 20, 30, 36, 40]) + source.index(3);
     let kind = source.byte();
     let mut key = source.fill(length);
     if let Some(first) = key.first_mut() {
         *first = source.pick([0, 1, 2, 3, u8::MAX]);
+    }
+    if kind % KEY_KINDS == DIGEST_KEYS && source.below(4) > 0 {
+        let class = Class {
+            n: source.byte().max(1),
+            partition: PartitionId::new(u16::from_be_bytes([source.byte(), source.byte()])),
+        };
+        key = keys::digest_key(class);
     }
     [&[kind], key.as_slice()].concat()
 }
@@ -401,6 +412,7 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
         return Ok(Tally::REFUSED);
     };
     let again = match kind % 8 {
+    let again = match kind % KEY_KINDS {
         0 => keys::parse_object_key(key)
             .map(|(class, bucket, key)| keys::object_key(class, bucket, key)),
         1 => keys::parse_hint_key(key)
@@ -411,6 +423,7 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
         5 => keys::parse_expiry_key(key)
             .map(|(at, class, bucket, key)| keys::expiry_key(at, class, bucket, key)),
         6 => keys::parse_digest_key(key).map(keys::digest_key),
+        DIGEST_KEYS => keys::parse_digest_key(key).map(keys::digest_key),
         _ => keys::parse_chunk_key(key).map(|(owner, class, bucket, dot, piece)| {
             keys::chunk_key(owner, class, bucket, dot, piece)
         }),

@@ -301,6 +301,7 @@ impl World<'_> {
 
     fn tail_lost(&mut self, node: usize, after: u64, batches: usize) {
         if batches > 0 {
+            self.lose_again(node);
             self.forget(node, after);
         }
     }

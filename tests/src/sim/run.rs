@@ -227,12 +227,6 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
         let why = "replicas that seemed whole held something else under equal clocks";
         violations.push(Violation::general("I18", why.to_owned()));
     }
-    let found = world.counters.of(Counter::Core(Note::SilentLossFound));
-    if found > world.vanished.len() as u64 {
-        let lost = world.vanished.len();
-        let why = format!("scrubs found {found} silent losses, and {lost} records vanished");
-        violations.push(Violation::general("I18", why));
-    }
     for why in converge::wrong_digests(world) {
         violations.push(Violation::general("I18", why));
     }

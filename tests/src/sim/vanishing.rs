@@ -41,7 +41,8 @@ type Candidate = (Family, Vec<u8>, Option<Key>);
 impl World<'_> {
     pub(super) fn vanish(&mut self, node: usize, records: u64) {
         for _ in 0..records {
-            let candidates = candidates(&self.nodes[node].disk, &mut self.dice);
+            let objects = self.config.faults.vanish_objects;
+            let candidates = candidates(&self.nodes[node].disk, objects, &mut self.dice);
             let Some((family, storage_key, key)) = candidates else {
                 continue;
             };
@@ -120,7 +121,7 @@ impl World<'_> {
 }
 
 /// Something of a disk at rest, by chance.
-fn candidates(disk: &Disk, dice: &mut Dice) -> Option<Candidate> {
+fn candidates(disk: &Disk, objects: bool, dice: &mut Dice) -> Option<Candidate> {
     let logged: BTreeSet<(Class, Vec<u8>)> = disk
         .records(Family::Log)
         .filter_map(|(key, record)| {
@@ -147,14 +148,12 @@ fn candidates(disk: &Disk, dice: &mut Dice) -> Option<Candidate> {
             .filter(|_| rests)
         })
         .collect();
-    match dice.below(4) {
-        0 => a_log_entry(disk, dice),
-        1 => a_piece(&resting, dice),
-        _ => {
-            let (_, storage_key, key, _) = dice.pick(&resting)?;
-            Some((Family::Objects, storage_key.clone(), Some(*key)))
-        }
+    if objects && dice.chance(500) {
+        let (_, storage_key, key, _) = dice.pick(&resting)?;
+        return Some((Family::Objects, storage_key.clone(), Some(*key)));
     }
+    let piece = dice.chance(500).then(|| a_piece(&resting, dice));
+    piece.flatten().or_else(|| a_log_entry(disk, dice))
 }
 
 fn a_log_entry(disk: &Disk, dice: &mut Dice) -> Option<Candidate> {

@@ -154,6 +154,7 @@ impl World<'_> {
         self.judge_retries(node, writes);
         if self.config.faults.destroys() {
             self.copies.wrote(node, number, writes);
+            self.ack_truth.wrote_objects(node, number, writes);
         }
         let data = |write: &&Write| {
             let (Write::Put { family, .. }

@@ -6,7 +6,7 @@ use quorate_protocol::peer::ReplicaState;
 use quorate_ring::NodeId;
 
 use super::get::{GetOp, Reply};
-use crate::causality::{Body, Object};
+use crate::causality::{Body, Object, check_dots};
 use crate::plant::Plant;
 use crate::quorum::read::Answer;
 use crate::shared::Shared;
@@ -25,6 +25,11 @@ impl GetOp {
             }
         };
         let found = object.is_visible(shared.shown_at_ms());
+        if let Err(error) = check_dots(&state.deletes) {
+            self.fail(from, WireError::new(ErrorCode::Protocol, error.to_string()));
+            return;
+        }
+        let found = !object.versions.is_empty();
         let answer = match (state.role, state.catching_up, state.holds) {
             (Role::Primary, true, _) if !shared.breaks(Plant::CatchingUpCounted) => {
                 Answer::CatchingUp
@@ -51,6 +56,7 @@ impl GetOp {
                 .into_iter()
                 .filter(|dot| asked.contains(dot))
                 .collect(),
+            deletes: state.deletes,
             session_met: state.session_met,
             waits_for: state.waits_for,
             asked,

@@ -204,7 +204,7 @@ fn seen() -> impl Strategy<Value = RequestRecord> {
 }
 
 fn digest() -> impl Strategy<Value = Digest> {
-    any::<[u8; 16]>().prop_map(Digest::from_bytes)
+    any::<[[u8; 16]; 2]>().prop_map(Digest::from_bytes)
 }
 
 /// Every reader's verdict on the same bytes.

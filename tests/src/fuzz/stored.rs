@@ -281,10 +281,11 @@ fn draw_alive(source: &mut Source<'_>) -> Vec<u8> {
 
 fn draw_digest(source: &mut Source<'_>) -> Vec<u8> {
     stored(source, |draw, key| {
-        let half = |draw: &mut Draw<'_, '_>| draw.source.bits().to_be_bytes();
-        let (high, low) = (half(draw), half(draw));
-        let bytes: Vec<u8> = high.into_iter().chain(low).collect();
-        let digest = Digest::from_bytes(bytes.try_into().unwrap_or_default());
+        let mut half = || {
+            let bits = (u128::from(draw.source.bits()) << 64) | u128::from(draw.source.bits());
+            bits.to_be_bytes()
+        };
+        let digest = Digest::from_bytes([half(), half()]);
         record::encode_digest(key, &digest).to_vec()
     })
 }
@@ -386,8 +387,8 @@ fn check_token(input: &[u8]) -> Result<Tally, String> {
 }
 
 /// How many kinds of storage keys there are, and the one that random bytes would hardly ever meet.
-const KEY_KINDS: u8 = 7;
-const DIGEST_KEYS: u8 = 5;
+const KEY_KINDS: u8 = 8;
+const DIGEST_KEYS: u8 = 6;
 
 fn draw_key(source: &mut Source<'_>) -> Vec<u8> {
     let length = source.pick([0, 3, 11, 19, 20, 30, 36, 40]) + source.index(3);
@@ -411,7 +412,6 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
     let Some((kind, key)) = input.split_first() else {
         return Ok(Tally::REFUSED);
     };
-    let again = match kind % 8 {
     let again = match kind % KEY_KINDS {
         0 => keys::parse_object_key(key)
             .map(|(class, bucket, key)| keys::object_key(class, bucket, key)),
@@ -422,7 +422,6 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
         4 => keys::parse_vnode_key(key).map(keys::vnode_key),
         5 => keys::parse_expiry_key(key)
             .map(|(at, class, bucket, key)| keys::expiry_key(at, class, bucket, key)),
-        6 => keys::parse_digest_key(key).map(keys::digest_key),
         DIGEST_KEYS => keys::parse_digest_key(key).map(keys::digest_key),
         _ => keys::parse_chunk_key(key).map(|(owner, class, bucket, dot, piece)| {
             keys::chunk_key(owner, class, bucket, dot, piece)

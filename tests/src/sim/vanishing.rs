@@ -50,9 +50,11 @@ impl World<'_> {
             self.counters.count(Counter::World(match family {
                 Family::Objects => "an object vanished",
                 Family::Chunks => "a piece of a long value vanished",
-                Family::Log | Family::Hints | Family::Vnodes | Family::Requests => {
-                    "a log entry vanished"
-                }
+                Family::Log
+                | Family::Hints
+                | Family::Vnodes
+                | Family::Requests
+                | Family::Expiry => "a log entry vanished",
             }));
             self.vanished.push(Vanished {
                 node,

@@ -5,6 +5,9 @@
 //! is the wrapping sum of all of them, so that neither the order of keys nor that of events matters, and
 //! what goes in comes out again by subtraction. Contexts are no part of it: replicas drop them at different
 //! times. Nor are values: a dot names one value for ever.
+//!
+//! Versions that expire are summed up apart. Each replica removes them by its own time of day, so what is
+//! left of them says nothing to others; what a disk must hold it says all the same.
 
 use std::fmt;
 
@@ -13,67 +16,93 @@ use quorate_ring::BucketId;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::object::Object;
+use super::object::{Object, Version};
 
 /// The sum over the objects of a vnode, or of a part of it.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Digest(u128);
+pub struct Digest {
+    /// Versions that stay until something supersedes them. Equal for replicas that have seen the same.
+    lasting: u128,
+    /// Versions that expire.
+    expiring: u128,
+}
 
 impl Digest {
     /// Nothing at all: the digest of an empty vnode.
-    pub const EMPTY: Self = Self(0);
+    pub const EMPTY: Self = Self {
+        lasting: 0,
+        expiring: 0,
+    };
 
     /// What one key adds. Without a version it adds nothing.
     #[must_use]
     pub fn of_object(bucket: BucketId, key: &[u8], object: &Object) -> Self {
-        if object.versions.is_empty() {
-            return Self::EMPTY;
+        let of = |expiring| {
+            let versions = object.versions.iter();
+            let wanted = |version: &&Version| version.expires() == expiring;
+            sum_of(bucket, key, versions.filter(wanted).map(|one| one.dot))
+        };
+        Self {
+            lasting: of(false),
+            expiring: of(true),
         }
-        let mut dots: SmallVec<[Dot; 4]> = object.dots().collect();
-        dots.sort_unstable();
-        let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
-        bytes.extend_from_slice(&bucket.get().to_be_bytes());
-        bytes.extend_from_slice(&(key.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(key);
-        for dot in dots {
-            bytes.extend_from_slice(&dot.actor.get().to_be_bytes());
-            bytes.extend_from_slice(&dot.counter.to_be_bytes());
-        }
-        Self(xxh3_128(&bytes))
     }
 
     /// With what `part` stands for.
     pub const fn add(&mut self, part: Self) {
-        self.0 = self.0.wrapping_add(part.0);
+        self.lasting = self.lasting.wrapping_add(part.lasting);
+        self.expiring = self.expiring.wrapping_add(part.expiring);
     }
 
     /// Without what `part` stands for, which must be in it.
     pub const fn take(&mut self, part: Self) {
-        self.0 = self.0.wrapping_sub(part.0);
+        self.lasting = self.lasting.wrapping_sub(part.lasting);
+        self.expiring = self.expiring.wrapping_sub(part.expiring);
     }
 
-    /// Its 16 bytes, big endian.
+    /// What lasts and what expires, 16 bytes each, big endian.
     #[must_use]
-    pub const fn to_bytes(self) -> [u8; 16] {
-        self.0.to_be_bytes()
+    pub const fn to_bytes(self) -> [[u8; 16]; 2] {
+        [self.lasting.to_be_bytes(), self.expiring.to_be_bytes()]
     }
 
     /// The inverse of [`Self::to_bytes`].
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
+    pub const fn from_bytes([lasting, expiring]: [[u8; 16]; 2]) -> Self {
+        Self {
+            lasting: u128::from_be_bytes(lasting),
+            expiring: u128::from_be_bytes(expiring),
+        }
     }
 
-    /// As it travels.
+    /// As it travels: what replicas compare.
     #[must_use]
     pub fn to_wire(self) -> ContentDigest {
-        ContentDigest::from_bytes(self.to_bytes())
+        ContentDigest::from_bytes(self.lasting.to_be_bytes())
     }
+}
+
+/// What some versions of a key add; nothing where there is none.
+fn sum_of(bucket: BucketId, key: &[u8], dots: impl Iterator<Item = Dot>) -> u128 {
+    let mut dots: SmallVec<[Dot; 4]> = dots.collect();
+    if dots.is_empty() {
+        return 0;
+    }
+    dots.sort_unstable();
+    let mut bytes: SmallVec<[u8; 256]> = SmallVec::new();
+    bytes.extend_from_slice(&bucket.get().to_be_bytes());
+    bytes.extend_from_slice(&(key.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(key);
+    for dot in dots {
+        bytes.extend_from_slice(&dot.actor.get().to_be_bytes());
+        bytes.extend_from_slice(&dot.counter.to_be_bytes());
+    }
+    xxh3_128(&bytes)
 }
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Digest({:032x})", self.0)
+        write!(f, "Digest({:032x} {:032x})", self.lasting, self.expiring)
     }
 }
 
@@ -82,7 +111,7 @@ mod tests {
     use quorate_protocol::{ActorId, RequestId};
 
     use super::*;
-    use crate::causality::{Body, Version};
+    use crate::causality::Body;
 
     const BUCKET: BucketId = BucketId::new(7);
 
@@ -134,11 +163,24 @@ mod tests {
     }
 
     #[test]
+    fn versions_that_expire_count_and_are_not_told_to_peers() {
+        let of = |object: &Object| Digest::of_object(BUCKET, b"key", object);
+        let lasting = object(&[1]);
+        let mut both = object(&[1, 2]);
+        both.versions[1].expires_ms = 5;
+        assert_ne!(of(&both), of(&lasting));
+        assert_eq!(of(&both).to_wire(), of(&lasting).to_wire());
+        assert_eq!(Digest::from_bytes(of(&both).to_bytes()), of(&both));
+        both.versions.remove(0);
+        assert_eq!(of(&both).to_wire(), Digest::EMPTY.to_wire());
+    }
+
+    #[test]
     fn its_numbers_are_part_of_the_format() {
         let one = Digest::of_object(BUCKET, b"key", &object(&[1]));
         assert_eq!(
             format!("{one:?}"),
-            "Digest(64df3c7f50dcf532ce93985526df557a)"
+            "Digest(64df3c7f50dcf532ce93985526df557a 00000000000000000000000000000000)"
         );
     }
 }

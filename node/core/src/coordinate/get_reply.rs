@@ -24,12 +24,11 @@ impl GetOp {
                 return;
             }
         };
-        let found = object.is_visible(shared.shown_at_ms());
         if let Err(error) = check_dots(&state.deletes) {
             self.fail(from, WireError::new(ErrorCode::Protocol, error.to_string()));
             return;
         }
-        let found = !object.versions.is_empty();
+        let found = object.is_visible(shared.shown_at_ms());
         let answer = match (state.role, state.catching_up, state.holds) {
             (Role::Primary, true, _) if !shared.breaks(Plant::CatchingUpCounted) => {
                 Answer::CatchingUp

@@ -1,7 +1,8 @@
 //! The record of a vnode's digest, a small one of its own because it changes with every write.
 //!
 //! ```text
-//! digest        16 bytes, big endian
+//! lasting       16 bytes, big endian: versions that do not expire
+//! expiring      16 bytes, big endian: versions that do
 //! ```
 
 use bytes::Bytes;
@@ -14,7 +15,9 @@ use crate::causality::Digest;
 #[must_use]
 pub fn encode_digest(storage_key: &[u8], digest: &Digest) -> Bytes {
     let mut record = start(RecordKind::Digest, 0);
-    record.raw(&digest.to_bytes());
+    let [lasting, expiring] = digest.to_bytes();
+    record.raw(&lasting);
+    record.raw(&expiring);
     seal(storage_key, record)
 }
 
@@ -24,7 +27,7 @@ pub fn encode_digest(storage_key: &[u8], digest: &Digest) -> Bytes {
 /// The record is damaged, of a newer format, or no digest.
 pub fn decode_digest(storage_key: &[u8], record: &[u8]) -> Result<Digest, RecordError> {
     let (_, mut body) = open(storage_key, record, RecordKind::Digest, 0)?;
-    let digest = Digest::from_bytes(body.array()?);
+    let digest = Digest::from_bytes([body.array()?, body.array()?]);
     body.end()?;
     Ok(digest)
 }

@@ -269,6 +269,7 @@ impl Shared {
             at_us: now_us,
         };
         vnode.take_word(from, told);
+        self.hear_others_for_the_forgetful(clock.class, from);
         self.compare_digest(from, clock.class);
     }
 }

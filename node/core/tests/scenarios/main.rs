@@ -10,8 +10,8 @@
 
 mod behind;
 mod catching_up;
-mod expiry;
 mod digests;
+mod expiry;
 mod old_storage;
 #[cfg(feature = "planted")]
 mod planted;

@@ -230,3 +230,65 @@ fn a_pass_and_its_end_are_told() {
     walk = filled(|_| {}, often());
     assert_eq!(told(&walk), walk.status(node).vnodes.len());
 }
+
+/// The clock of one node is ahead: it has dropped what expired, and the others hold it still. That is no
+/// difference, and a scrub that goes on meanwhile loses nothing.
+#[test]
+fn an_expired_version_that_one_replica_has_dropped_and_another_has_not_is_no_damage() {
+    let slow = Timing {
+        scrub_every_us: 1,
+        scrub_bytes_per_s: 20_000,
+        ..Timing::default()
+    };
+    let mut walk = filled(|_| {}, slow);
+    let primaries = walk.preference(SIBLINGS, KEY).primaries;
+    walk.set_clock_ahead(primaries[2], 900);
+    for number in 0..50 {
+        let mut put = walk.a_put(&format!("key {number}"), "short");
+        put.ttl_ms = Some(5_000 + 100 * number);
+        let at = walk
+            .preference(SIBLINGS, &format!("key {number}"))
+            .primaries[0];
+        walk.begin(at, put);
+    }
+    walk.pass(8_000);
+    let ahead = |number: &i32| {
+        let key = format!("key {number}");
+        let members = walk.preference(SIBLINGS, &key).primaries;
+        let bytes = |node: &NodeId| held(&walk, *node, &key).map_or(0, |record| record.len());
+        let there = bytes(&primaries[2]);
+        members.contains(&primaries[2]) && members.iter().any(|node| bytes(node) > there)
+    };
+    assert!((0..50).filter(ahead).count() > 3, "nothing differs");
+    for _ in 0..40 {
+        walk.pass(1_000);
+    }
+    assert!(walk.notes(Note::Expired) > 50);
+    assert_eq!(walk.disk(primaries[0]).entries(Family::Expiry), 0);
+    assert!(walk.notes(Note::Scrubbed) > 20);
+    let alarms = [
+        Note::SilentLossFound,
+        Note::DigestsDiffer,
+        Note::ReplicasDiffer,
+        Note::Rebuilding,
+    ];
+    assert_eq!(alarms.map(|note| walk.notes(note)), [0; 4]);
+}
+
+#[test]
+fn an_expiry_whose_note_vanished_is_noted_again_by_a_scrub() {
+    let mut walk = filled(|_| {}, often());
+    let mut put = walk.a_put(KEY, "short");
+    put.ttl_ms = Some(20_000);
+    put.options.w = Some(Count::Exactly(3));
+    let node = walk.preference(SIBLINGS, KEY).primaries[0];
+    walk.put(node, put).unwrap();
+    let noted = walk.disk(node).records(Family::Expiry);
+    let entry = noted.keys().next().unwrap();
+    walk.disk_mut(node).lose(Family::Expiry, entry);
+    walk.pass(10_000);
+    assert_eq!(walk.disk(node).records(Family::Expiry), noted);
+    walk.pass(15_000);
+    assert_eq!(walk.disk(node).entries(Family::Expiry), 0);
+    assert_eq!(walk.notes(Note::Expired), 3);
+}

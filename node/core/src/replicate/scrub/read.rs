@@ -9,7 +9,7 @@ use quorate_protocol::limits::BATCH_ITEMS_MAX;
 use quorate_ring::{Class, NodeId};
 
 use super::pass::Stage;
-use crate::causality::{Body, Digest};
+use crate::causality::{Body, Digest, Object};
 use crate::effects::Note;
 use crate::record::keys::{self, ChunkOwner, KeyRange};
 use crate::record::{KeyPlace, decode_hint, decode_log, decode_object};
@@ -80,6 +80,7 @@ impl Cx<'_> {
                     self.load_body(ChunkOwner::Vnode, &place, &mut version.clone())?;
                 }
             }
+            bytes += self.scrub_expiries(&place, &object)?;
             let part = Digest::of_object(bucket, name, &object);
             self.s.passed_object(class, (bucket, place.key), part);
             if bytes >= most {
@@ -88,6 +89,20 @@ impl Cx<'_> {
         }
         if records.all {
             self.s.pass_at(class, Stage::Log(None));
+        }
+        Ok(bytes)
+    }
+
+    /// Versions that expire and are not noted would stay for ever: they are noted again.
+    fn scrub_expiries(&mut self, place: &Place, object: &Object) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for version in object.versions.iter().filter(|version| version.expires()) {
+            let entry = keys::expiry_key(version.expires_ms, place.class, place.bucket, &place.key);
+            bytes += entry.len() as u64;
+            if self.get(Family::Expiry, &entry)?.is_none() {
+                self.s.count_bad(place.class);
+                self.s.note_expiries_again(place, object);
+            }
         }
         Ok(bytes)
     }

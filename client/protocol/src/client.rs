@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::backup::{Backup, BackupAction, BackupEntry, BackupJob, BackupReport, JobState};
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
 use crate::error::WireError;
-use crate::ids::{ActorId, ClusterId, Dot, RequestId, VnodeId};
+use crate::ids::{ActorId, ClusterId, ContentDigest, Dot, RequestId, VnodeId};
 use crate::map::{Bucket, BucketProps, ClusterMap};
 use crate::messages::messages;
 use crate::options::{ReadOptions, WriteOptions};
@@ -392,6 +392,14 @@ pub struct VnodeStatus {
     pub damaged: bool,
     /// While it is filled again from a peer: how many objects it has taken.
     pub rebuilding: Option<u64>,
+    /// What it holds, in one number.
+    pub digest: ContentDigest,
+    /// When it was last read through to the end and found whole, milliseconds since 1970.
+    pub scrubbed_ms: Option<u64>,
+    /// While it is read through: how many keys so far.
+    pub scrubbing: Option<u64>,
+    /// Records found unreadable, or missing, by reading it through, since the node's start.
+    pub bad_records: u64,
 }
 
 /// A node's report.

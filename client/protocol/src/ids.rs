@@ -73,6 +73,10 @@ pub struct ClusterId(u64, u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(u64, u64);
 
+/// What a whole vnode holds, in one number: equal for two replicas whose keys have the same versions.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ContentDigest(u64, u64);
+
 macro_rules! wide_id {
     ($name:ident) => {
         impl $name {
@@ -123,6 +127,7 @@ macro_rules! wide_id {
 
 wide_id!(ClusterId);
 wide_id!(RequestId);
+wide_id!(ContentDigest);
 
 /// The identity of one accepted write: the issuing actor and its counter, which starts at 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -25,4 +25,4 @@ pub mod options;
 pub mod peer;
 
 pub use error::{ErrorCode, WireError};
-pub use ids::{ActorId, ClusterId, Dot, RequestId, StorageId, VnodeId};
+pub use ids::{ActorId, ClusterId, ContentDigest, Dot, RequestId, StorageId, VnodeId};

@@ -176,6 +176,8 @@ pub struct ReplicaState {
     pub catching_up: bool,
     /// Of the dots asked for, those it has seen.
     pub seen: Vec<Dot>,
+    /// Deletes of the key that the object's context stands for: nothing in the object names their dots.
+    pub deletes: Vec<Dot>,
     /// Of the session's positions, whether all are known here.
     pub session_met: bool,
     /// Why it could not answer.

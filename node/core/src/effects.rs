@@ -164,6 +164,14 @@ pub enum Note {
     Rebuilding,
     /// It has been filled.
     Rebuilt,
+    /// A vnode was read through and is whole.
+    Scrubbed,
+    /// A vnode was read through, and less was there than it had stored: something was lost without a sign.
+    SilentLossFound,
+    /// A peer holds something else than this vnode under the same clock.
+    DigestsDiffer,
+    /// Both were read through and seem whole: they take over from each other what they lack.
+    ReplicasDiffer,
     /// A peer's durable clock is behind what it once confirmed for the same storage.
     PeerBehindItsWord,
     /// A version was removed because its time had passed.

@@ -1,5 +1,6 @@
 //! Opening a replica from storage: vnodes, clocks and logs, hints, request ids.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,10 +11,12 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::alive::AliveLog;
-use crate::causality::Clock;
+use crate::causality::{Clock, Digest};
 use crate::effects::{Note, Now};
 use crate::hints::HintShelf;
-use crate::record::{LogKind, VnodeRecord, decode_alive, decode_log, decode_vnode, keys};
+use crate::record::{
+    LogKind, VnodeRecord, decode_alive, decode_digest, decode_log, decode_vnode, keys,
+};
 use crate::replica::Replica;
 use crate::replicate::collect::Collector;
 use crate::shared::Shared;
@@ -80,13 +83,15 @@ impl Replica {
             shared.note(Note::DamageFound);
         }
         shared.open_hint_pieces(store, owns)?;
-        let vnodes_damaged = shared.load_vnodes(store)?;
+        let found = shared.load_vnodes(store)?;
         for class in shared.add_missing_vnodes() {
-            // A vnode of which nothing could be read is no new one: its past is unknown.
-            if vnodes_damaged {
+            // A vnode of which nothing could be read is no new one: its past is unknown. Nor is one that
+            // left its digest: its own record is gone.
+            if found.incomplete || found.digests.contains_key(&class) {
                 shared.mark_damaged(class);
             }
         }
+        shared.take_digests(&found);
         let classes: Vec<Class> = shared.vnodes.keys().copied().collect();
         for &class in &classes {
             shared.load_lost_mark(store, class)?;
@@ -113,14 +118,25 @@ pub(crate) fn is_damaged(scanned: Result<(), StoreError>) -> Result<bool, StoreE
     }
 }
 
+/// What was found among the vnodes' records.
+struct FoundVnodes {
+    /// Damage kept some of them from being read.
+    incomplete: bool,
+    /// Digests, `None` where one cannot be read.
+    digests: BTreeMap<Class, Option<Digest>>,
+}
+
 impl Shared {
-    /// Says whether damage kept some vnodes from being read.
-    fn load_vnodes(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
+    /// Reads the vnodes that this replica has.
+    fn load_vnodes(&mut self, store: &dyn Store) -> Result<FoundVnodes, StoreError> {
         let (from, to) = keys::vnodes_range();
         let mut found: Vec<(Class, Option<VnodeRecord>)> = Vec::new();
+        let mut digests = BTreeMap::new();
         let scanned = store.scan(Family::Vnodes, &from, &to, &mut |key, record| {
             if let Some(class) = keys::parse_vnode_key(key) {
                 found.push((class, decode_vnode(key, record).ok()));
+            } else if let Some(class) = keys::parse_digest_key(key) {
+                digests.insert(class, decode_digest(key, record).ok());
             }
             ControlFlow::Continue(())
         });
@@ -137,7 +153,27 @@ impl Shared {
                 self.mark_damaged(class);
             }
         }
-        Ok(incomplete)
+        Ok(FoundVnodes {
+            incomplete,
+            digests,
+        })
+    }
+
+    /// Gives each vnode its digest. One whose digest cannot be read has lost something of its own.
+    fn take_digests(&mut self, found: &FoundVnodes) {
+        let mut unread = Vec::new();
+        for (class, vnode) in &mut self.vnodes {
+            match found.digests.get(class) {
+                Some(Some(digest)) => vnode.digest = *digest,
+                Some(None) => unread.push(*class),
+                // Where nothing was ever counted none was written.
+                None if found.incomplete => unread.push(*class),
+                None => {}
+            }
+        }
+        unread
+            .into_iter()
+            .for_each(|class| self.mark_damaged(class));
     }
 
     /// A vnode of which storage lost something is damaged, also where it was being rebuilt already.

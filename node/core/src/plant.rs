@@ -46,6 +46,8 @@ plants! {
     ContextIgnored,
     /// A replica becomes current while other nodes keep hints for it.
     CurrentWithoutHints,
+    /// A vnode that finds that a peer holds something else under the same clock goes on as if nothing were.
+    DifferenceIgnored,
     /// An answer shows a version that another reply knows to be superseded, if it came from the node
     /// that is first in order.
     DominatedShown,
@@ -97,6 +99,8 @@ plants! {
     RepairOnEveryRead,
     /// A retried request is coordinated as if it were new.
     RetryMintsAgain,
+    /// What is written behind the place of a scrub is not taken into account.
+    ScrubIgnoresWrites,
     /// A read is answered although nobody knows yet what its session has seen.
     SessionUnchecked,
     /// Actors are sealed that a node still writes with.

@@ -23,6 +23,7 @@ use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
 use crate::replicate::handoff::Handoff;
 use crate::replicate::rebuild::Rebuild;
+use crate::replicate::scrub::Scrub;
 use crate::replicate::seal::Sealing;
 use crate::shared::{Asker, Cx, Local, Principal, Shared};
 use crate::shelf::Place;
@@ -46,6 +47,7 @@ pub struct Replica {
     held: Held,
     rebuild: Rebuild,
     sealing: Sealing,
+    scrub: Scrub,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -79,6 +81,7 @@ impl Replica {
             held: Held::default(),
             rebuild: Rebuild::default(),
             sealing: Sealing::default(),
+            scrub: Scrub::default(),
         }
     }
 
@@ -486,6 +489,7 @@ impl Replica {
             self.expiry.on_tick(cx);
             self.sealing.on_tick(cx);
             self.collector.on_tick(cx);
+            self.scrub.on_tick(cx);
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }
     }

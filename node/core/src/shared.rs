@@ -24,6 +24,7 @@ use crate::plant::Plant;
 use crate::record::keys::KeyRange;
 use crate::record::{encode_alive, keys};
 use crate::replicate::rebuild::Owners;
+use crate::replicate::scrub::Differing;
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -92,6 +93,12 @@ pub(crate) struct Shared {
     pub(crate) removal: RemovalClock,
     /// The earliest expiry noted since they were last looked at.
     pub(crate) fresh_expiry_ms: u64,
+    /// Vnodes that are to be read through before all others, see [`crate::replicate::scrub`].
+    pub(crate) suspected: BTreeSet<Class>,
+    /// Peers that hold something else than the vnode under the same clock.
+    pub(crate) differing: BTreeMap<(Class, NodeId), Differing>,
+    /// Vnodes whose digest this step changed.
+    pub(crate) digests_changed: BTreeSet<Class>,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -139,6 +146,9 @@ impl Shared {
             void_deletes: VoidDeletes::default(),
             removal: RemovalClock::new(now),
             fresh_expiry_ms: u64::MAX,
+            suspected: BTreeSet::new(),
+            differing: BTreeMap::new(),
+            digests_changed: BTreeSet::new(),
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,
@@ -288,6 +298,14 @@ impl Shared {
             .push(Write::Put { family, key, value });
     }
 
+    /// Collects a write that nothing reads any more within its step.
+    pub(crate) fn put_last(&mut self, family: Family, key: Vec<u8>, value: Bytes) {
+        self.step
+            .batch
+            .writes
+            .push(Write::Put { family, key, value });
+    }
+
     /// Collects a removal.
     pub(crate) fn delete(&mut self, family: Family, key: Vec<u8>) {
         self.overlay
@@ -314,8 +332,9 @@ impl Shared {
         if let Some(record) = self.alive.take_changed() {
             let key = keys::alive_key(self.shard);
             let record = encode_alive(&key, record);
-            self.put(Family::Vnodes, key, record);
+            self.put_last(Family::Vnodes, key, record);
         }
+        self.store_digests();
         self.overlay.clear();
         self.cleared.clear();
         let mut step = std::mem::take(&mut self.step);
@@ -333,6 +352,25 @@ impl Shared {
         };
         let written = self.overlay.get(&family);
         self.cleared.iter().any(holds) && written.is_none_or(|records| !records.contains_key(key))
+    }
+
+    /// Whether this step removed a record.
+    pub(crate) fn is_removed(&self, family: Family, key: &[u8]) -> bool {
+        let written = self.overlay.get(&family);
+        self.is_cleared(family, key)
+            || written.is_some_and(|records| records.get(key) == Some(&None))
+    }
+
+    /// The records of a range that this step wrote and did not remove.
+    pub(crate) fn written(
+        &self,
+        family: Family,
+        range: (Bound<Vec<u8>>, Bound<Vec<u8>>),
+    ) -> impl Iterator<Item = (Vec<u8>, Bytes)> {
+        let written = self.overlay.get(&family);
+        let written = written.map(|records| records.range::<Vec<u8>, _>(range));
+        let held = |(key, value): (&Vec<u8>, &Option<Bytes>)| Some((key.clone(), value.clone()?));
+        written.into_iter().flatten().filter_map(held)
     }
 
     /// Whether this replica handles a partition.
@@ -403,6 +441,19 @@ impl Cx<'_> {
             found.pop_last();
         }
         Ok((found, all))
+    }
+
+    /// The keys that this step wrote, from one up to and with another, in order.
+    pub(crate) fn fresh_keys(&self, family: Family, from: &[u8], last: &[u8]) -> Vec<Vec<u8>> {
+        if from > last {
+            return Vec::new();
+        }
+        let bounds = (Bound::Included(from), Bound::Included(last));
+        let written = self.s.overlay.get(&family);
+        let fresh = written.map(|records| records.range::<[u8], _>(bounds));
+        let fresh = fresh.into_iter().flatten();
+        let held = fresh.filter(|(_, value)| value.is_some());
+        held.map(|(key, _)| key.clone()).collect()
     }
 
     /// Scans records that earlier steps wrote.

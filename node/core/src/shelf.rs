@@ -120,7 +120,7 @@ impl Cx<'_> {
         Ok(())
     }
 
-    fn load_body(
+    pub(crate) fn load_body(
         &self,
         owner: ChunkOwner,
         place: &Place,
@@ -260,6 +260,7 @@ impl Shared {
     /// Writes `new` as the vnode's copy in place of `old`, and removes the pieces of values that
     /// are no longer in it.
     pub(crate) fn store_object(&mut self, place: &Place, old: &Object, new: &Object) {
+        self.count_object(place, old, new);
         let key = place.object_key();
         if new.is_empty() {
             self.delete(Family::Objects, key);
@@ -331,6 +332,9 @@ impl Shared {
             return;
         }
         vnode.log_entries += 1;
+        if let Some(pass) = &mut vnode.pass {
+            pass.entry_comes(dot);
+        }
         match kind {
             LogKind::Delete => vnode.remember_delete(dot, place.bucket, place.key.clone()),
             LogKind::Put | LogKind::Merged => {}

@@ -7,6 +7,7 @@ use quorate_protocol::client::{HintsHeld, PeerStatus, ReplicaStanding, VnodeStat
 use quorate_ring::Class;
 
 use crate::replica::Replica;
+use crate::replicate::scrub::Pass;
 use crate::vnode::Vnode;
 
 /// One replica's part of a node's status report.
@@ -151,6 +152,10 @@ impl Replica {
             log_entries: vnode.log_entries,
             damaged: vnode.damaged,
             rebuilding: vnode.rebuilding.as_ref().map(|state| state.objects),
+            digest: vnode.digest.to_wire(),
+            scrubbed_ms: vnode.scrubbed_ms,
+            scrubbing: vnode.pass.as_ref().map(Pass::keys),
+            bad_records: vnode.bad_records,
         }
     }
 }

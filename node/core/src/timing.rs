@@ -26,6 +26,10 @@ pub struct Timing {
     pub presume_us: u64,
     /// Hinted handoff sends at most so many bytes a second to one target.
     pub handoff_bytes_per_s: u64,
+    /// Scrubbing reads at most so many bytes a second; 0: it does not read but what is suspected.
+    pub scrub_bytes_per_s: u64,
+    /// A vnode is scrubbed again so long after it was.
+    pub scrub_every_us: u64,
     /// Requests in flight on one replica beyond which new ones are refused as overloaded.
     pub requests_max: usize,
 }
@@ -44,6 +48,8 @@ impl Default for Timing {
             resend_us: 3_000_000,
             presume_us: 1_500_000,
             handoff_bytes_per_s: 32 * 1024 * 1024,
+            scrub_bytes_per_s: 8 * 1024 * 1024,
+            scrub_every_us: 7 * 24 * 3_600_000_000,
             requests_max: 20_000,
         }
     }

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use quorate_protocol::ids::{ActorId, Dot, LifeId, StorageId, VnodeId};
+use quorate_protocol::ids::{ActorId, ContentDigest, Dot, LifeId, StorageId, VnodeId};
 use quorate_protocol::peer::VnodeClock;
 use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
-use crate::causality::Clock;
+use crate::causality::{Clock, Digest};
 use crate::record::{RebuildStage, Rebuilding, VnodeRecord};
 use crate::replicate::refused::Refused;
+use crate::replicate::scrub::Pass;
 use crate::replicate::settled::Asker;
 
 /// Earlier storages of one peer that are remembered.
@@ -31,6 +32,10 @@ pub(crate) struct PeerVnode {
     pub(crate) durable: Clock,
     /// More than `durable`, if it once said to have more of the same storage.
     pub(crate) remembered: Option<Clock>,
+    /// What it holds with exactly `applied`.
+    pub(crate) digest: ContentDigest,
+    /// Whether it answers as a current replica.
+    pub(crate) current: bool,
     /// When it was said, monotonic microseconds here.
     pub(crate) at_us: u64,
 }
@@ -59,6 +64,8 @@ pub(crate) struct Vnode {
     pub(crate) ring: RingVersion,
     /// Dots applied.
     pub(crate) clock: Clock,
+    /// What it holds, in one number; see [`crate::replicate::digests`].
+    pub(crate) digest: Digest,
     /// Dots applied and fsynced.
     pub(crate) durable: Clock,
     /// What every member had durably when contexts were last dropped, and how much of that is fsynced here;
@@ -92,6 +99,16 @@ pub(crate) struct Vnode {
     pub(crate) rebuilding: Option<Rebuilding>,
     /// Storages that peers had before: what arrives late about them is void.
     void: BTreeMap<NodeId, VecDeque<(StorageId, u64)>>,
+    /// It is read through; see [`crate::replicate::scrub`].
+    pub(crate) pass: Option<Pass>,
+    /// When it was last found whole, by the wall clock, milliseconds since 1970.
+    pub(crate) scrubbed_ms: Option<u64>,
+    /// The same, monotonic microseconds.
+    pub(crate) cleared_us: Option<u64>,
+    /// Records found unreadable or missing by reading it through.
+    pub(crate) bad_records: u64,
+    /// From whom it is filled if possible.
+    pub(crate) fill_from: Option<NodeId>,
     /// Dot-log entries held.
     pub(crate) log_entries: u64,
     /// Logged deletes by key. Nothing in the object names a delete's own dot, yet the object must keep
@@ -109,6 +126,7 @@ impl Vnode {
             ring: record.ring,
             durable: record.clock.clone(),
             opened: Some(record.clock.clone()),
+            digest: Digest::EMPTY,
             clock: record.clock,
             settled_durable: record.settled.clone(),
             settled: record.settled,
@@ -126,6 +144,11 @@ impl Vnode {
             damaged: record.damaged,
             rebuilding: record.rebuilding,
             void: BTreeMap::new(),
+            pass: None,
+            scrubbed_ms: None,
+            cleared_us: None,
+            bad_records: 0,
+            fill_from: None,
             log_entries: 0,
             deletes: BTreeMap::new(),
         }
@@ -255,6 +278,7 @@ impl Vnode {
             life,
             applied: self.clock.to_wire(),
             durable: self.durable_for(peer).to_wire(),
+            digest: self.digest.to_wire(),
             current: self.is_current(),
             actors: self
                 .actors
@@ -281,6 +305,9 @@ impl Vnode {
     /// A log entry is gone.
     pub(crate) fn unlogged(&mut self, dot: Dot, bucket: BucketId, key: &Bytes) {
         self.log_entries = self.log_entries.saturating_sub(1);
+        if let Some(pass) = &mut self.pass {
+            pass.entry_goes(dot);
+        }
         let place = (bucket, key.clone());
         if let Some(dots) = self.deletes.get_mut(&place) {
             dots.remove(&dot);

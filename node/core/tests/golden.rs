@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use bytes::Bytes;
-use quorate_core::causality::{Body, Clock, Content, Object, Version};
+use quorate_core::causality::{Body, Clock, Content, Digest, Object, Version};
 use quorate_core::record::{
     self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
     RequestRecord, SnapshotSource, VnodeRecord, keys,
@@ -268,6 +268,20 @@ fn who_was_alive_has_the_bytes_of_format_2() {
 }
 
 #[test]
+fn a_digest_has_the_bytes_of_format_2() {
+    let digest = Digest::of_object(BUCKET, KEY, &full());
+    let storage_key = keys::digest_key(CLASS);
+    let bytes = record::encode_digest(&storage_key, &digest);
+    check(
+        "3-digest",
+        &storage_key,
+        &bytes,
+        &digest,
+        record::decode_digest,
+    );
+}
+
+#[test]
 fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
     let source = SnapshotSource {
         node: TARGET,
@@ -283,6 +297,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
             },
         ),
         ("waiting", RebuildStage::Waiting),
+        ("united", RebuildStage::Waiting),
         (
             "objects",
             RebuildStage::Objects {
@@ -301,7 +316,8 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
     let storage_key = keys::vnode_key(CLASS);
     for (name, stage) in stages {
         let rebuilding = Rebuilding {
-            lost: name != "log",
+            lost: name != "log" && name != "united",
+            united: name == "united",
             objects: 300,
             stage,
         };

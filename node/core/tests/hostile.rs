@@ -24,7 +24,9 @@ use quorate_protocol::peer::{
     ActorClock, CatchUpAsk, Clocks, DotsAnswer, ENDLESS, Forward, PeerMessage, PeerObject,
     ReplicaAck, ReplicaPut, SettledObject, VnodeClock,
 };
-use quorate_protocol::{ActorId, ClusterId, Dot, ErrorCode, RequestId, StorageId, VnodeId, client};
+use quorate_protocol::{
+    ActorId, ClusterId, ContentDigest, Dot, ErrorCode, RequestId, StorageId, VnodeId, client,
+};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring};
 
 const ME: NodeId = NodeId::new(1);
@@ -487,6 +489,7 @@ fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
         .collect();
     for class in shared {
         let clock = VnodeClock {
+            digest: ContentDigest::new(0, 0),
             class,
             vnode: VnodeId::new(1),
             storage: StorageId::new(1),

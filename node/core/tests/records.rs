@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use quorate_core::causality::{Body, Clock, Content, Object, Version};
+use quorate_core::causality::{Body, Clock, Content, Digest, Object, Version};
 use quorate_core::record::{
     self, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding, RecordError, RecordKind,
     RequestRecord, SnapshotSource, VnodeRecord,
@@ -121,8 +121,14 @@ fn log() -> impl Strategy<Value = LogRecord> {
 fn rebuilding() -> impl Strategy<Value = Rebuilding> {
     let source = (number(), number(), prop::collection::vec(dot(), 0..9));
     let key = prop::option::of((number(), prop::collection::vec(any::<u8>(), 0..9)));
-    let place = (source, key, prop::option::of(dot()), 0..4, any::<bool>());
-    place.prop_map(|((node, objects, dots), key, dot, stage, lost)| {
+    let place = (
+        source,
+        key,
+        prop::option::of(dot()),
+        0..4,
+        any::<(bool, bool)>(),
+    );
+    place.prop_map(|((node, objects, dots), key, dot, stage, (lost, united))| {
         let source = SnapshotSource {
             node: NodeId::new(node),
             storage: StorageId::new(!node),
@@ -137,6 +143,7 @@ fn rebuilding() -> impl Strategy<Value = Rebuilding> {
         };
         Rebuilding {
             lost,
+            united,
             objects,
             stage,
         }
@@ -194,6 +201,10 @@ fn seen() -> impl Strategy<Value = RequestRecord> {
     })
 }
 
+fn digest() -> impl Strategy<Value = Digest> {
+    any::<[[u8; 16]; 2]>().prop_map(Digest::from_bytes)
+}
+
 /// Every reader's verdict on the same bytes.
 fn read_all(key: &[u8], bytes: &[u8]) -> Vec<Result<(), RecordError>> {
     vec![
@@ -202,6 +213,7 @@ fn read_all(key: &[u8], bytes: &[u8]) -> Vec<Result<(), RecordError>> {
         record::decode_log(key, bytes).map(drop),
         record::decode_vnode(key, bytes).map(drop),
         record::decode_request(key, bytes).map(drop),
+        record::decode_digest(key, bytes).map(drop),
     ]
 }
 
@@ -230,6 +242,10 @@ fn any_record() -> impl Strategy<Value = (Vec<u8>, Bytes)> {
             let bytes = record::encode_request(&key, &seen);
             (key, bytes)
         }),
+        (key(), digest()).prop_map(|(key, digest)| {
+            let bytes = record::encode_digest(&key, &digest);
+            (key, bytes)
+        }),
     ]
 }
 
@@ -245,13 +261,14 @@ fn forge(key: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn every_record_comes_back(object in object(), hint in hint(), log in log(), vnode in vnode(), seen in seen()) {
+    fn every_record_comes_back(object in object(), hint in hint(), log in log(), vnode in vnode(), seen in seen(), digest in digest()) {
         let key = b"some key";
         prop_assert_eq!(record::decode_object(key, &record::encode_object(key, &object).0), Ok(object));
         prop_assert_eq!(record::decode_hint(key, &record::encode_hint(key, &hint).0), Ok(hint));
         prop_assert_eq!(record::decode_log(key, &record::encode_log(key, &log)), Ok(log));
         prop_assert_eq!(record::decode_vnode(key, &record::encode_vnode(key, &vnode)), Ok(vnode));
         prop_assert_eq!(record::decode_request(key, &record::encode_request(key, &seen)), Ok(seen));
+        prop_assert_eq!(record::decode_digest(key, &record::encode_digest(key, &digest)), Ok(digest));
     }
 
     #[test]

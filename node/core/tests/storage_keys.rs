@@ -46,6 +46,9 @@ proptest! {
         prop_assert_eq!(keys::parse_vnode_key(&keys::vnode_key(class)), Some(class));
         let expiry = keys::expiry_key(dot.counter, class, bucket, &key);
         prop_assert_eq!(keys::parse_expiry_key(&expiry), Some((dot.counter, class, bucket, &key[..])));
+        prop_assert_eq!(keys::parse_digest_key(&keys::digest_key(class)), Some(class));
+        prop_assert_eq!(keys::parse_vnode_key(&keys::digest_key(class)), None);
+        prop_assert!(inside(&keys::class_range(class), &keys::digest_key(class)));
         for owner in [ChunkOwner::Vnode, ChunkOwner::Hint(node)] {
             let chunk = keys::chunk_key(owner, class, bucket, dot, piece);
             prop_assert_eq!(keys::parse_chunk_key(&chunk), Some((owner, class, bucket, dot, piece)));

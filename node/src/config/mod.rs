@@ -7,6 +7,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use quorate_core::Timing;
 use quorate_ring::NodeId;
 use serde::Deserialize;
 
@@ -26,6 +27,10 @@ const BACKUP_RATE_MB_MAX: u32 = 1 << 16;
 /// What QUIC demands of every path, and what the network takes at most (loopback).
 const MTU_MIN: u16 = 1200;
 const MTU_MAX: u16 = 65_000;
+/// More no disk gives.
+const SCRUB_RATE_MB_MAX: u32 = 10_000;
+/// Ten years.
+const SCRUB_HOURS_MAX: u32 = 87_600;
 
 /// A configuration in which every path is absolute or relative to the working directory, and
 /// every value within its bounds.
@@ -59,6 +64,8 @@ pub struct Config {
     pub peer_addresses: BTreeMap<NodeId, String>,
     /// Where backups go.
     pub backup: BackupSettings,
+    /// How stored data is read through in the background.
+    pub scrub: Scrub,
 }
 
 /// The node's certificate files, PEM.
@@ -144,8 +151,54 @@ struct RawConfig {
     log: RawLog,
     #[serde(default)]
     backup: RawBackup,
+    scrub: Scrub,
     #[serde(default)]
     peer_addresses: BTreeMap<String, String>,
+}
+
+/// How stored data is read through in the background, to find what was lost or damaged before anybody
+/// asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scrub {
+    /// At most so much is read, MiB per second and shard.
+    pub rate_mb: u32,
+    /// Each replica is read through so often, hours.
+    pub every_hours: u32,
+    /// Nothing is read but what is suspected.
+    pub paused: bool,
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self {
+            rate_mb: 8,
+            every_hours: 7 * 24,
+            paused: false,
+        }
+    }
+}
+
+impl Scrub {
+    fn check(&self) -> Result<(), Problem> {
+        let within = |key, value: u32, most: u32| {
+            let wrong = || (key, format!("= {value} is not from 1 to {most}"));
+            (1..=most).contains(&value).then_some(()).ok_or_else(wrong)
+        };
+        within("scrub.rate_mb", self.rate_mb, SCRUB_RATE_MB_MAX)?;
+        within("scrub.every_hours", self.every_hours, SCRUB_HOURS_MAX)
+    }
+
+    /// The replica's waiting times with this pace.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        let rate = u64::from(self.rate_mb) << 20;
+        Timing {
+            scrub_bytes_per_s: if self.paused { 0 } else { rate },
+            scrub_every_us: u64::from(self.every_hours) * 3_600_000_000,
+            ..Timing::default()
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -298,6 +351,7 @@ impl RawConfig {
             );
             return Err(("cache_mb", problem));
         }
+        self.scrub.check()?;
         match self.initial_mtu {
             Some(mtu) if !(MTU_MIN..=MTU_MAX).contains(&mtu) => Err((
                 "initial_mtu",
@@ -332,6 +386,7 @@ impl RawConfig {
             log_filter: self.log.filter,
             log_format: self.log.format,
             peer_addresses: peer_addresses(self.peer_addresses)?,
+            scrub: self.scrub,
         })
     }
 }

@@ -71,6 +71,9 @@ fn values_out_of_bounds_are_refused_by_key() {
         ("log = { format = \"xml\" }", "xml"),
         ("backup = { rate_mb = 0 }", "backup.rate_mb"),
         ("backup = { directory = \"d/db/x\" }", "backup.directory"),
+        ("scrub = { rate_mb = 0 }", "scrub.rate_mb"),
+        ("scrub = { every_hours = 90000 }", "scrub.every_hours"),
+        ("scrub = { speed = 1 }", "speed"),
     ] {
         let text = refusal(line);
         assert!(text.contains(key), "{line}: {text}");
@@ -130,6 +133,9 @@ fn the_example_is_complete_and_shows_the_defaults() {
         "format",
         "directory",
         "rate_mb",
+        "rate_mb",
+        "every_hours",
+        "paused",
         "\"0123456789abcdef\"",
     ]);
     assert_eq!(keys, expected);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use quorate_core::{Timing, membership};
+use quorate_core::membership;
 use quorate_protocol::map::ClusterMap;
 use quorate_ring::NodeId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -170,7 +170,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         shards: config.shards,
         storage,
         backups: Some(Arc::clone(&backups)),
-        timing: Timing::default(),
+        timing: config.scrub.timing(),
         member_timing: membership::Timing::default(),
         sources: Sources::system(),
     };

@@ -41,6 +41,10 @@ named! { NOTES, note_name, Note {
     DotGone => "dots_gone", "Dots asked for that are no longer in the log";
     Rebuilding => "rebuilds_begun", "Vnodes that began to be filled again from a peer";
     Rebuilt => "rebuilds_ended", "Vnodes filled again from a peer";
+    Scrubbed => "scrubs", "Vnodes read through and found whole";
+    SilentLossFound => "silent_losses_found", "Vnodes that had lost something without any sign, found by reading them through";
+    DigestsDiffer => "digests_differ", "Times a peer held something else than this node under the same clock";
+    ReplicasDiffer => "replicas_differ", "Vnodes that took over what a peer held otherwise, because both seemed whole";
     PeerBehindItsWord => "peers_behind_their_word", "Peers whose durable clock fell behind what it had confirmed";
     Expired => "expired", "Versions removed because their time had passed";
     ExpiredOnArrival => "expired_on_arrival", "Versions not stored because their time had passed when they arrived";

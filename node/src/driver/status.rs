@@ -142,6 +142,12 @@ fn add(report: &mut StatusReport, part: ReplicaStatus, vnodes: bool) {
     report.warnings.extend(rebuilt.map(|(class, objects)| {
         format!("{class} is being rebuilt from a peer: {objects} objects so far")
     }));
+    let bad: u64 = part.vnodes.iter().map(|vnode| vnode.bad_records).sum();
+    if bad > 0 {
+        report.warnings.push(format!(
+            "{bad} records were found unreadable by reading everything through, since the node's start"
+        ));
+    }
     if vnodes {
         report.vnodes.extend(part.vnodes);
     }

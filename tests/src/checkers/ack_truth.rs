@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::causality::Clock;
-use quorate_core::record::{decode_hint, keys};
+use quorate_core::record::{decode_hint, decode_object, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::ids::Dot;
 use quorate_ring::Class;
@@ -61,6 +61,24 @@ impl AckTruth {
                 | Family::Vnodes
                 | Family::Requests
                 | Family::Expiry => {}
+            }
+        }
+    }
+
+    /// What a node holds without a log entry of its own: it came with a snapshot, where others had lost what
+    /// their logs said of it. Asked for where disks are destroyed.
+    pub fn wrote_objects(&mut self, node: usize, batch: u64, writes: &[Write]) {
+        for write in writes {
+            let Write::Put {
+                family: Family::Objects,
+                key,
+                value,
+            } = write
+            else {
+                continue;
+            };
+            if let Ok(object) = decode_object(key, value) {
+                object.dots().for_each(|dot| self.holds(dot, node, batch));
             }
         }
     }

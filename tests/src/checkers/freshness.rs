@@ -8,7 +8,8 @@
 //! * with the default (sloppy) quorums as well, where links work and nobody stands still, so that only
 //!   processes die (calm, one down, returning) and w >= 2.
 //!
-//! Left out are reads that say of themselves that they may be stale (`maybe_stale`, `fallbacks_only`),
+//! Left out are reads of a key of which a replica has lost its record without any sign and nobody could
+//! find that out yet, reads that say of themselves that they may be stale (`maybe_stale`, `fallbacks_only`),
 //! reads with `stale_ok`, and, with sloppy quorums:
 //!
 //! * writes with w = 1: the only holder's death hides them, which no quorum tolerates;
@@ -37,7 +38,8 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
     }
     let reads = operations
         .iter()
-        .filter(|read| read.is_ok() && !read.unsure && evidence.is_causal(read.key));
+        .filter(|read| read.is_ok() && !read.unsure && evidence.is_causal(read.key))
+        .filter(|read| !evidence.is_blind(read));
     reads
         .filter_map(|read| {
             let shown: BTreeSet<WriteId> = read.shown.iter().map(|shown| shown.write).collect();

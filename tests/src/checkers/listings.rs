@@ -110,7 +110,9 @@ fn must_be_there(
         let meets = u16::from(w) + u16::from(r) > u16::from(n);
         meets && evidence.is_kept(op) && op.completed_us < listing.invoked_us
     });
-    acknowledged && !deleted
+    let mut key = listing.key;
+    key.number = number;
+    acknowledged && !deleted && !evidence.is_blind_to(key, listing)
 }
 
 #[cfg(test)]

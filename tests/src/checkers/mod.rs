@@ -111,6 +111,8 @@ pub struct Evidence<'a> {
     pub power_lost: bool,
     /// When which processes did not run.
     pub outages: &'a [Outage],
+    /// When a replica had lost what it held of a key, and could not know it.
+    pub blind: Vec<Blind>,
     /// The time stamp of every version that any node ever stored.
     pub stamps: &'a BTreeMap<Dot, u64>,
     /// By how much two clocks differed at most, at any two times of the run, milliseconds.
@@ -132,6 +134,17 @@ pub struct Expiries {
     pub hidden_from_us: u64,
     /// After this time no node shows it.
     pub hidden_by_us: u64,
+}
+
+/// A time in which a replica of a key had lost it without a sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// The key.
+    pub key: Key,
+    /// It vanished then, microseconds.
+    pub from_us: u64,
+    /// It was there again then.
+    pub until_us: u64,
 }
 
 /// A time in which a node's process did not run.
@@ -182,6 +195,23 @@ impl Evidence<'_> {
         self.outages
             .iter()
             .any(|one| self.outages.iter().any(|other| together(one, other)))
+    }
+
+    /// Whether a replica of the key denied in good faith what it had lost, while an operation went on.
+    #[must_use]
+    pub fn is_blind(&self, operation: &Operation) -> bool {
+        self.is_blind_to(operation.key, operation)
+    }
+
+    /// The same of a key that an operation speaks of.
+    #[must_use]
+    pub fn is_blind_to(&self, key: Key, operation: &Operation) -> bool {
+        let meets = |blind: &Blind| {
+            blind.key == key
+                && blind.from_us <= operation.completed_us
+                && operation.invoked_us <= blind.until_us
+        };
+        self.blind.iter().any(meets)
     }
 
     /// Whether causality alone decides what a bucket's answers are.

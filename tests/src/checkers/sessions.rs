@@ -18,7 +18,7 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
         }
         let known = known.entry((operation.client, operation.key)).or_default();
         let shown: BTreeSet<WriteId> = operation.shown.iter().map(|shown| shown.write).collect();
-        if under_session(operation) {
+        if under_session(operation) && !evidence.is_blind(operation) {
             let forgotten = known.iter().find(|write| {
                 !causal.accounts_for(**write, operation.key, &shown, operation.completed_us)
             });

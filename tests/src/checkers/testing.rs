@@ -185,6 +185,7 @@ impl Story {
         let stamps = self.stamps.iter().map(|&(id, stamp)| (dot(id), stamp));
         let stamps = stamps.collect();
         let evidence = Evidence {
+            blind: Vec::new(),
             history: &self.history,
             finals: BTreeMap::from([(KEY, self.finals.clone())]),
             copies: BTreeMap::from([(KEY.bucket, 3)]),

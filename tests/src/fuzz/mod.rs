@@ -105,6 +105,7 @@ pub const TARGETS: &[Target] = &[
     stored::VNODE,
     stored::REQUEST,
     stored::ALIVE,
+    stored::DIGEST,
     values::PIECE,
     stored::KEY,
     values::CLOCK,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_core::causality::{Clock, Object, VersionVector};
+use quorate_core::causality::{Clock, Digest, Object, VersionVector};
 use quorate_core::record::{
     self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
     RecordError, RequestRecord, SnapshotSource, VnodeRecord, keys,
@@ -14,7 +14,7 @@ use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{ActorClock, PeerObject};
 use quorate_protocol::{ActorId, ClusterId, map_file};
-use quorate_ring::{BucketId, RingVersion};
+use quorate_ring::{BucketId, Class, PartitionId, RingVersion};
 
 use super::draw::{Draw, Pool};
 use super::source::Source;
@@ -70,6 +70,13 @@ record_target!(
     /// Who was alive when.
     ALIVE, "alive", draw_alive, record::decode_alive, |key: &[u8], alive: &AliveRecord| {
         record::encode_alive(key, alive).to_vec()
+    }
+);
+
+record_target!(
+    /// A vnode's digest.
+    DIGEST, "digest", draw_digest, record::decode_digest, |key: &[u8], digest: &Digest| {
+        record::encode_digest(key, digest).to_vec()
     }
 );
 
@@ -218,6 +225,7 @@ fn draw_rebuilding(draw: &mut Draw<'_, '_>) -> Option<Rebuilding> {
     };
     Some(Rebuilding {
         lost: draw.source.below(2) == 1,
+        united: draw.source.below(2) == 1,
         objects: draw.source.below(300),
         stage,
     })
@@ -270,6 +278,17 @@ fn draw_alive(source: &mut Source<'_>) -> Vec<u8> {
             peers,
         };
         record::encode_alive(key, &alive).to_vec()
+    })
+}
+
+fn draw_digest(source: &mut Source<'_>) -> Vec<u8> {
+    stored(source, |draw, key| {
+        let mut half = || {
+            let bits = (u128::from(draw.source.bits()) << 64) | u128::from(draw.source.bits());
+            bits.to_be_bytes()
+        };
+        let digest = Digest::from_bytes([half(), half()]);
+        record::encode_digest(key, &digest).to_vec()
     })
 }
 
@@ -368,12 +387,23 @@ fn check_token(input: &[u8]) -> Result<Tally, String> {
     canonical("a token", again, token)
 }
 
+/// How many kinds of storage keys there are, and the one that random bytes would hardly ever meet.
+const KEY_KINDS: u8 = 8;
+const DIGEST_KEYS: u8 = 6;
+
 fn draw_key(source: &mut Source<'_>) -> Vec<u8> {
     let length = source.pick([0, 3, 11, 19, 20, 30, 36, 40]) + source.index(3);
     let kind = source.byte();
     let mut key = source.fill(length);
     if let Some(first) = key.first_mut() {
         *first = source.pick([0, 1, 2, 3, u8::MAX]);
+    }
+    if kind % KEY_KINDS == DIGEST_KEYS && source.below(4) > 0 {
+        let class = Class {
+            n: source.byte().max(1),
+            partition: PartitionId::new(u16::from_be_bytes([source.byte(), source.byte()])),
+        };
+        key = keys::digest_key(class);
     }
     [&[kind], key.as_slice()].concat()
 }
@@ -383,7 +413,7 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
     let Some((kind, key)) = input.split_first() else {
         return Ok(Tally::REFUSED);
     };
-    let again = match kind % 7 {
+    let again = match kind % KEY_KINDS {
         0 => keys::parse_object_key(key)
             .map(|(class, bucket, key)| keys::object_key(class, bucket, key)),
         1 => keys::parse_hint_key(key)
@@ -393,6 +423,7 @@ fn check_key(input: &[u8]) -> Result<Tally, String> {
         4 => keys::parse_vnode_key(key).map(keys::vnode_key),
         5 => keys::parse_expiry_key(key)
             .map(|(at, class, bucket, key)| keys::expiry_key(at, class, bucket, key)),
+        DIGEST_KEYS => keys::parse_digest_key(key).map(keys::digest_key),
         _ => keys::parse_chunk_key(key).map(|(owner, class, bucket, dot, piece)| {
             keys::chunk_key(owner, class, bucket, dot, piece)
         }),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use quorate_core::Timing;
 use quorate_protocol::ids::ClusterId;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::QuorumDefaults;
@@ -80,13 +81,18 @@ pub struct FaultPlan {
     pub rewind: bool,
     /// Records fail their checksums.
     pub damage: bool,
+    /// Records vanish: pieces of long values, and log entries.
+    pub vanish: bool,
+    /// Whole objects vanish too. Not in the seeds: until a loss is found, a read may take the word of who lost
+    /// something, and a write through that read then supersedes what nobody was shown (seed 477).
+    pub vanish_objects: bool,
 }
 
 impl FaultPlan {
     /// Whether disks, or parts of them, are destroyed.
     #[must_use]
     pub const fn destroys(&self) -> bool {
-        self.wipe || self.rewind || self.damage
+        self.wipe || self.rewind || self.damage || self.vanish
     }
 
     /// Whether there is any fault to draw.
@@ -150,6 +156,10 @@ pub struct Config {
     pub without_faults: BTreeSet<u64>,
     /// Replicas of each node, which share its partitions.
     pub shards: u16,
+    /// A vnode is scrubbed again so long after it was, microseconds.
+    pub scrub_every_us: u64,
+    /// At most so fast.
+    pub scrub_bytes_per_s: u64,
     /// How much faster or slower than the world a clock runs at most, millionths.
     pub drift_ppm: u64,
     /// Which buckets clients ask for, if they do.
@@ -248,6 +258,8 @@ impl Config {
             } else {
                 1
             },
+            scrub_every_us: 30_000_000,
+            scrub_bytes_per_s: 16 * 1024,
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
             founding: None,
             expiring: 0,
@@ -257,8 +269,19 @@ impl Config {
         }
         if profile == Profile::Storm && !is_small(seed) {
             draw_destruction(&mut config);
+            draw_vanishing(&mut config);
         }
         config
+    }
+
+    /// The waiting times of its replicas.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        Timing {
+            scrub_every_us: self.scrub_every_us,
+            scrub_bytes_per_s: self.scrub_bytes_per_s,
+            ..Timing::default()
+        }
     }
 
     /// All nodes.
@@ -395,6 +418,25 @@ fn draw_destruction(config: &mut Config) {
     config.faults.wipe = dice.chance(600);
     config.faults.rewind = dice.chance(500);
     config.faults.damage = dice.chance(600);
+    for bucket in &mut config.map.buckets {
+        bucket.props.n = bucket.props.n.max(2);
+    }
+}
+
+/// Lets records vanish in some seeds, and scrubs come soon. As with destroyed disks, no value has a single
+/// copy then.
+fn draw_vanishing(config: &mut Config) {
+    let mut dice = Dice::new(config.seed, "vanished records");
+    if !dice.chance(300) {
+        return;
+    }
+    config.faults.vanish = true;
+    config.scrub_every_us = dice.between(2_000_000, 10_000_000);
+    config.scrub_bytes_per_s = if dice.chance(500) {
+        16 * 1024
+    } else {
+        1024 * 1024
+    };
     for bucket in &mut config.map.buckets {
         bucket.props.n = bucket.props.n.max(2);
     }

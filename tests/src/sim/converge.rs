@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::causality::{Body, Object};
-use quorate_core::record::{decode_log, decode_object, decode_vnode, keys};
+use quorate_core::causality::{Body, Digest, Object};
+use quorate_core::record::{decode_digest, decode_log, decode_object, decode_vnode, keys};
 use quorate_core::{Family, ReplicaStatus};
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::Class;
@@ -241,32 +241,99 @@ fn shown(version: &quorate_core::causality::Version) -> Shown {
     }
 }
 
+/// What a disk lacks that must be on it, in words.
+#[must_use]
+pub fn lost(node: &Node) -> Option<String> {
+    wrong_digest(node)
+        .or_else(|| wrong_pieces(node))
+        .or_else(|| wrong_log(node))
+}
+
+/// Whether a replica counts other log entries than its disk holds.
+fn wrong_log(node: &Node) -> Option<String> {
+    let replicas = node.status()?;
+    let vnodes = replicas.iter().flat_map(|replica| &replica.vnodes);
+    let counted: u64 = vnodes.map(|vnode| vnode.log_entries).sum();
+    let held = node.disk.records(Family::Log).count() as u64;
+    (counted != held).then(|| format!("{} counts {counted} log entries and holds {held}", node.id))
+}
+
+/// Vnodes whose digest is not what their objects sum up to, on any disk.
+#[must_use]
+pub fn wrong_digests(world: &World<'_>) -> Vec<String> {
+    world.nodes.iter().filter_map(wrong_digest).collect()
+}
+
+fn wrong_digest(node: &Node) -> Option<String> {
+    match (digests(node), sums(node)) {
+        (Err(why), _) | (_, Err(why)) => Some(format!("{}: {why}", node.id)),
+        (Ok(digests), Ok(sums)) => {
+            let of = |all: &BTreeMap<Class, Digest>, class| {
+                all.get(class).copied().unwrap_or(Digest::EMPTY)
+            };
+            let mut classes = digests.keys().chain(sums.keys());
+            let class = classes.find(|class| of(&digests, class) != of(&sums, class))?;
+            Some(format!(
+                "{}: the objects of {class} sum up to {:?} and its digest says {:?}",
+                node.id,
+                of(&sums, class),
+                of(&digests, class)
+            ))
+        }
+    }
+}
+
+fn digests(node: &Node) -> Result<BTreeMap<Class, Digest>, String> {
+    let records = node.disk.records(Family::Vnodes);
+    let digests = records.filter_map(|(key, record)| {
+        let class = keys::parse_digest_key(key)?;
+        Some(
+            decode_digest(key, record)
+                .map(|digest| (class, digest))
+                .map_err(|error| format!("the digest of {class}: {error}")),
+        )
+    });
+    digests.collect()
+}
+
+/// What the objects of each class on a disk sum up to.
+fn sums(node: &Node) -> Result<BTreeMap<Class, Digest>, String> {
+    let mut sums = BTreeMap::new();
+    for (key, record) in node.disk.records(Family::Objects) {
+        let Some((class, bucket, name)) = keys::parse_object_key(key) else {
+            return Err("an object under a strange key".to_owned());
+        };
+        let object = decode_object(key, record).map_err(|error| error.to_string())?;
+        let sum: &mut Digest = sums.entry(class).or_default();
+        sum.add(Digest::of_object(bucket, name, &object));
+    }
+    Ok(sums)
+}
+
 /// Pieces of long values that no version owns, or that a version lacks, on any disk.
 #[must_use]
 pub fn stray_pieces(world: &World<'_>) -> Vec<String> {
-    world
-        .nodes
-        .iter()
-        .filter_map(|node| {
-            let wanted = wanted_pieces(node);
-            let found: BTreeSet<Vec<u8>> = node
-                .disk
-                .records(Family::Chunks)
-                .map(|(key, _)| key.to_vec())
-                .collect();
-            let stray = || found.difference(&wanted);
-            let first = || stray().next().and_then(|key| keys::parse_chunk_key(key));
-            (wanted != found).then(|| {
-                format!(
-                    "{} holds {} pieces that no version owns (first: {:?}) and lacks {} that one does",
-                    node.id,
-                    stray().count(),
-                    first(),
-                    wanted.difference(&found).count()
-                )
-            })
-        })
-        .collect()
+    world.nodes.iter().filter_map(wrong_pieces).collect()
+}
+
+fn wrong_pieces(node: &Node) -> Option<String> {
+    let wanted = wanted_pieces(node);
+    let found: BTreeSet<Vec<u8>> = node
+        .disk
+        .records(Family::Chunks)
+        .map(|(key, _)| key.to_vec())
+        .collect();
+    let stray = || found.difference(&wanted);
+    let first = || stray().next().and_then(|key| keys::parse_chunk_key(key));
+    (wanted != found).then(|| {
+        format!(
+            "{} holds {} pieces that no version owns (first: {:?}) and lacks {} that one does",
+            node.id,
+            stray().count(),
+            first(),
+            wanted.difference(&found).count()
+        )
+    })
 }
 
 fn wanted_pieces(node: &Node) -> BTreeSet<Vec<u8>> {

@@ -172,6 +172,12 @@ impl Disk {
         Some(family)
     }
 
+    /// A record vanishes without a sign.
+    pub fn vanish(&mut self, family: Family, key: &[u8]) {
+        self.damaged.remove(&(slot(family), key.to_vec()));
+        self.live.set(family, key, None);
+    }
+
     /// Whether a damaged record was met: storage is to be opened again.
     #[must_use]
     pub fn met_damage(&self) -> bool {

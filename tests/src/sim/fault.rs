@@ -113,6 +113,15 @@ pub enum Fault {
         /// If its process is killed too: until it starts again, microseconds.
         down_us: Option<u64>,
     },
+    /// Let records of a disk vanish without a sign.
+    Vanish {
+        /// Which node.
+        node: usize,
+        /// How many.
+        records: u64,
+        /// If its process is killed too: until it starts again, microseconds.
+        down_us: Option<u64>,
+    },
 }
 
 impl Fault {
@@ -134,6 +143,7 @@ impl Fault {
             Self::Wipe { .. } => "empty disk",
             Self::Rewind { .. } => "old copy of the disk",
             Self::Damage { .. } => "damaged records",
+            Self::Vanish { .. } => "vanished records",
         }
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn touches(fault: &Fault, holders: &BTreeSet<usize>) -> bool {
         | Fault::BadSync { node }
         | Fault::Wipe { node, .. }
         | Fault::Rewind { node, .. }
-        | Fault::Damage { node, .. } => holders.contains(node),
+        | Fault::Damage { node, .. }
+        | Fault::Vanish { node, .. } => holders.contains(node),
         Fault::Cut { links, .. } | Fault::Clog { links, .. } => links
             .iter()
             .any(|(from, to)| holders.contains(from) || holders.contains(to)),
@@ -73,7 +74,8 @@ pub(super) fn in_words(fault: &Fault) -> String {
         | Fault::BadSync { .. }
         | Fault::Wipe { .. }
         | Fault::Rewind { .. }
-        | Fault::Damage { .. } => of_a_disk(fault),
+        | Fault::Damage { .. }
+        | Fault::Vanish { .. } => of_a_disk(fault),
     }
 }
 
@@ -112,6 +114,9 @@ fn of_a_disk(fault: &Fault) -> String {
         ),
         Fault::Damage { node, records, .. } => {
             format!("{records} records on {}'s disk are damaged", name(*node))
+        }
+        Fault::Vanish { node, records, .. } => {
+            format!("{records} records on {}'s disk vanish", name(*node))
         }
         Fault::Kill { .. }
         | Fault::Power { .. }

@@ -53,6 +53,7 @@ enum Sort {
     Wipe,
     Rewind,
     Damage,
+    Vanish,
 }
 
 impl Faults {
@@ -169,7 +170,8 @@ impl Faults {
             | Sort::BadSync
             | Sort::Wipe
             | Sort::Rewind
-            | Sort::Damage => self.disk_fault(sort, nodes, node),
+            | Sort::Damage
+            | Sort::Vanish => self.disk_fault(sort, nodes, node),
         }
     }
 
@@ -210,6 +212,11 @@ impl Faults {
                 node,
                 records: self.dice.between(1, 4),
                 down_us: self.dice.chance(500).then(|| self.down_us()),
+            }),
+            Sort::Vanish => Some(Fault::Vanish {
+                node,
+                records: self.dice.between(1, 3),
+                down_us: self.dice.chance(400).then(|| self.down_us()),
             }),
             Sort::Kill
             | Sort::Power
@@ -254,6 +261,7 @@ impl Faults {
             (plan.wipe, Sort::Wipe),
             (plan.rewind, Sort::Rewind),
             (plan.damage, Sort::Damage),
+            (plan.vanish, Sort::Vanish),
         ];
         all.into_iter()
             .filter(|(wanted, _)| *wanted)

@@ -7,6 +7,7 @@ use super::disk::Writes;
 use super::event::{DiskTrouble, Event};
 use super::faults::Fault;
 use super::node::Want;
+use super::vanishing::Vanished;
 use super::world::World;
 use crate::checkers::{Outage, Violation};
 
@@ -69,13 +70,21 @@ impl World<'_> {
     /// destroyed before the first is rebuilt.
     fn is_bearable(&mut self, fault: &Fault) -> bool {
         let (node, after) = match fault {
-            Fault::Wipe { node, .. } | Fault::Damage { node, .. } => (*node, 0),
+            Fault::Wipe { node, .. } | Fault::Damage { node, .. } | Fault::Vanish { node, .. } => {
+                (*node, 0)
+            }
             Fault::Rewind { node, .. } => match self.old_copies.get(node) {
                 Some(copy) => (*node, copy.upto),
                 None => return false,
             },
+            // Who loses its tail is filled by others: by one that has lost something and cannot know it, too.
+            Fault::Power { node, .. } | Fault::BadSync { node } => {
+                let node = *node;
+                self.look_after_the_vanished();
+                return !(0..self.nodes.len())
+                    .any(|other| other != node && self.misses_something(other));
+            }
             Fault::Kill { .. }
-            | Fault::Power { .. }
             | Fault::Pause { .. }
             | Fault::Cut { .. }
             | Fault::Clog { .. }
@@ -83,10 +92,11 @@ impl World<'_> {
             | Fault::BadReads { .. }
             | Fault::BadWrite { .. }
             | Fault::Full { .. }
-            | Fault::SlowSyncs { .. }
-            | Fault::BadSync { .. } => return true,
+            | Fault::SlowSyncs { .. } => return true,
         };
-        if self.destroyed.is_some_and(|node| self.is_rebuilt(node)) {
+        self.look_after_the_vanished();
+        let whole = |node: usize| self.is_rebuilt(node) && !self.misses_something(node);
+        if self.destroyed.is_some_and(whole) {
             self.destroyed = None;
         }
         let synced = |node: usize| self.nodes[node].disk.synced();
@@ -98,6 +108,12 @@ impl World<'_> {
             self.faults.owe(&self.nodes, node);
         }
         bearable
+    }
+
+    /// Whether something vanished from a node and is not made good.
+    fn misses_something(&self, node: usize) -> bool {
+        let open = |vanished: &Vanished| vanished.node == node && vanished.until_us == u64::MAX;
+        self.vanished.iter().any(open)
     }
 
     /// Whether nothing of a node is missing or damaged any more.
@@ -115,7 +131,8 @@ impl World<'_> {
 
     fn maybe_copy_a_disk(&mut self) {
         let node = self.dice.index(self.nodes.len());
-        if self.dice.chance(100) {
+        // What vanished once is not to vanish again with an old copy.
+        if self.dice.chance(100) && !self.misses_something(node) {
             let copy = self.nodes[node].disk.copy();
             self.old_copies.insert(node, copy);
             self.copy_file(node);
@@ -164,7 +181,10 @@ impl World<'_> {
             | Fault::Full { .. }
             | Fault::SlowSyncs { .. }
             | Fault::BadSync { .. } => self.trouble_disk(&fault),
-            Fault::Wipe { .. } | Fault::Rewind { .. } | Fault::Damage { .. } => {
+            Fault::Wipe { .. }
+            | Fault::Rewind { .. }
+            | Fault::Damage { .. }
+            | Fault::Vanish { .. } => {
                 self.destroy(&fault);
             }
         }
@@ -201,7 +221,8 @@ impl World<'_> {
             | Fault::Clock { .. }
             | Fault::Wipe { .. }
             | Fault::Rewind { .. }
-            | Fault::Damage { .. } => {}
+            | Fault::Damage { .. }
+            | Fault::Vanish { .. } => {}
         }
     }
 
@@ -240,6 +261,17 @@ impl World<'_> {
                     self.nodes[node].disk.meet_damage();
                 }
             }
+            Fault::Vanish {
+                node,
+                records,
+                down_us,
+            } => {
+                self.power_lost = true; // as above
+                if let Some(down_us) = down_us {
+                    self.kill(node, down_us);
+                }
+                self.vanish(node, records);
+            }
             Fault::Kill { .. }
             | Fault::Power { .. }
             | Fault::Pause { .. }
@@ -269,6 +301,7 @@ impl World<'_> {
 
     fn tail_lost(&mut self, node: usize, after: u64, batches: usize) {
         if batches > 0 {
+            self.lose_again(node);
             self.forget(node, after);
         }
     }

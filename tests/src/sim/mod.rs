@@ -33,6 +33,7 @@
 //! agreeing  what a settled cluster must say of buckets
 //! serving   how clients reach nodes
 //! tries     what a client makes of an error, and of trying again
+//! vanishing records that vanish without a sign, and when that is made good
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
 //! trace     the rolling hash by which two runs are compared
@@ -80,6 +81,7 @@ mod shard;
 pub mod story;
 pub mod trace;
 mod tries;
+pub mod vanishing;
 mod watch;
 mod wiring;
 pub mod workload;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quorate_core::agreement::{Agreement, AgreementInput};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
-use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket};
+use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket, Timing};
 use quorate_protocol::ActorId;
 use quorate_protocol::client::{ClientReply, ClientRequest};
 use quorate_protocol::map::{Bucket, ClusterMap};
@@ -111,7 +111,7 @@ impl Node {
         id: NodeId,
         map: Arc<ClusterMap>,
         token_key: [u8; 32],
-        shards: u16,
+        (shards, timing): (u16, Timing),
     ) -> Self {
         Self {
             index,
@@ -127,6 +127,7 @@ impl Node {
                 node: id,
                 shards,
                 token_key,
+                timing,
             },
             process: None,
         }

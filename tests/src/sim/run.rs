@@ -133,6 +133,7 @@ fn settle(world: &mut World<'_>) -> Result<u64, String> {
     loop {
         let until_us = world.at_us + LOOK_US;
         world.run_until(until_us);
+        world.look_after_the_vanished();
         calm_us = if world.data_writes == writes {
             calm_us + LOOK_US
         } else {
@@ -206,6 +207,7 @@ fn evidence<'a>(world: &'a World<'_>, finals: BTreeMap<Key, BTreeSet<Shown>>) ->
         profile: world.config.profile,
         power_lost: world.power_lost,
         outages: &world.outages,
+        blind: world.blind(),
         stamps: world.dots.stamps(),
         skew_ms: world.skew_ms(),
         expiries: world.expiries(),
@@ -218,6 +220,15 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
     let mut violations = Vec::new();
     for why in converge::stray_pieces(world) {
         violations.push(Violation::general("I6", why));
+    }
+    // A replica that is filled by one that has lost something and cannot know it is a second loss.
+    let united = world.counters.of(Counter::Core(Note::ReplicasDiffer));
+    if united > 0 && world.vanished.is_empty() {
+        let why = "replicas that seemed whole held something else under equal clocks";
+        violations.push(Violation::general("I18", why.to_owned()));
+    }
+    for why in converge::wrong_digests(world) {
+        violations.push(Violation::general("I18", why));
     }
     let (writes, repairs) = (world.data_writes, repairs(world));
     let asking_us = world.read_everything();

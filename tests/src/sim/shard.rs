@@ -28,6 +28,7 @@ pub(super) struct Setup {
     pub(super) node: NodeId,
     pub(super) shards: u16,
     pub(super) token_key: [u8; 32],
+    pub(super) timing: Timing,
 }
 
 /// One shard.
@@ -87,7 +88,7 @@ impl Shard {
             shards: setup.shards,
             token_key: setup.token_key,
             seed,
-            timing: Timing::default(),
+            timing: setup.timing,
         };
         let opened = Replica::open(config, map, now, disk);
         let mut replica = opened.map_err(|error| error.to_string())?;

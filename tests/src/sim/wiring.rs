@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_core::{Batch, Family, Ticket, Write};
+use quorate_core::{Batch, Family, Note, Ticket, Write};
 use quorate_protocol::client::{ClientReply, ClientRequest};
 use quorate_protocol::ids::Dot;
 use quorate_protocol::peer::PeerMessage;
@@ -75,7 +75,12 @@ impl World<'_> {
                 deadline_ms,
             } => self.send(node, to, &message, deadline_ms),
             Want::Reply(ticket, reply) => self.reply(node, ticket, *reply),
-            Want::Note(note) => self.counters.count(Counter::Core(note)),
+            Want::Note(note) => {
+                self.counters.count(Counter::Core(note));
+                if note == Note::SilentLossFound {
+                    self.judge_find(node);
+                }
+            }
             Want::Count(what) => self.counters.count(what),
             Want::Wrote(number, batch) => self.wrote(node, number, &batch),
             Want::Run(shard) => {
@@ -149,6 +154,7 @@ impl World<'_> {
         self.judge_retries(node, writes);
         if self.config.faults.destroys() {
             self.copies.wrote(node, number, writes);
+            self.ack_truth.wrote_objects(node, number, writes);
         }
         let data = |write: &&Write| {
             let (Write::Put { family, .. }

@@ -25,6 +25,7 @@ use super::history::{History, Key, Kind, WriteId};
 use super::network::Network;
 use super::node::{Node, Want};
 use super::trace::Trace;
+use super::vanishing::Vanished;
 use super::workload;
 use crate::checkers::ack_truth::AckTruth;
 use crate::checkers::dot_uniqueness::DotUniqueness;
@@ -96,6 +97,10 @@ pub struct World<'a> {
     pub(super) copies: Copies,
     /// The node whose disk was destroyed and is not rebuilt yet.
     pub(super) destroyed: Option<usize>,
+    /// Records that vanished, and until when nobody could know it.
+    pub vanished: Vec<Vanished>,
+    /// How many losses scrubs of each node may still find.
+    pub(super) to_be_found: BTreeMap<usize, usize>,
     /// Copies of disks that were taken and may come back.
     pub(super) old_copies: BTreeMap<usize, disk::Copy>,
     /// How far the slowest and the fastest wall clock ever were off, milliseconds.
@@ -115,7 +120,10 @@ impl<'a> World<'a> {
         let mut nodes: Vec<Node> = ids
             .iter()
             .enumerate()
-            .map(|(index, &id)| Node::new(index, id, Arc::clone(&map), token_key, config.shards))
+            .map(|(index, &id)| {
+                let pace = (config.shards, config.timing());
+                Node::new(index, id, Arc::clone(&map), token_key, pace)
+            })
             .collect();
         for node in &mut nodes {
             let drift = dice.between(0, 2 * config.drift_ppm);
@@ -165,6 +173,8 @@ impl<'a> World<'a> {
             dots: DotUniqueness::default(),
             copies: Copies::default(),
             destroyed: None,
+            vanished: Vec::new(),
+            to_be_found: BTreeMap::new(),
             old_copies: BTreeMap::new(),
             skews_ms: (0, 0),
             prepare,

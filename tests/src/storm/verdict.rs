@@ -151,6 +151,7 @@ impl Verdict {
                 .iter()
                 .filter(|bucket| bucket.props.mode == BucketMode::Lww);
             let evidence = Evidence {
+                blind: Vec::new(),
                 history: &history,
                 finals: BTreeMap::from([(key, last)]),
                 copies: buckets

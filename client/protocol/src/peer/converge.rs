@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AliveMark, PeerObject, Testimony};
 use crate::error::WireError;
-use crate::ids::{ActorId, Dot, LifeId, RequestId, StorageId, VnodeId};
+use crate::ids::{ActorId, ContentDigest, Dot, LifeId, RequestId, StorageId, VnodeId};
 
 /// Counter of the last dot of an actor that is closed: no actor writes so often. A run that reaches it says that
 /// nothing can follow; as a write that a clock lacks it counts as one.
@@ -40,6 +40,8 @@ pub struct VnodeClock {
     /// What it has fsynced. Until the receiver has said what was settled, only what the vnode had when
     /// this life began.
     pub durable: Vec<ActorClock>,
+    /// What it holds with exactly that applied, in one number.
+    pub digest: ContentDigest,
     /// Whether it answers as a current replica.
     pub current: bool,
     /// Where and under which ring version the actors known to it were born, ordered by actor.

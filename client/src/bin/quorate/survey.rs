@@ -127,7 +127,8 @@ fn report_json(map: &ClusterMap, report: &StatusReport) -> Value {
             json!({
                 "n": vnode.class.n, "partition": vnode.class.partition.get(), "vnode": vnode.vnode.to_string(),
                 "current": vnode.current, "lag": vnode.lag, "log_entries": vnode.log_entries, "damaged": vnode.damaged,
-                "rebuilding": vnode.rebuilding,
+                "rebuilding": vnode.rebuilding, "digest": vnode.digest.to_string(), "scrubbed_ms": vnode.scrubbed_ms,
+                "scrubbing": vnode.scrubbing, "bad_records": vnode.bad_records,
                 "waits_for": vnode.waits_for.iter().map(|&node| name_of(map, node)).collect::<Vec<_>>(),
             })
         })

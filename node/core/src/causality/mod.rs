@@ -37,6 +37,7 @@
 //! histories as sets.
 
 mod clock;
+mod digest;
 mod error;
 mod merge;
 mod object;
@@ -45,6 +46,7 @@ mod runs;
 mod version_vector;
 
 pub use clock::{CLOCK_ACTORS_MAX, CLOCK_RUNS_MAX, Clock, is_end};
+pub use digest::Digest;
 pub use error::CausalityError;
 pub use merge::{Merged, merge, merge_hints, merge_snapshot};
 pub use object::{Body, Content, Object, SIBLINGS_HARD_MAX, Version, check_dots};

@@ -28,6 +28,7 @@ pub(crate) struct Reply {
     pub(crate) holds: bool,
     pub(crate) seen: Vec<Dot>,
     pub(crate) asked: BTreeSet<Dot>,
+    pub(crate) deletes: Vec<Dot>,
     pub(crate) session_met: bool,
     pub(crate) waits_for: Vec<NodeId>,
 }

@@ -57,11 +57,13 @@ impl GetOp {
     }
 
     fn send_repairs(&self, cx: &mut Cx<'_>, merged: &Object) {
-        let settles: BTreeSet<Dot> = self
-            .replies
-            .values()
-            .flat_map(|reply| reply.object.dots())
-            .collect();
+        // What a replica lacks and no context covers it may have lost: its word alone takes nothing from
+        // others. Where it is true, they learn it with the write that superseded the version.
+        let known = |dot: &Dot| merged.has(*dot) || merged.context.covers(*dot);
+        let shown = self.replies.values().flat_map(|reply| reply.object.dots());
+        // With their effect goes the deletes' own dots, or the replica would hold less than its clock says.
+        let deletes = self.replies.values().flat_map(|reply| &reply.deletes);
+        let settles: BTreeSet<Dot> = shown.filter(known).chain(deletes.copied()).collect();
         for (node, role) in self.stale(merged, cx.s) {
             let hint_for = self.stand_ins.get(&node).copied();
             if role == Role::Fallback && hint_for.is_none() {

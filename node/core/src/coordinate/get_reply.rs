@@ -6,7 +6,7 @@ use quorate_protocol::peer::ReplicaState;
 use quorate_ring::NodeId;
 
 use super::get::{GetOp, Reply};
-use crate::causality::{Body, Object};
+use crate::causality::{Body, Object, check_dots};
 use crate::plant::Plant;
 use crate::quorum::read::Answer;
 use crate::shared::Shared;
@@ -24,6 +24,10 @@ impl GetOp {
                 return;
             }
         };
+        if let Err(error) = check_dots(&state.deletes) {
+            self.fail(from, WireError::new(ErrorCode::Protocol, error.to_string()));
+            return;
+        }
         let found = object.is_visible(shared.shown_at_ms());
         let answer = match (state.role, state.catching_up, state.holds) {
             (Role::Primary, true, _) if !shared.breaks(Plant::CatchingUpCounted) => {
@@ -51,6 +55,7 @@ impl GetOp {
                 .into_iter()
                 .filter(|dot| asked.contains(dot))
                 .collect(),
+            deletes: state.deletes,
             session_met: state.session_met,
             waits_for: state.waits_for,
             asked,

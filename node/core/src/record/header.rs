@@ -28,6 +28,8 @@ pub enum RecordKind {
     Piece = 6,
     /// Who was alive when.
     Alive = 7,
+    /// A vnode's digest.
+    Digest = 8,
     /// Reserved: an object that merges by its data type.
     DataType = 16,
     /// Reserved: a strongly consistent register.

@@ -7,6 +7,7 @@
 //! hint           target node u64, class, bucket u64, key
 //! log entry      class, actor u64, counter u64
 //! vnode          class
+//! digest         class, "digest" (among the vnodes)
 //! who was alive  0xff, "alive", shard u16 (among the vnodes)
 //! lost mark      0xff, "lost", class (among the vnodes)
 //! request        class, request id (16 bytes)
@@ -26,6 +27,8 @@ pub type KeyRange = (Vec<u8>, Vec<u8>);
 /// No class begins so, nor is any as long.
 const ALIVE: &[u8] = b"\xffalive";
 const LOST: &[u8] = b"\xfflost";
+/// Behind a class: no vnode's key is longer than its class.
+const DIGEST: &[u8] = b"digest";
 const OWNER_VNODE: u8 = 0;
 const OWNER_HINT: u8 = 1;
 
@@ -164,6 +167,19 @@ pub fn vnodes_range() -> KeyRange {
 pub fn parse_vnode_key(storage_key: &[u8]) -> Option<Class> {
     let (class, rest) = split_class(storage_key)?;
     rest.is_empty().then_some(class)
+}
+
+/// Where a vnode's digest lies.
+#[must_use]
+pub fn digest_key(class: Class) -> Vec<u8> {
+    join(&[&class_bytes(class), DIGEST])
+}
+
+/// The class of a digest's storage key; `None` if it is none.
+#[must_use]
+pub fn parse_digest_key(storage_key: &[u8]) -> Option<Class> {
+    let (class, rest) = split_class(storage_key)?;
+    (rest == DIGEST).then_some(class)
 }
 
 /// Where a replica keeps who was alive when.

@@ -5,7 +5,7 @@
 //! ```text
 //! byte 0      format    the number of this format: 2
 //! byte 1      kind      1 object, 2 hint, 3 log entry, 4 vnode, 5 request, 6 piece of a value,
-//!                       7 who was alive;
+//!                       7 who was alive, 8 a vnode's digest;
 //!                       reserved: 16 mergeable data type, 17 strongly consistent register
 //! byte 2      codec     how the body is compressed: 0 not at all
 //! byte 3      flags     of the kind, see there
@@ -33,6 +33,7 @@
 
 mod alive;
 mod body;
+mod digest;
 mod error;
 mod header;
 mod hint;
@@ -49,6 +50,7 @@ mod vnode;
 
 pub use alive::{AlivePeer, AliveRecord, decode_alive, encode_alive};
 pub(crate) use body::{Reader, Writer};
+pub use digest::{decode_digest, encode_digest};
 pub use error::RecordError;
 pub use header::{FORMAT, RecordKind};
 pub use hint::{HintRecord, decode_hint, encode_hint};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! stage         u8: 1 sifting, 2 waiting for a sender, 3 taking objects, 4 taking the log;
-//!               plus 16: something of the vnode was lost
+//!               plus 16: something of the vnode was lost; plus 32: it is united with its sender
 //! objects       varint: taken so far
 //! source        in stages 3 and 4: node u64, storage u64, its clock as the vnode's clock is written
 //! after         in stages 1 and 3: 0, or 1 and bucket u64, key bytes
@@ -23,6 +23,7 @@ const WAITING: u8 = 2;
 const OBJECTS: u8 = 3;
 const LOG: u8 = 4;
 const LOST: u8 = 16;
+const UNITED: u8 = 32;
 
 /// A bucket and a key in it.
 pub type KeyPlace = (BucketId, Bytes);
@@ -71,6 +72,9 @@ pub struct Rebuilding {
     /// away, and of its old objects each version counts only once the sender's clock has judged it.
     /// Otherwise it merely lacks what no log answers any more.
     pub lost: bool,
+    /// It has seen what its sender has, and holds something else: versions that one side lacks go by contexts
+    /// alone, not by clocks.
+    pub united: bool,
     /// Objects taken so far.
     pub objects: u64,
     /// Where it stands.
@@ -95,7 +99,9 @@ pub(super) fn write(rebuilding: &Rebuilding, out: &mut Writer) {
         RebuildStage::Objects { .. } => OBJECTS,
         RebuildStage::Log { .. } => LOG,
     };
-    out.u8(stage | if rebuilding.lost { LOST } else { 0 });
+    let lost = if rebuilding.lost { LOST } else { 0 };
+    let united = if rebuilding.united { UNITED } else { 0 };
+    out.u8(stage | lost | united);
     out.varint(rebuilding.objects);
     if let Some(source) = rebuilding.source() {
         out.u64(source.node.get());
@@ -123,7 +129,7 @@ pub(super) fn write(rebuilding: &Rebuilding, out: &mut Writer) {
 pub(super) fn read(body: &mut Reader<'_>) -> Result<Rebuilding, RecordError> {
     let first = body.u8()?;
     let objects = body.varint()?;
-    let stage = match first & !LOST {
+    let stage = match first & !(LOST | UNITED) {
         SIFTING => RebuildStage::Sifting {
             after: optional(body, read_place)?,
         },
@@ -140,6 +146,7 @@ pub(super) fn read(body: &mut Reader<'_>) -> Result<Rebuilding, RecordError> {
     };
     Ok(Rebuilding {
         lost: first & LOST != 0,
+        united: first & UNITED != 0,
         objects,
         stage,
     })

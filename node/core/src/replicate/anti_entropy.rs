@@ -265,9 +265,13 @@ impl Shared {
             applied,
             durable,
             remembered,
+            digest: clock.digest,
+            current: clock.current,
             at_us: now_us,
         };
         vnode.take_word(from, told);
+        self.hear_others_for_the_forgetful(clock.class, from);
+        self.compare_digest(from, clock.class);
     }
 }
 

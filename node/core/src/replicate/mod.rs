@@ -3,9 +3,11 @@
 pub(crate) mod anti_entropy;
 pub(crate) mod catch_up;
 pub(crate) mod collect;
+pub(crate) mod digests;
 pub(crate) mod handoff;
 pub(crate) mod rebuild;
 pub(crate) mod refused;
+pub(crate) mod scrub;
 pub(crate) mod seal;
 pub(crate) mod serve;
 pub(crate) mod settled;

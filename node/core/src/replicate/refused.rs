@@ -7,7 +7,8 @@
 //!
 //! The coordinator has its own write, so the wait is over when it comes from there, or from the
 //! fallback. If the coordinator falls silent or restarts first, the write may be gone for ever; then
-//! all others that answer are heard instead: if it was acknowledged, one of them has it.
+//! all others that answer are heard instead: if it was acknowledged, one of them has it. The same where it
+//! answers and does not have them any more.
 
 use quorate_protocol::ids::Dot;
 use quorate_ring::{Class, NodeId};
@@ -70,6 +71,20 @@ impl Shared {
             .collect();
         for (class, node) in silent {
             self.hear_others(class, node);
+        }
+    }
+
+    /// A coordinator says what it has, and writes of its own that were refused here are not among it: it lost
+    /// them. They may have come late, from a life that was over (seed 1284).
+    pub(super) fn hear_others_for_the_forgetful(&mut self, class: Class, coordinator: NodeId) {
+        let lost = self.vnodes.get(&class).is_some_and(|vnode| {
+            let told = vnode.peers.get(&coordinator);
+            let refused = vnode.refused.get(&coordinator);
+            told.zip(refused)
+                .is_some_and(|(told, refused)| !told.applied.covers(&refused.dots))
+        });
+        if lost {
+            self.hear_others(class, coordinator);
         }
     }
 

@@ -86,11 +86,16 @@ impl Cx<'_> {
         let known = |need: &SessionNeed| {
             need.dots.iter().all(|&dot| has(dot)) && need.up_to.iter().all(has_all)
         };
+        // Without a context nothing is left that a delete could stand for, or it was lost.
+        let deletes = vnode.deletes_of(place.bucket, &place.key);
+        let deletes = deletes.filter(|_| !vnode.damaged && !object.context.is_empty());
+        let deletes = deletes.take(SIBLINGS_HARD_MAX).collect();
         Ok(ReplicaState {
             holds: !object.is_empty(),
             object: object.to_peer(),
             catching_up: !vnode.is_current(),
             seen: get.seen.iter().filter(speaks).copied().collect(),
+            deletes,
             session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
             waits_for: self.s.awaited(vnode),
             ..blank_state(get.op, Role::Primary)
@@ -112,6 +117,13 @@ impl Cx<'_> {
                 .seen
                 .iter()
                 .filter(|dot| hint.settles.contains(dot))
+                .copied()
+                .collect(),
+            deletes: hint
+                .settles
+                .iter()
+                .filter(|dot| !hint.object.has(**dot))
+                .take(SIBLINGS_HARD_MAX)
                 .copied()
                 .collect(),
             session_met: get.session.as_ref().is_none_or(known),
@@ -349,6 +361,7 @@ fn blank_state(op: u64, role: Role) -> ReplicaState {
         holds: false,
         catching_up: false,
         seen: Vec::new(),
+        deletes: Vec::new(),
         session_met: false,
         error: None,
         waits_for: Vec::new(),

@@ -10,6 +10,7 @@
 
 mod behind;
 mod catching_up;
+mod digests;
 mod expiry;
 mod old_storage;
 #[cfg(feature = "planted")]
@@ -22,6 +23,7 @@ mod restoring;
 #[cfg(feature = "planted")]
 mod restoring_planted;
 mod retries;
+mod scrubbing;
 mod sealing;
 mod versions;
 mod void_deletes;

@@ -1,6 +1,6 @@
 //! Rules of catching up, broken on purpose: each is missed by the walk that is there for it.
 
-use quorate_core::{Plant, Replica};
+use quorate_core::{Note, Plant, Replica};
 
 use crate::behind::{read_after_a_refusal, read_while_taken_for_dead};
 use crate::catching_up::{
@@ -8,7 +8,25 @@ use crate::catching_up::{
 };
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
+use crate::scrubbing::{false_alarms, vanished_and_overwritten};
 use crate::sealing::{read_a_late_copy, read_what_a_damaged_member_kept, read_what_was_in_a_hint};
+
+#[test]
+fn not_counting_what_is_written_behind_a_scrub_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::ScrubIgnoresWrites);
+    assert!(false_alarms(planted) > 0, "the rule makes no difference");
+}
+
+#[test]
+fn going_on_although_a_peer_holds_something_else_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::DifferenceIgnored);
+    let (walk, _) = vanished_and_overwritten(planted);
+    assert_eq!(
+        walk.notes(Note::SilentLossFound),
+        0,
+        "the rule makes no difference"
+    );
+}
 
 #[test]
 fn trusting_an_incomplete_witness_is_caught() {

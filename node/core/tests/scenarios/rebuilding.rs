@@ -69,6 +69,11 @@ pub(crate) fn assert_converged(walk: &Walk) {
 
 /// All replicas are current, whole, and hold the same.
 pub(crate) fn assert_alike(walk: &Walk) {
+    assert_eq!(
+        walk.notes(Note::ReplicasDiffer),
+        0,
+        "made equal, but not right"
+    );
     let ids: Vec<NodeId> = walk.map.members.iter().map(|member| member.id).collect();
     let mut copies: BTreeMap<Vec<u8>, Vec<(NodeId, Bytes)>> = BTreeMap::new();
     for &id in &ids {

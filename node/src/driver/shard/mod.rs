@@ -9,7 +9,7 @@ mod revive;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use quorate_core::effects::{Effect, Input, Now, Step, When};
+use quorate_core::effects::{Effect, Input, Note, Now, Step, When};
 use quorate_core::store::{BatchSeq, StoreError};
 use quorate_core::{OpenError, Replica, ReplicaConfig};
 use quorate_protocol::client::ClientRequest;
@@ -322,7 +322,10 @@ impl<S: Storage, N: Network> Shard<S, N> {
                         .reply(ring, waiting.client, &waiting.header, &reply);
                 }
             }
-            Effect::Note(note) => context.counters.note(note),
+            Effect::Note(note) => {
+                warn_of(note);
+                context.counters.note(note);
+            }
         }
     }
 
@@ -337,6 +340,23 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 self.perform_now(effect);
             }
         }
+    }
+}
+
+/// What nobody may overlook. Which vnode it is stands in the report.
+fn warn_of(note: Note) {
+    if note == Note::SilentLossFound {
+        tracing::error!(
+            "reading a vnode through found less than it had stored, and no sign of damage: it is rebuilt from a peer"
+        );
+    } else if note == Note::DigestsDiffer {
+        tracing::warn!(
+            "a peer holds something else than this node under the same clock: both read their vnode through"
+        );
+    } else if note == Note::ReplicasDiffer {
+        tracing::error!(
+            "a vnode and a peer's seem whole and hold something else under the same clock: each takes over what it lacks; deleted values may show again"
+        );
     }
 }
 

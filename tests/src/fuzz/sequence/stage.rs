@@ -12,7 +12,7 @@ use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_
 use quorate_protocol::peer::{
     Alive, AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, PeerMessage, Testimony, VnodeClock,
 };
-use quorate_protocol::{ClusterId, RequestId, StorageId, VnodeId};
+use quorate_protocol::{ClusterId, ContentDigest, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring, Weight};
 
 use super::super::tell;
@@ -298,6 +298,7 @@ impl Stage {
     fn entry(&self, from: NodeId, class: Class) -> CatchUpEntry {
         let is_member = self.map.ring.primaries(class).contains(&from);
         let clock = is_member.then(|| VnodeClock {
+            digest: ContentDigest::new(0, 0),
             class,
             vnode: VnodeId::new(from.get()),
             storage: StorageId::new(from.get()),
@@ -419,7 +420,11 @@ fn readable(family: Family, key: &[u8], bytes: &Bytes) -> Result<(), String> {
         Family::Chunks => keys::parse_chunk_key(key).is_some(),
         Family::Hints => keys::parse_hint_key(key).is_some(),
         Family::Log => keys::parse_log_key(key).is_some(),
-        Family::Vnodes => keys::parse_vnode_key(key).is_some() || key == keys::alive_key(0),
+        Family::Vnodes => {
+            keys::parse_vnode_key(key).is_some()
+                || keys::parse_digest_key(key).is_some()
+                || key == keys::alive_key(0)
+        }
         Family::Requests => keys::parse_request_key(key).is_some(),
         Family::Expiry => keys::parse_expiry_key(key).is_some() && bytes.is_empty(),
     };
@@ -431,6 +436,9 @@ fn readable(family: Family, key: &[u8], bytes: &Bytes) -> Result<(), String> {
         Family::Hints => record::decode_hint(key, bytes).map(drop),
         Family::Log => record::decode_log(key, bytes).map(drop),
         Family::Vnodes if key == keys::alive_key(0) => record::decode_alive(key, bytes).map(drop),
+        Family::Vnodes if keys::parse_digest_key(key).is_some() => {
+            record::decode_digest(key, bytes).map(drop)
+        }
         Family::Vnodes => record::decode_vnode(key, bytes).map(drop),
         Family::Requests => record::decode_request(key, bytes).map(drop),
         // Read together with the object it belongs to.

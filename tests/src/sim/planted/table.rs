@@ -117,7 +117,13 @@ fn row_of(plant: Plant) -> Option<Row> {
             }),
         Plant::LateAckCounted => row(plant, "row 68", &["I10"]),
         Plant::LogDroppedEarly => row(plant, "edge 4", &["stuck"]),
-        Plant::MajorityAgrees => row(plant, "row 48", &["buckets"]).needing(FOUNDING),
+        Plant::MajorityAgrees => row(plant, "row 48", &["buckets"])
+            .in_weather(STORM)
+            .needing(|config| {
+                config.faults.every_us = 500_000;
+                config.faults.wipe = true;
+                config.found_buckets();
+            }),
         Plant::MarkerDroppedWhileAway => row(plant, "rows 26, 28", &["I3", "P4", "stuck"]),
         Plant::OldRevisionTaken => row(plant, "row 17", &["buckets"]).needing(FOUNDING),
         Plant::RepairOnEveryRead => row(plant, "rows 13, 30", &["I6"]),
@@ -153,6 +159,8 @@ fn row_of(plant: Plant) -> Option<Row> {
         }
         Plant::CurrentWithoutHints
         | Plant::ExpiryForgetsContext
+        | Plant::DifferenceIgnored
+        | Plant::ScrubIgnoresWrites
         | Plant::ForgetsWhoWasAlive
         | Plant::OldStorageTrusted
         | Plant::PromiseBroken

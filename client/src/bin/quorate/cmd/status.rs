@@ -1,6 +1,6 @@
 //! `quorate status`: each node's state; waits for the cluster to be ready, or idle.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::Args;
 use quorate_client::{Client, ClusterMap};
@@ -222,6 +222,21 @@ fn row(said: &Said) -> [String; 7] {
     ]
 }
 
+/// How far reading a vnode through has come, or when that was done last.
+fn scrub_words(running: Option<u64>, done_ms: Option<u64>) -> String {
+    let ago = |at_ms: u64| {
+        let done = SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms);
+        let since = SystemTime::now().duration_since(done).unwrap_or_default();
+        let seconds = Duration::from_secs(since.as_secs());
+        format!("{} ago", humantime::format_duration(seconds))
+    };
+    match (running, done_ms) {
+        (Some(keys), _) => format!("{keys} keys so far"),
+        (None, Some(at_ms)) => ago(at_ms),
+        (None, None) => "not yet".to_owned(),
+    }
+}
+
 fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
     let mut rows = table(&[
         "NODE",
@@ -231,6 +246,8 @@ fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
         "LOG",
         "DAMAGED",
         "REBUILDING",
+        "SCRUB",
+        "BAD RECORDS",
         "WAITS FOR",
     ]);
     for said in said {
@@ -246,6 +263,8 @@ fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
                 vnode
                     .rebuilding
                     .map_or_else(|| "no".to_owned(), |objects| format!("{objects} objects")),
+                scrub_words(vnode.scrubbing, vnode.scrubbed_ms),
+                vnode.bad_records.to_string(),
                 vnode
                     .waits_for
                     .iter()

@@ -36,10 +36,12 @@ impl Shared {
             vnode.damaged = false;
             vnode.rebuilding = Some(Rebuilding {
                 lost: true,
+                united: false,
                 objects: 0,
                 stage: RebuildStage::Sifting { after: None },
             });
         }
+        self.reset_digest(class);
         self.store_vnode(class);
     }
 

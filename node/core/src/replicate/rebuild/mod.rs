@@ -29,6 +29,9 @@
 //! What arrives meanwhile is merged in place and enters clock and log dot by dot. That is the same as keeping
 //! it as hints to itself: merging asks for exact knowledge of both sides and not for an order.
 //!
+//! * *United*: two vnodes with equal clocks hold something else, and neither can tell what it lost. As
+//!   behind, but versions go by contexts alone: what one side lacks without a context is taken for lost.
+//!
 //! Of a vnode that lost something, objects from before are mere information. Their versions are in no
 //! clock; they are shown to readers, who ask current replicas about them, and go to nobody else. When their
 //! key's page comes, D judges them: seen there and not held is superseded. A version that D does not
@@ -56,6 +59,7 @@ use quorate_protocol::ids::StorageId;
 use quorate_protocol::peer::{PeerVersion, Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace};
 use quorate_ring::{Class, NodeId};
 
+pub(crate) use self::sift::rest_of;
 pub(crate) use self::sweep::Owners;
 use self::sweep::Sweep;
 use crate::causality::Clock;
@@ -234,6 +238,9 @@ impl Rebuild {
                 && shared.view.is_reachable(*node)
                 && !self.refused.contains_key(&(class, *node))
         };
+        if let Some(wanted) = vnode.fill_from.filter(usable) {
+            return Some(wanted);
+        }
         let known = members
             .filter(usable)
             .filter_map(|node| vnode.peers.get(&node).map(|peer| (node, peer)));
@@ -328,6 +335,7 @@ impl Shared {
         vnode.revision += 1;
         vnode.rebuilding = Some(Rebuilding {
             lost: false,
+            united: false,
             objects: 0,
             stage: RebuildStage::Waiting,
         });

@@ -83,6 +83,7 @@ impl Cx<'_> {
         range: KeyRange,
         limit: usize,
     ) -> (Vec<Vec<u8>>, Result<bool, StoreError>) {
+        let (from, to) = range.clone();
         let mut found = Vec::new();
         let scanned = self.scan(Family::Objects, range, |key, _| {
             found.push(key.to_vec());
@@ -92,8 +93,18 @@ impl Cx<'_> {
                 ControlFlow::Continue(())
             }
         });
-        let all = found.len() < limit;
-        (found, scanned.map(|()| all))
+        let ended = scanned.map(|()| found.len() < limit);
+        // What this very step wrote is passed over with the rest, or nobody would ever count it.
+        let last = if ended == Ok(true) {
+            Some(to)
+        } else {
+            found.last().cloned()
+        };
+        let fresh = last.map(|last| self.fresh_keys(Family::Objects, &from, &last));
+        found.extend(fresh.into_iter().flatten());
+        found.sort_unstable();
+        found.dedup();
+        (found, ended)
     }
 
     /// Throws out an object that cannot be read, or those of its versions that cannot.
@@ -131,6 +142,7 @@ impl Cx<'_> {
             self.s.store_object(place, &object, &readable);
         }
         self.s.note_expiries_again(place, &readable);
+        self.s.count_sifted(place, &readable);
         Ok(())
     }
 
@@ -154,7 +166,7 @@ impl Cx<'_> {
 }
 
 /// The storage keys of a class after a place.
-pub(super) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
+pub(crate) fn rest_of(class: Class, after: Option<&KeyPlace>) -> KeyRange {
     let (from, to) = keys::class_range(class);
     match after {
         None => (from, to),

@@ -120,7 +120,7 @@ impl Cx<'_> {
         let Some(source) = state.source() else {
             return Ok(());
         };
-        let (lost, start) = (state.lost, source.clock.clone());
+        let (lost, united, start) = (state.lost, state.united, source.clock.clone());
         let mut local = old.clone();
         let news = lost && says_more(&local, sent, clock);
         let touched = local.dots().any(|dot| vnode.clock.contains(dot))
@@ -131,9 +131,9 @@ impl Cx<'_> {
         }
         let mut merged = merge_snapshot(
             &local,
-            &|dot| vnode.clock.contains(dot),
+            &|dot| !united && vnode.clock.contains(dot),
             &sent.object,
-            &|dot| clock.contains(dot) || sent.settles.contains(&dot),
+            &|dot| !united && (clock.contains(dot) || sent.settles.contains(&dot)),
         )
         .object;
         let mut entries: Vec<Dot> = sent.settles.clone();
@@ -241,6 +241,7 @@ impl Shared {
         };
         vnode.clock.merge(&claimed);
         vnode.voids.merge(&voids.intersect(&claimed));
+        vnode.fill_from = None;
         vnode.revision += 1;
         self.unsynced_clocks.push_back((seq, class, claimed));
         self.note(Note::Rebuilt);

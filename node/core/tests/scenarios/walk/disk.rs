@@ -28,6 +28,20 @@ impl Disk {
         self.0.get(&family).cloned().unwrap_or_default()
     }
 
+    /// A record vanishes without a sign.
+    pub fn lose(&mut self, family: Family, key: &[u8]) {
+        let lost = self
+            .0
+            .get_mut(&family)
+            .and_then(|records| records.remove(key));
+        assert!(lost.is_some(), "there was nothing to lose");
+    }
+
+    /// A record is there that no replica wrote.
+    pub fn forge(&mut self, family: Family, key: Vec<u8>, value: Bytes) {
+        self.0.entry(family).or_default().insert(key, value);
+    }
+
     pub fn damage(&mut self, family: Family, key: &[u8]) {
         self.1.insert((family, key.to_vec()));
     }

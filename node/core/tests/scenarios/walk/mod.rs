@@ -43,6 +43,7 @@ pub struct Walk {
     /// A node whose wall clock runs ahead, and by how many milliseconds.
     ahead: Option<(NodeId, u64)>,
     prepare: fn(&mut Replica),
+    timing: Timing,
     /// Messages of this name to this node are lost, after so many more of them.
     losing: Vec<(&'static str, NodeId, u32)>,
     /// What was lost so: the network may have kept it back.
@@ -57,6 +58,11 @@ impl Walk {
 
     /// The same with every replica prepared by `prepare` once it is open.
     pub fn prepared(count: u64, prepare: fn(&mut Replica)) -> Self {
+        Self::paced(count, prepare, Timing::default())
+    }
+
+    /// The same with waiting times of choice.
+    pub fn paced(count: u64, prepare: fn(&mut Replica), timing: Timing) -> Self {
         let map = Arc::new(map(count));
         let ids: Vec<NodeId> = map.members.iter().map(|member| member.id).collect();
         let node = || Node {
@@ -80,6 +86,7 @@ impl Walk {
             cut: None,
             ahead: None,
             prepare,
+            timing,
             losing: Vec::new(),
             kept_back: Vec::new(),
         };
@@ -105,7 +112,7 @@ impl Walk {
             shards: 1,
             token_key: [7; 32],
             seed: [self.lives; 32],
-            timing: Timing::default(),
+            timing: self.timing,
         };
         let (now, map) = (self.now, Arc::clone(&self.map));
         let up: Vec<NodeId> = self.up().collect();

@@ -1,0 +1,215 @@
+//! Scrubbing: every record of a vnode is read now and then, without anybody asking for it, and what was
+//! read is held against what must be there.
+//!
+//! # A pass
+//!
+//! One vnode at a time is gone through in pages, within ticks and under a budget of bytes per second:
+//! objects with all pieces that they name, then the dot log, then the hints kept for the other members
+//! of its class. What cannot be read goes the way that damage goes whoever meets it. What is missing
+//! without a trace shows at the end: the pass sums up the objects that it read, and while it runs each
+//! change behind its place changes the sum as it changes the vnode's digest
+//! ([`crate::replicate::digests`]). So at the end both are equal, or objects were lost silently: a record
+//! that vanished, a deleted file, a database that went back in time. Log entries are counted the same way.
+//! A vnode that lost something is damaged and rebuilt ([`crate::replicate::rebuild`]).
+//!
+//! A pass is not stored: after a restart it begins again. Vnodes take turns, the one whose last pass is
+//! longest ago first; those of which something is suspected go before all others, whatever the pace.
+//!
+//! # Suspicion
+//!
+//! Peers tell their digests with their clocks (`differ.rs`). Equal clocks and different digests are damage.
+
+mod differ;
+mod pass;
+mod read;
+
+use std::collections::BTreeMap;
+
+use quorate_ring::Class;
+
+pub(crate) use self::differ::Differing;
+pub(crate) use self::pass::Pass;
+use crate::effects::Note;
+use crate::shared::{Cx, Shared};
+use crate::vnode::Vnode;
+
+/// A page takes at most so many bytes of a tick.
+const PAGE_BYTES: u64 = 256 * 1024;
+/// Pages in one tick.
+const PAGES_PER_TICK: usize = 8;
+/// Where nothing is due it is looked again so much later, microseconds.
+const LOOK_AGAIN_US: u64 = 1_000_000;
+/// What is suspected is read at least so fast, bytes per second, also where scrubbing is paused.
+const URGENT_BYTES_PER_S: u64 = 4 * 1024 * 1024;
+
+/// Scrubbing of one replica.
+#[derive(Debug, Default)]
+pub(crate) struct Scrub {
+    /// Whose turn it is.
+    current: Option<Class>,
+    /// When each vnode's last pass ended, monotonic microseconds; 0: not in this life.
+    ended_us: BTreeMap<Class, u64>,
+    /// Bytes that may be read now. Goes below 0 by what a page was larger than expected.
+    allowance: i64,
+    last_us: Option<u64>,
+    /// Until then no vnode's turn comes, if none is suspected.
+    idle_until_us: u64,
+}
+
+impl Scrub {
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        cx.s.judge_differences();
+        self.end_stale_pass(cx.s);
+        let idle = self.current.is_none() && cx.s.suspected.is_empty();
+        if idle && cx.s.now.mono_us < self.idle_until_us {
+            return;
+        }
+        let Some(class) = self.turn(cx.s) else {
+            self.last_us = None;
+            return;
+        };
+        self.refill(cx.s, class);
+        for _ in 0..PAGES_PER_TICK {
+            if self.allowance <= 0 || self.current.is_none() {
+                return;
+            }
+            // A slow pace makes small pages, or one would use up many seconds of it.
+            let page = (self.rate(cx.s, class) / 10).clamp(1, PAGE_BYTES);
+            let bytes = cx.scrub_page(class, page);
+            self.allowance -= i64::try_from(bytes).unwrap_or(i64::MAX);
+            if cx
+                .s
+                .vnodes
+                .get(&class)
+                .is_none_or(|vnode| vnode.pass.is_none())
+            {
+                self.ended_us.insert(class, cx.s.now.mono_us.max(1));
+                self.current = None;
+            }
+        }
+    }
+
+    /// A vnode that has lost something, or forgot for another reason what it had, is not scrubbed.
+    fn end_stale_pass(&mut self, shared: &mut Shared) {
+        let Some(class) = self.current else {
+            return;
+        };
+        let going_on = |vnode: &Vnode| {
+            let same = |pass: &Pass| pass.storage() == vnode.storage;
+            vnode.is_whole() && vnode.pass.as_ref().is_some_and(same)
+        };
+        if shared.vnodes.get(&class).is_some_and(going_on) {
+            return;
+        }
+        if let Some(vnode) = shared.vnodes.get_mut(&class) {
+            vnode.pass = None;
+        }
+        self.current = None;
+    }
+
+    /// The vnode to go on with, or to begin with.
+    fn turn(&mut self, shared: &mut Shared) -> Option<Class> {
+        let suspected = shared.suspected.first().copied();
+        if self.current.is_some() && (suspected.is_none() || self.is_urgent(shared)) {
+            return self.current;
+        }
+        let next = suspected.or_else(|| self.longest_ago(shared))?;
+        if let Some(before) = self.current.and_then(|class| shared.vnodes.get_mut(&class)) {
+            before.pass = None; // begun anew when its turn comes again
+        }
+        let urgent = shared.suspected.remove(&next);
+        let vnode = shared
+            .vnodes
+            .get_mut(&next)
+            .filter(|vnode| vnode.is_whole());
+        self.current = vnode.map(|vnode| {
+            vnode.pass = Some(Pass::new(vnode.storage, urgent));
+            next
+        });
+        self.current
+    }
+
+    fn is_urgent(&self, shared: &Shared) -> bool {
+        let vnode = self.current.and_then(|class| shared.vnodes.get(&class));
+        vnode
+            .and_then(|vnode| vnode.pass.as_ref())
+            .is_some_and(Pass::is_urgent)
+    }
+
+    /// The vnode that was scrubbed longest ago, if its time has come.
+    fn longest_ago(&mut self, shared: &Shared) -> Option<Class> {
+        let now_us = shared.now.mono_us;
+        self.idle_until_us = now_us + LOOK_AGAIN_US;
+        if shared.timing.scrub_bytes_per_s == 0 {
+            return None;
+        }
+        let ended = |class: &Class| self.ended_us.get(class).copied().unwrap_or(0);
+        let whole = shared.vnodes.values().filter(|vnode| vnode.is_whole());
+        let ended_us = |class: &Class| (ended(class), *class);
+        let first = whole.map(|vnode| vnode.class).min_by_key(ended_us)?;
+        let due_us = match ended(&first) {
+            0 => 0,
+            ended_us => ended_us + shared.timing.scrub_every_us,
+        };
+        (due_us <= now_us).then_some(first)
+    }
+
+    /// Bytes per second.
+    fn rate(&self, shared: &Shared, class: Class) -> u64 {
+        let vnode = shared.vnodes.get(&class);
+        let urgent = vnode
+            .and_then(|vnode| vnode.pass.as_ref())
+            .is_some_and(Pass::is_urgent);
+        let rate = shared.timing.scrub_bytes_per_s;
+        if urgent {
+            rate.max(URGENT_BYTES_PER_S)
+        } else {
+            rate
+        }
+    }
+
+    /// Time brings new allowance; unused it is kept for a tenth of a second.
+    fn refill(&mut self, shared: &Shared, class: Class) {
+        let rate = self.rate(shared, class);
+        let now_us = shared.now.mono_us;
+        let since_us = self
+            .last_us
+            .replace(now_us)
+            .map_or(shared.timing.tick_us, |last_us| {
+                now_us.saturating_sub(last_us)
+            });
+        let bytes = u128::from(rate) * u128::from(since_us) / 1_000_000;
+        let most = i64::try_from(rate / 10).unwrap_or(i64::MAX).max(1);
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.allowance = self.allowance.saturating_add(bytes).min(most);
+    }
+}
+
+impl Shared {
+    /// Something speaks for it that a vnode lost something: it is scrubbed before all others.
+    pub(crate) fn suspect(&mut self, class: Class) {
+        if let Some(vnode) = self.vnodes.get(&class).filter(|vnode| vnode.is_whole()) {
+            let class = vnode.class;
+            self.suspected.insert(class);
+        }
+    }
+
+    /// A pass has come to its end: what it read is all that must be there, or something was lost.
+    fn end_pass(&mut self, class: Class) {
+        let wall_ms = self.now.wall_ms;
+        let mono_us = self.now.mono_us;
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let Some(pass) = vnode.pass.take() else {
+            return;
+        };
+        if pass.sum() == vnode.digest && pass.entries() == vnode.log_entries {
+            vnode.scrubbed_ms = Some(wall_ms);
+            vnode.cleared_us = Some(mono_us);
+            return self.note(Note::Scrubbed);
+        }
+        self.note(Note::SilentLossFound);
+        self.mark_damaged(class);
+    }
+}

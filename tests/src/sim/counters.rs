@@ -118,6 +118,7 @@ pub const PROVOKED: &[Counter] = &[
     Counter::Fault("disk full"),
     Counter::Fault("slow fsyncs"),
     Counter::Fault("fsync fails"),
+    Counter::World("restored from a backup"),
     Counter::World("a life ended by its disk"),
     Counter::World("an fsync failed"),
     Counter::Operation("read"),

@@ -239,6 +239,7 @@ impl World<'_> {
                 self.kill(node, down_us);
                 if let Some(copy) = self.old_copies.remove(&node) {
                     let (upto, synced) = (copy.upto, self.nodes[node].disk.synced());
+                    let copy = self.maybe_made_fit(copy);
                     self.nodes[node].disk.restore(copy);
                     self.lose_file(node, true);
                     self.destroyed(node, upto, synced);

@@ -7,6 +7,8 @@
 use quorate_core::Batch;
 use quorate_core::record::{Restored, restored_writes};
 
+use super::counters::Counter;
+use super::dice::Dice;
 use super::disk::{Copy, Disk};
 use super::history::{Kind, Outcome};
 use super::world::World;
@@ -41,19 +43,46 @@ impl World<'_> {
         if self.nodes[node].is_running() {
             return Err(format!("n{} runs", node + 1));
         }
-        let mut disk = Disk::default();
-        disk.restore(backup.copy.clone());
-        let ring = &self.config.map.ring;
-        let has_peers = |class| ring.primaries(class).len() > 1;
-        let dice = &mut self.dice;
-        let writes = restored_writes(&disk, restored, has_peers, &mut || dice.bits())
-            .map_err(|error| error.to_string())?;
-        let (upto, synced) = (backup.copy.upto, self.nodes[node].disk.synced());
-        self.nodes[node].disk.restore(backup.copy.clone());
-        self.nodes[node].disk.amend(&Batch { writes });
+        let mut dice = Dice::new(self.dice.bits(), "storages");
+        let copy = self.made_fit(backup.copy.clone(), restored, &mut dice)?;
+        let (upto, synced) = (copy.upto, self.nodes[node].disk.synced());
+        self.nodes[node].disk.restore(copy);
         self.replace_file(node, backup.file.clone());
         self.destroyed(node, upto, synced);
         Ok(())
+    }
+
+    /// A copy of a disk as a restore leaves it.
+    fn made_fit(&self, copy: Copy, restored: Restored, dice: &mut Dice) -> Result<Copy, String> {
+        let upto = copy.upto;
+        let mut disk = Disk::default();
+        disk.restore(copy);
+        let ring = &self.config.map.ring;
+        let has_peers = |class| ring.primaries(class).len() > 1;
+        let writes = restored_writes(&disk, restored, has_peers, &mut || dice.bits())
+            .map_err(|error| error.to_string())?;
+        disk.amend(&Batch { writes });
+        let mut fit = disk.copy();
+        fit.upto = upto;
+        Ok(fit)
+    }
+
+    /// Some old copies of disks come back by a restore: of one node, while the others go on.
+    pub(super) fn maybe_made_fit(&mut self, copy: Copy) -> Copy {
+        // Dice of its own: what else happens does not depend on it.
+        let mut dice = Dice::new(self.config.seed ^ self.at_us, "restored");
+        if !dice.chance(300) {
+            return copy;
+        }
+        match self.made_fit(copy.clone(), Restored::Node, &mut dice) {
+            Ok(fit) => {
+                self.counters
+                    .count(Counter::World("restored from a backup"));
+                fit
+            }
+            // It held damaged records: nobody restores that.
+            Err(_) => copy,
+        }
     }
 
     /// Everything that clients asked for since then may have been lost by a restore, or not.

@@ -154,7 +154,7 @@ async fn work(which: &Which, task: &BackupTask, patience: Option<Duration>, out:
     telling.abort();
     client.close().await;
     said.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-    report(&said, out)?;
+    report(&said, task, out)?;
     ending(&said, task)
 }
 
@@ -243,7 +243,7 @@ fn ending(said: &[Said], task: &BackupTask) -> Done {
 
 const LOST: &str = "the node was started again meanwhile, which ended the job";
 
-fn report(said: &[Said], out: &mut Out) -> Done {
+fn report(said: &[Said], task: &BackupTask, out: &mut Out) -> Done {
     if out.is_json() {
         let nodes = said.iter().map(|(member, ended)| match ended {
             Ok(Some(job)) => json!({ "node": member.name, "job": job_json(job) }),
@@ -252,10 +252,14 @@ fn report(said: &[Said], out: &mut Out) -> Done {
         });
         return out.json(&json!({ "nodes": nodes.collect::<Vec<_>>() }));
     }
-    let mut rows = table(&["NODE", "BACKUP", "STATE", "NEW", "SHARED", "TIME"]);
+    let mut rows = match task {
+        BackupTask::Create { .. } => table(&["NODE", "BACKUP", "STATE", "NEW", "SHARED", "TIME"]),
+        BackupTask::Verify { .. } => table(&["NODE", "STATE", "READ", "TIME"]),
+        BackupTask::Prune { .. } => table(&["NODE", "STATE", "REMOVED", "TIME"]),
+    };
     for (member, ended) in said {
         if let Ok(Some(job)) = ended {
-            rows.add_row(row(&member.name, job));
+            rows.add_row(row(&member.name, job, task));
         }
     }
     if rows.row_count() > 0 {
@@ -266,14 +270,6 @@ fn report(said: &[Said], out: &mut Out) -> Done {
             Ok(Some(job)) if !job.error.is_empty() => {
                 out.line(format_args!("{}: {}", member.name, job.error))?;
             }
-            Ok(Some(job)) if !job.removed.is_empty() => {
-                let removed: Vec<String> = job.removed.iter().map(u64::to_string).collect();
-                out.line(format_args!(
-                    "{}: removed {}",
-                    member.name,
-                    removed.join(", ")
-                ))?;
-            }
             Ok(Some(_)) => {}
             Ok(None) => out.line(format_args!("{}: {LOST}", member.name))?,
             Err(error) => out.line(format_args!("{}: {error}", member.name))?,
@@ -282,21 +278,30 @@ fn report(said: &[Said], out: &mut Out) -> Done {
     Ok(())
 }
 
-fn row(name: &str, job: &BackupJob) -> [String; 6] {
-    let number = job.backup.map(|backup| backup.to_string());
+fn row(name: &str, job: &BackupJob, task: &BackupTask) -> Vec<String> {
     let files = |files: u64, bytes: u64| format!("{files} files, {}", HumanBytes(bytes));
-    [
-        name.to_owned(),
-        number.unwrap_or_default(),
-        if job.state == JobState::Running {
-            format!("running, {}", how_far(job))
-        } else {
-            how_far(job)
-        },
-        files(job.files_new, job.bytes_new),
-        files(job.files_shared, job.bytes_shared),
-        humantime::format_duration(Duration::from_millis(job.ran_ms)).to_string(),
-    ]
+    let state = if job.state == JobState::Running {
+        format!("running, {}", how_far(job))
+    } else {
+        how_far(job)
+    };
+    let time = humantime::format_duration(Duration::from_millis(job.ran_ms)).to_string();
+    let name = name.to_owned();
+    match task {
+        BackupTask::Create { .. } => {
+            let number = job.backup.map(|backup| backup.to_string());
+            let new = files(job.files_new, job.bytes_new);
+            let shared = files(job.files_shared, job.bytes_shared);
+            vec![name, number.unwrap_or_default(), state, new, shared, time]
+        }
+        BackupTask::Verify { .. } => {
+            vec![name, state, HumanBytes(job.bytes_done).to_string(), time]
+        }
+        BackupTask::Prune { .. } => {
+            let removed: Vec<String> = job.removed.iter().map(u64::to_string).collect();
+            vec![name, state, removed.join(", "), time]
+        }
+    }
 }
 
 async fn list(which: &Which, out: &mut Out) -> Done {

@@ -70,7 +70,7 @@ fn values_out_of_bounds_are_refused_by_key() {
         ),
         ("log = { format = \"xml\" }", "xml"),
         ("scrub = { rate_mb = 0 }", "scrub.rate_mb"),
-        ("scrub = { every_hours = 90000 }", "scrub.every_hours"),
+        ("scrub = { every_minutes = 0 }", "scrub.every_minutes"),
         ("scrub = { speed = 1 }", "speed"),
     ] {
         let text = refusal(line);
@@ -130,7 +130,7 @@ fn the_example_is_complete_and_shows_the_defaults() {
         "filter",
         "format",
         "rate_mb",
-        "every_hours",
+        "every_minutes",
         "paused",
         "\"0123456789abcdef\"",
     ]);

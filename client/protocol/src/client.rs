@@ -4,12 +4,14 @@
 //! its request's plus 0x8000. Any of them may be answered by [`ClientReply::Failed`].
 
 mod replicas;
+mod scrub;
 
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
+pub use self::scrub::{Scrub, ScrubState};
 use crate::error::WireError;
 use crate::ids::{ActorId, ClusterId, ContentDigest, Dot, RequestId, VnodeId};
 use crate::map::{Bucket, BucketProps, ClusterMap};
@@ -37,6 +39,8 @@ messages! {
         0x0302 => Status(Status),
         /// Where the vnodes of the node asked stand, a page at a time.
         0x0303 => Replicas(Replicas),
+        /// Read vnodes through, or pause that.
+        0x0305 => Scrub(Scrub),
     }
 }
 
@@ -61,6 +65,8 @@ messages! {
         0x8302 => StatusReport(StatusReport),
         /// To [`Replicas`].
         0x8303 => ReplicaPage(ReplicaPage),
+        /// To [`Scrub`].
+        0x8305 => ScrubState(ScrubState),
     }
 }
 

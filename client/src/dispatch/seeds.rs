@@ -68,7 +68,8 @@ pub(super) async fn of_connection(
         | ClientReply::Pong(_)
         | ClientReply::BucketStored(_)
         | ClientReply::StatusReport(_)
-        | ClientReply::ReplicaPage(_) => {
+        | ClientReply::ReplicaPage(_)
+        | ClientReply::ScrubState(_) => {
             Err(format!("{} came instead of the cluster map", reply.name()))
         }
     }

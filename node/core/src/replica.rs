@@ -45,7 +45,7 @@ pub struct Replica {
     /// Messages that may not be listened to yet.
     held: Held,
     rebuild: Rebuild,
-    scrub: Scrub,
+    pub(crate) scrub: Scrub,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -196,7 +196,8 @@ impl Replica {
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
             | ClientRequest::Status(_)
-            | ClientRequest::Replicas(_) => {
+            | ClientRequest::Replicas(_)
+            | ClientRequest::Scrub(_) => {
                 let error = WireError::new(
                     ErrorCode::Protocol,
                     "a request for the node reached a replica",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use quorate_core::agreement::{Agreement, AgreementEffect, AgreementInput};
 use quorate_core::effects::Now;
 use quorate_core::membership::{MemberEffect, MemberInput, Membership};
-use quorate_protocol::client::{ClientReply, PutBucket, Replicas, Status};
+use quorate_protocol::client::{ClientReply, PutBucket, Replicas, Scrub, Status};
 use quorate_protocol::frame::Header;
 use quorate_protocol::peer::PeerMessage;
 use quorate_ring::NodeId;
@@ -23,9 +23,9 @@ use super::network::Network;
 use super::outbox;
 use super::persist::Persister;
 use super::placement::Placement;
-use super::standings;
 use super::status;
 use super::tickets::Tickets;
+use super::{scrub, standings};
 
 /// Messages and requests that may wait for the hub.
 const FRAMES_MAX: usize = 4096;
@@ -36,6 +36,7 @@ pub(super) enum NodeRequest {
     PutBucket(PutBucket),
     Status(Status),
     Replicas(Replicas),
+    Scrub(Scrub),
 }
 
 /// A frame for the hub, decoded.
@@ -226,6 +227,15 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 let parts = standings::ask(&self.shards, request);
                 let (node, ring) = (self.context.node, self.placement.ring_version());
                 self.reply_later(client, header, standings::gather(node, ring, parts));
+            }
+            HubFrame::Client {
+                client,
+                header,
+                request: NodeRequest::Scrub(request),
+            } => {
+                let parts = scrub::ask(&self.shards, request);
+                let node = self.context.node;
+                self.reply_later(client, header, scrub::gather(node, now.wall_ms, parts));
             }
         }
     }

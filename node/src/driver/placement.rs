@@ -59,7 +59,8 @@ impl Placement {
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
             | ClientRequest::Status(_)
-            | ClientRequest::Replicas(_) => {
+            | ClientRequest::Replicas(_)
+            | ClientRequest::Scrub(_) => {
                 return Ok(Handler::Node);
             }
         };

@@ -203,6 +203,7 @@ impl<N: Network> Router<N> {
             }
             ClientRequest::Status(request) => NodeRequest::Status(request),
             ClientRequest::Replicas(request) => NodeRequest::Replicas(request),
+            ClientRequest::Scrub(request) => NodeRequest::Scrub(request),
             ClientRequest::Get(_)
             | ClientRequest::Put(_)
             | ClientRequest::Delete(_)

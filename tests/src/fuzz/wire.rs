@@ -215,7 +215,8 @@ fn resolve(request: &ClientRequest) {
             | ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
             | ClientRequest::Status(_)
-            | ClientRequest::Replicas(_) => {}
+            | ClientRequest::Replicas(_)
+            | ClientRequest::Scrub(_) => {}
         }
     }
 }

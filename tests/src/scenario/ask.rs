@@ -149,7 +149,8 @@ impl Walk<'_> {
                     | ClientRequest::Ping(_)
                     | ClientRequest::PutBucket(_)
                     | ClientRequest::Status(_)
-                    | ClientRequest::Replicas(_) => {}
+                    | ClientRequest::Replicas(_)
+                    | ClientRequest::Scrub(_) => {}
                 }
                 (kind, wire, again)
             }
@@ -196,7 +197,8 @@ impl Walk<'_> {
                 | ClientReply::Pong(_)
                 | ClientReply::BucketStored(_)
                 | ClientReply::StatusReport(_)
-                | ClientReply::ReplicaPage(_)) => Ok(reply),
+                | ClientReply::ReplicaPage(_)
+                | ClientReply::ScrubState(_)) => Ok(reply),
             },
             Some(ClientEvent::Refused(_)) => Err(unanswered("nobody listens there", true)),
             Some(ClientEvent::Lost(_) | ClientEvent::Go | ClientEvent::TimedOut(_)) => {

@@ -316,7 +316,8 @@ impl Asker {
             | ClientReply::Map(_)
             | ClientReply::Pong(_)
             | ClientReply::StatusReport(_)
-            | ClientReply::ReplicaPage(_) => self.on_error(lent, ErrorCode::Protocol),
+            | ClientReply::ReplicaPage(_)
+            | ClientReply::ScrubState(_) => self.on_error(lent, ErrorCode::Protocol),
         }
     }
 

@@ -372,7 +372,8 @@ impl Client {
             | ClientReply::Pong(_)
             | ClientReply::BucketStored(_)
             | ClientReply::StatusReport(_)
-            | ClientReply::ReplicaPage(_) => self.on_error(cx, ErrorCode::Protocol),
+            | ClientReply::ReplicaPage(_)
+            | ClientReply::ScrubState(_) => self.on_error(cx, ErrorCode::Protocol),
         }
     }
 

@@ -179,7 +179,8 @@ impl World<'_> {
             | ClientReply::Map(_)
             | ClientReply::Pong(_)
             | ClientReply::StatusReport(_)
-            | ClientReply::ReplicaPage(_) => {}
+            | ClientReply::ReplicaPage(_)
+            | ClientReply::ScrubState(_) => {}
         }
         self.blame_buckets();
     }

@@ -258,7 +258,8 @@ impl Node {
             ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
             | ClientRequest::Status(_)
-            | ClientRequest::Replicas(_) => {
+            | ClientRequest::Replicas(_)
+            | ClientRequest::Scrub(_) => {
                 return false;
             }
         };

@@ -43,7 +43,8 @@ pub(super) fn as_retry(request: &ClientRequest) -> ClientRequest {
         | ClientRequest::Ping(_)
         | ClientRequest::PutBucket(_)
         | ClientRequest::Status(_)
-        | ClientRequest::Replicas(_) => {}
+        | ClientRequest::Replicas(_)
+        | ClientRequest::Scrub(_) => {}
     }
     request
 }

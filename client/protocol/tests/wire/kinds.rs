@@ -114,6 +114,7 @@ makers! {
         Draw::value::<client::PutBucket>,
         Draw::value::<client::Status>,
         Draw::value::<client::Replicas>,
+        Draw::value::<client::Scrub>,
     }
     ClientReply {
         Draw::value::<WireError>,
@@ -125,6 +126,7 @@ makers! {
         Draw::value::<client::BucketStored>,
         Draw::value::<client::StatusReport>,
         Draw::value::<client::ReplicaPage>,
+        Draw::value::<client::ScrubState>,
     }
     PeerMessage {
         Draw::value::<peer::ReplicaGet>,

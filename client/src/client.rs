@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_protocol::ErrorCode;
-use quorate_protocol::client::{ClientReply, ClientRequest, Ping, PutBucket, Status, StatusReport};
+use quorate_protocol::client::{
+    ClientReply, ClientRequest, Ping, PutBucket, Scrub, ScrubState, Status, StatusReport,
+};
 use quorate_protocol::map::{Bucket as BucketDefinition, BucketProps, ClusterMap};
 use quorate_ring::NodeId;
 use tokio::time::Instant;
@@ -160,6 +162,22 @@ impl Client {
             return Err(unexpected(&reply));
         };
         Ok(report)
+    }
+
+    /// Gives one node an order about reading its stored data through.
+    ///
+    /// # Errors
+    /// The node could not be asked, or did not reach all its vnodes: give the order again.
+    pub async fn scrub(&self, node: NodeId, order: Scrub) -> Result<ScrubState, Error> {
+        let operation = Admin {
+            request: order.into(),
+            route: Route::Node(node),
+        };
+        let reply = self.run(&operation).await?;
+        let ClientReply::ScrubState(state) = reply else {
+            return Err(unexpected(&reply));
+        };
+        Ok(state)
     }
 
     /// Asks one node for a sign of life.

@@ -102,14 +102,15 @@ pub use profile::{DEADLINE_DEFAULT, Profile, ToCount};
 pub use quorate_protocol::ErrorCode;
 pub use quorate_protocol::client::{
     BackupAction, BackupEntry, BackupJob, BackupReport, HintsHeld, JobState, PeerStatus,
-    ReplicaPage, ReplicaReport, ReplicaStanding, ReplyInfo, Role, StatusReport, VnodeStatus,
+    ReplicaPage, ReplicaReport, ReplicaStanding, ReplyInfo, Role, Scrub, ScrubState, StatusReport,
+    VnodeStatus,
 };
 pub use quorate_protocol::map::{
     Bucket as BucketDefinition, BucketMode, BucketProps, ClusterMap, Member,
 };
 pub use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
 pub use quorate_protocol::{ActorId, ClusterId, Dot, RequestId};
-pub use quorate_ring::{NodeId, RingVersion};
+pub use quorate_ring::{Class, NodeId, PartitionId, RingVersion};
 pub use read::{Get, Read};
 pub use session::Session;
 pub use tls::{Tls, TlsFiles, TlsPem};

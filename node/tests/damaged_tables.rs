@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use quorate_core::record::keys;
@@ -168,4 +168,111 @@ fn a_table_of_which_no_block_can_be_read_marks_all_its_vnodes() {
         assert_eq!(rocks.get(Family::Objects, &key), Ok(None));
         assert!(is_marked(&rocks, partition), "{partition}");
     }
+}
+
+/// The largest table file.
+fn largest_table(path: &Path) -> PathBuf {
+    let files = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let tables = files.filter(|path| path.extension().is_some_and(|end| end == "sst"));
+    tables
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap()
+}
+
+/// A second, small table beside the first.
+fn add_a_table(path: &Path) {
+    let rocks = open(path);
+    let writes = (0..PARTITIONS)
+        .map(|partition| {
+            let (key, value) = (object_key(partition, KEYS), value(partition, KEYS));
+            put(Family::Objects, key, value)
+        })
+        .collect();
+    rocks.commit(&Batch { writes }).unwrap();
+    drop(rocks);
+    drop(open(path));
+}
+
+/// Of the first table nothing is left; the second is whole, and every vnode knows that it lost something.
+fn assert_only_the_first_table_is_lost(rocks: &Rocks) {
+    assert_eq!(scan_all(rocks), Ok(()));
+    for partition in 0..PARTITIONS {
+        let found = |number| {
+            rocks
+                .get(Family::Objects, &object_key(partition, number))
+                .unwrap()
+        };
+        assert_eq!(found(7), None);
+        assert_eq!(found(KEYS), Some(value(partition, KEYS)));
+        assert!(is_marked(rocks, partition), "{partition}");
+        let vnode = keys::vnode_key(class(partition));
+        assert!(rocks.get(Family::Vnodes, &vnode).unwrap().is_some());
+    }
+}
+
+#[test]
+fn a_table_that_is_gone_or_cannot_be_opened_is_left_out_alone_and_all_vnodes_are_marked() {
+    let gone: fn(&Path) = |table| fs::remove_file(table).unwrap();
+    let short: fn(&Path) = |table| {
+        let length = fs::metadata(table).unwrap().len();
+        let file = fs::OpenOptions::new().write(true).open(table).unwrap();
+        file.set_len(length / 2).unwrap();
+    };
+    let without_index: fn(&Path) = |table| {
+        let mut bytes = fs::read(table).unwrap();
+        let end = bytes.len();
+        (end - 8000..end)
+            .step_by(40)
+            .for_each(|at| bytes[at] ^= 0x55);
+        fs::write(table, bytes).unwrap();
+    };
+    for harm in [gone, short, without_index] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("db");
+        fill(&path);
+        add_a_table(&path);
+        harm(&largest_table(&path));
+        let rocks = open(&path);
+        assert_only_the_first_table_is_lost(&rocks);
+        let more = vec![put(Family::Objects, vec![1], Bytes::new())];
+        rocks.commit(&Batch { writes: more }).unwrap();
+        drop(rocks);
+        assert_only_the_first_table_is_lost(&open(&path));
+        let beside = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(beside, 1, "nothing is left of the repair");
+    }
+}
+
+#[test]
+fn a_repair_that_was_cut_short_begins_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    fill(&path);
+    fs::write(path.with_extension("repairing"), b"").unwrap();
+    let rocks = open(&path);
+    assert_eq!(scan_all(&rocks), Ok(()));
+    assert!((0..PARTITIONS).all(|partition| is_marked(&rocks, partition)));
+    assert!(!path.with_extension("repairing").exists());
+}
+
+#[test]
+fn a_table_that_goes_while_it_is_open_is_noticed_and_left_out_at_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    fill(&path);
+    add_a_table(&path);
+    let rocks = open(&path);
+    rocks.check_files();
+    assert!(!rocks.is_damaged());
+    fs::remove_file(largest_table(&path)).unwrap();
+    rocks.check_files();
+    assert!(rocks.is_damaged());
+    rocks.reopen().unwrap();
+    assert!(!rocks.is_damaged());
+    assert!(rocks.gaps() > 0);
+    assert_only_the_first_table_is_lost(&rocks);
+    rocks.check_files();
+    assert!(!rocks.is_damaged());
 }

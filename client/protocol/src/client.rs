@@ -5,6 +5,7 @@
 
 mod backup;
 mod replicas;
+mod scrub;
 
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::backup::{Backup, BackupAction, BackupEntry, BackupJob, BackupReport, JobState};
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
+pub use self::scrub::{Scrub, ScrubState};
 use crate::error::WireError;
 use crate::ids::{ActorId, ClusterId, ContentDigest, Dot, RequestId, VnodeId};
 use crate::map::{Bucket, BucketProps, ClusterMap};
@@ -41,6 +43,8 @@ messages! {
         0x0303 => Replicas(Replicas),
         /// Begin, follow or list the backups of the node asked.
         0x0304 => Backup(Backup),
+        /// Read vnodes through, or pause that.
+        0x0305 => Scrub(Scrub),
     }
 }
 
@@ -67,6 +71,8 @@ messages! {
         0x8303 => ReplicaPage(ReplicaPage),
         /// To [`Backup`].
         0x8304 => BackupReport(BackupReport),
+        /// To [`Scrub`].
+        0x8305 => ScrubState(ScrubState),
     }
 }
 

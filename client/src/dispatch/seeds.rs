@@ -69,7 +69,8 @@ pub(super) async fn of_connection(
         | ClientReply::BucketStored(_)
         | ClientReply::StatusReport(_)
         | ClientReply::ReplicaPage(_)
-        | ClientReply::BackupReport(_) => {
+        | ClientReply::BackupReport(_)
+        | ClientReply::ScrubState(_) => {
             Err(format!("{} came instead of the cluster map", reply.name()))
         }
     }

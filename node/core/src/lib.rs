@@ -70,6 +70,7 @@ pub use open::{OpenError, ReplicaConfig};
 pub use plant::Plant;
 pub use replica::Replica;
 pub use replicate::digests::{digest_of_objects, stored_digest};
+pub use replicate::scrub::ScrubOrdered;
 pub use status::{ReplicaStandings, ReplicaStatus};
 pub use store::{Batch, BatchSeq, Family, Store, StoreError, Write};
 pub use timing::Timing;

@@ -47,7 +47,7 @@ pub struct Replica {
     held: Held,
     rebuild: Rebuild,
     sealing: Sealing,
-    scrub: Scrub,
+    pub(crate) scrub: Scrub,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -200,7 +200,8 @@ impl Replica {
             | ClientRequest::PutBucket(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
-            | ClientRequest::Backup(_) => {
+            | ClientRequest::Backup(_)
+            | ClientRequest::Scrub(_) => {
                 let error = WireError::new(
                     ErrorCode::Protocol,
                     "a request for the node reached a replica",

@@ -465,6 +465,16 @@ impl Cx<'_> {
     ) -> Result<(), StoreError> {
         self.store.scan(family, &from, &to, &mut visit)
     }
+
+    /// The same for what is read through, see [`Store::read_through`].
+    pub(crate) fn read_through(
+        &self,
+        family: Family,
+        (from, to): (Vec<u8>, Vec<u8>),
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        self.store.read_through(family, &from, &to, &mut visit)
+    }
 }
 
 /// A principal's name, shared by what it asked.

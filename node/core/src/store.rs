@@ -90,6 +90,21 @@ pub trait Store {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError>;
+
+    /// As [`Self::scan`], for who reads everything once: it should come from the device, and drive nothing
+    /// out of any cache.
+    ///
+    /// # Errors
+    /// As [`Self::scan`].
+    fn read_through(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.scan(family, from, to, visit)
+    }
 }
 
 /// One write.

@@ -30,7 +30,7 @@ const MTU_MAX: u16 = 65_000;
 /// More no disk gives.
 const SCRUB_RATE_MB_MAX: u32 = 10_000;
 /// Ten years.
-const SCRUB_HOURS_MAX: u32 = 87_600;
+const SCRUB_MINUTES_MAX: u32 = 5_256_000;
 
 /// A configuration in which every path is absolute or relative to the working directory, and
 /// every value within its bounds.
@@ -163,8 +163,8 @@ struct RawConfig {
 pub struct Scrub {
     /// At most so much is read, MiB per second and shard.
     pub rate_mb: u32,
-    /// Each replica is read through so often, hours.
-    pub every_hours: u32,
+    /// Each replica is read through so often, minutes.
+    pub every_minutes: u32,
     /// Nothing is read but what is suspected.
     pub paused: bool,
 }
@@ -173,7 +173,7 @@ impl Default for Scrub {
     fn default() -> Self {
         Self {
             rate_mb: 8,
-            every_hours: 7 * 24,
+            every_minutes: 7 * 24 * 60,
             paused: false,
         }
     }
@@ -186,7 +186,7 @@ impl Scrub {
             (1..=most).contains(&value).then_some(()).ok_or_else(wrong)
         };
         within("scrub.rate_mb", self.rate_mb, SCRUB_RATE_MB_MAX)?;
-        within("scrub.every_hours", self.every_hours, SCRUB_HOURS_MAX)
+        within("scrub.every_minutes", self.every_minutes, SCRUB_MINUTES_MAX)
     }
 
     /// The replica's waiting times with this pace.
@@ -195,7 +195,7 @@ impl Scrub {
         let rate = u64::from(self.rate_mb) << 20;
         Timing {
             scrub_bytes_per_s: if self.paused { 0 } else { rate },
-            scrub_every_us: u64::from(self.every_hours) * 3_600_000_000,
+            scrub_every_us: u64::from(self.every_minutes) * 60_000_000,
             ..Timing::default()
         }
     }

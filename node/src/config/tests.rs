@@ -72,7 +72,7 @@ fn values_out_of_bounds_are_refused_by_key() {
         ("backup = { rate_mb = 0 }", "backup.rate_mb"),
         ("backup = { directory = \"d/db/x\" }", "backup.directory"),
         ("scrub = { rate_mb = 0 }", "scrub.rate_mb"),
-        ("scrub = { every_hours = 90000 }", "scrub.every_hours"),
+        ("scrub = { every_minutes = 0 }", "scrub.every_minutes"),
         ("scrub = { speed = 1 }", "speed"),
     ] {
         let text = refusal(line);
@@ -134,7 +134,7 @@ fn the_example_is_complete_and_shows_the_defaults() {
         "directory",
         "rate_mb",
         "rate_mb",
-        "every_hours",
+        "every_minutes",
         "paused",
         "\"0123456789abcdef\"",
     ]);

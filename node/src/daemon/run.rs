@@ -31,6 +31,8 @@ use super::{DaemonError, load_tls, logging};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the counters are written to the metrics file.
 const METRICS_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether all files of the database are there.
+const FILES_EVERY: Duration = Duration::from_secs(10);
 /// How long the whole of a stop may take.
 const STOP_PATIENCE: Duration = Duration::from_secs(9);
 
@@ -96,6 +98,7 @@ struct Node {
     config_path: PathBuf,
     config: Config,
     driver: Driver<NetHandle>,
+    storage: Arc<Rocks>,
     network: NetHandle,
     metrics: Option<MetricsFile>,
     dir: DataDir,
@@ -114,12 +117,14 @@ async fn serve(checked: Checked) -> Result<ExitCode, DaemonError> {
     let mut node = start(checked)?;
     node.announce();
     let (mut look, mut metrics) = (every(LOOK_EVERY), every(METRICS_EVERY));
+    let mut files = every(FILES_EVERY);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => node.reload(),
             _ = look.tick() => node.look_around(),
+            _ = files.tick() => node.check_files(),
             _ = metrics.tick() => node.write_metrics(),
             part = node.driver.broken() => return Err(DaemonError::Broken(part)),
         }
@@ -168,7 +173,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         map_file: Some(dir.map_file()),
         token_key: secret,
         shards: config.shards,
-        storage,
+        storage: Arc::clone(&storage),
         backups: Some(Arc::clone(&backups)),
         timing: config.scrub.timing(),
         member_timing: membership::Timing::default(),
@@ -195,6 +200,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         config_path,
         config,
         driver,
+        storage,
         network,
         metrics,
         dir,
@@ -356,6 +362,12 @@ impl Node {
         }
     }
 
+    /// Lets a thread of its own look whether all files of the database are there.
+    fn check_files(&self) {
+        let storage = Arc::clone(&self.storage);
+        drop(tokio::task::spawn_blocking(move || storage.check_files()));
+    }
+
     /// What an operator should know as long as it is so.
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -388,6 +400,7 @@ impl Node {
     async fn stop(self) {
         let Self {
             driver,
+            storage,
             network,
             dir,
             backups,
@@ -405,7 +418,7 @@ impl Node {
             );
         }
         // Held until here, so that no second process starts on the directory meanwhile.
-        drop(dir);
+        drop((storage, dir));
         tracing::info!("stopped");
     }
 }

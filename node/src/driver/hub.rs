@@ -8,7 +8,7 @@ use std::sync::Arc;
 use quorate_core::agreement::{Agreement, AgreementEffect, AgreementInput};
 use quorate_core::effects::Now;
 use quorate_core::membership::{MemberEffect, MemberInput, Membership};
-use quorate_protocol::client::{Backup, ClientReply, PutBucket, Replicas, Status};
+use quorate_protocol::client::{Backup, ClientReply, PutBucket, Replicas, Scrub, Status};
 use quorate_protocol::frame::Header;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::{ErrorCode, WireError};
@@ -25,9 +25,9 @@ use super::network::Network;
 use super::outbox;
 use super::persist::Persister;
 use super::placement::Placement;
-use super::standings;
 use super::status;
 use super::tickets::Tickets;
+use super::{scrub, standings};
 
 /// Messages and requests that may wait for the hub.
 const FRAMES_MAX: usize = 4096;
@@ -39,6 +39,7 @@ pub(super) enum NodeRequest {
     Status(Status),
     Replicas(Replicas),
     Backup(Backup),
+    Scrub(Scrub),
 }
 
 /// A frame for the hub, decoded.
@@ -239,6 +240,15 @@ impl<S: Storage, N: Network> Hub<S, N> {
             } => {
                 let desk = self.backups.clone();
                 self.reply_later(client, header, backup(desk, request));
+            }
+            HubFrame::Client {
+                client,
+                header,
+                request: NodeRequest::Scrub(request),
+            } => {
+                let parts = scrub::ask(&self.shards, request);
+                let node = self.context.node;
+                self.reply_later(client, header, scrub::gather(node, now.wall_ms, parts));
             }
         }
     }

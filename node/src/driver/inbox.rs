@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quorate_core::store::{BatchSeq, StoreError};
-use quorate_core::{ReplicaStandings, ReplicaStatus};
+use quorate_core::{ReplicaStandings, ReplicaStatus, ScrubOrdered};
 use quorate_protocol::client::ClientRequest;
+use quorate_protocol::client::Scrub;
 use quorate_protocol::frame::Header;
 use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::PeerMessage;
@@ -82,6 +83,8 @@ pub(super) enum Control {
         classes_max: usize,
         report: oneshot::Sender<ReplicaStandings>,
     },
+    /// An order to read vnodes through.
+    Scrub(Scrub, oneshot::Sender<ScrubOrdered>),
     /// Take what is in the queue, then end.
     Stop,
 }

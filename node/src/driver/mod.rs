@@ -28,6 +28,7 @@ mod outbox;
 mod persist;
 mod placement;
 mod router;
+mod scrub;
 mod shard;
 mod spawn;
 mod split;

@@ -60,7 +60,8 @@ impl Placement {
             | ClientRequest::PutBucket(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
-            | ClientRequest::Backup(_) => {
+            | ClientRequest::Backup(_)
+            | ClientRequest::Scrub(_) => {
                 return Ok(Handler::Node);
             }
         };

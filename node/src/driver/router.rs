@@ -204,6 +204,7 @@ impl<N: Network> Router<N> {
             ClientRequest::Status(request) => NodeRequest::Status(request),
             ClientRequest::Replicas(request) => NodeRequest::Replicas(request),
             ClientRequest::Backup(request) => NodeRequest::Backup(request),
+            ClientRequest::Scrub(request) => NodeRequest::Scrub(request),
             ClientRequest::Get(_)
             | ClientRequest::Put(_)
             | ClientRequest::Delete(_)

@@ -216,7 +216,8 @@ fn resolve(request: &ClientRequest) {
             | ClientRequest::Ping(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
-            | ClientRequest::Backup(_) => {}
+            | ClientRequest::Backup(_)
+            | ClientRequest::Scrub(_) => {}
         }
     }
 }

@@ -26,6 +26,16 @@ pub fn damage_tables(data: &Path) -> io::Result<usize> {
     Ok(flipped)
 }
 
+/// Removes the largest table of a database.
+///
+/// # Errors
+/// The file system refuses, or there is no table.
+pub fn remove_table(data: &Path) -> io::Result<()> {
+    let size = |path: &PathBuf| fs::metadata(path).map_or(0, |found| found.len());
+    let largest = tables(data)?.into_iter().max_by_key(size);
+    fs::remove_file(largest.ok_or(io::ErrorKind::NotFound)?)
+}
+
 /// The table files of a database.
 fn tables(data: &Path) -> io::Result<Vec<PathBuf>> {
     let files = fs::read_dir(data.join("db"))?

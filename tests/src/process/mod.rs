@@ -25,7 +25,7 @@ mod tool;
 mod watchdog;
 
 pub use cluster::{Cluster, Index, Members};
-pub use damage::damage_tables;
+pub use damage::{damage_tables, remove_table};
 pub use error::Trouble;
 pub use ledger::Ledger;
 pub use namespaces::Namespaces;

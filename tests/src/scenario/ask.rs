@@ -150,7 +150,8 @@ impl Walk<'_> {
                     | ClientRequest::PutBucket(_)
                     | ClientRequest::Status(_)
                     | ClientRequest::Replicas(_)
-                    | ClientRequest::Backup(_) => {}
+                    | ClientRequest::Backup(_)
+                    | ClientRequest::Scrub(_) => {}
                 }
                 (kind, wire, again)
             }
@@ -198,7 +199,8 @@ impl Walk<'_> {
                 | ClientReply::BucketStored(_)
                 | ClientReply::StatusReport(_)
                 | ClientReply::ReplicaPage(_)
-                | ClientReply::BackupReport(_)) => Ok(reply),
+                | ClientReply::BackupReport(_)
+                | ClientReply::ScrubState(_)) => Ok(reply),
             },
             Some(ClientEvent::Refused(_)) => Err(unanswered("nobody listens there", true)),
             Some(ClientEvent::Lost(_) | ClientEvent::Go | ClientEvent::TimedOut(_)) => {

@@ -317,7 +317,8 @@ impl Asker {
             | ClientReply::Pong(_)
             | ClientReply::StatusReport(_)
             | ClientReply::ReplicaPage(_)
-            | ClientReply::BackupReport(_) => self.on_error(lent, ErrorCode::Protocol),
+            | ClientReply::BackupReport(_)
+            | ClientReply::ScrubState(_) => self.on_error(lent, ErrorCode::Protocol),
         }
     }
 

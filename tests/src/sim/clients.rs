@@ -373,7 +373,8 @@ impl Client {
             | ClientReply::BucketStored(_)
             | ClientReply::StatusReport(_)
             | ClientReply::ReplicaPage(_)
-            | ClientReply::BackupReport(_) => self.on_error(cx, ErrorCode::Protocol),
+            | ClientReply::BackupReport(_)
+            | ClientReply::ScrubState(_) => self.on_error(cx, ErrorCode::Protocol),
         }
     }
 

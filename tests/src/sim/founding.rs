@@ -180,7 +180,8 @@ impl World<'_> {
             | ClientReply::Pong(_)
             | ClientReply::StatusReport(_)
             | ClientReply::ReplicaPage(_)
-            | ClientReply::BackupReport(_) => {}
+            | ClientReply::BackupReport(_)
+            | ClientReply::ScrubState(_) => {}
         }
         self.blame_buckets();
     }

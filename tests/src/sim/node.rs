@@ -268,7 +268,8 @@ impl Node {
             | ClientRequest::Ping(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
-            | ClientRequest::Backup(_) => {
+            | ClientRequest::Backup(_)
+            | ClientRequest::Scrub(_) => {
                 return false;
             }
         };

@@ -44,7 +44,8 @@ pub(super) fn as_retry(request: &ClientRequest) -> ClientRequest {
         | ClientRequest::PutBucket(_)
         | ClientRequest::Status(_)
         | ClientRequest::Replicas(_)
-        | ClientRequest::Backup(_) => {}
+        | ClientRequest::Backup(_)
+        | ClientRequest::Scrub(_) => {}
     }
     request
 }

@@ -25,7 +25,8 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
     );
 }
 
-fn quorate(cluster: &Cluster, arguments: &[&str]) -> Finished {
+/// Runs the tool against a cluster.
+pub(crate) fn quorate(cluster: &Cluster, arguments: &[&str]) -> Finished {
     Tool::new(cluster, arguments).run().unwrap()
 }
 

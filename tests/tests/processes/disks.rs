@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libtest_mimic::Trial;
-use quorate_tests::process::{Cluster, Index, Ledger, Settings, Trouble, damage_tables};
+use quorate_tests::process::{
+    Cluster, Index, Ledger, Settings, Trouble, damage_tables, remove_table,
+};
 
+use crate::commands::quorate;
 use crate::requests::values;
 use crate::stage::{Outcome, Stage, finish, say, shared};
 use crate::starting::{Mount, mounts};
@@ -27,6 +30,15 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
     };
     let name = "damaged_data_is_never_passed_off_as_absence";
     trials.push(stage.own(name, few, damaged_data_is_never_passed_off_as_absence));
+    let often = Settings {
+        nodes: 3,
+        partitions: 8,
+        lines: "scrub = { every_minutes = 1 }".to_owned(),
+        ..Settings::default()
+    };
+    let name = "r25_damage_under_nodes_that_serve_is_healed_without_client_reads";
+    let healed = r25_damage_under_nodes_that_serve_is_healed_without_client_reads;
+    trials.push(stage.own(name, often, healed));
     let no_reserve = Settings {
         lines: "disk_reserve_mb = 0".to_owned(),
         ..Settings::default()
@@ -245,6 +257,73 @@ async fn damaged_data_is_never_passed_off_as_absence(
     );
     cluster.restart(1).await?;
     cluster.restart(2).await?;
+    Ok(())
+}
+
+/// How long healing may take: a minute until everything is read through again, and the rest.
+const HEALED_WITHIN: Duration = Duration::from_secs(180);
+
+async fn r25_damage_under_nodes_that_serve_is_healed_without_client_reads(
+    cluster: &mut Cluster,
+    _: &mut Ledger,
+) -> Outcome {
+    let bucket = cluster.bucket();
+    for number in 0..DAMAGED_KEYS {
+        let value = noise(number, 1_000);
+        bucket
+            .put(format!("damaged-{number}"), value)
+            .w(3)
+            .send()
+            .await?;
+    }
+    cluster.settled().await?;
+    for node in [0, 1, 0, 1] {
+        cluster.stop(node).await?;
+        cluster.restart(node).await?;
+        cluster.settled().await?;
+    }
+    // What is read through in the first minute is whole.
+    let whole = quorate(cluster, &["repair", "--all"]);
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    let flipped = damage_tables(&cluster.data_dir(0))?;
+    assert!(flipped > 0, "nothing was damaged");
+    let began = Instant::now();
+    healed(cluster, 0, "damaged data was left out").await?;
+    say!(
+        "{flipped} bytes flipped under n1: healed after {:.1?}",
+        began.elapsed()
+    );
+    let began = Instant::now();
+    remove_table(&cluster.data_dir(1))?;
+    healed(cluster, 1, "the database goes on without it").await?;
+    say!(
+        "a table deleted under n2: healed after {:.1?}",
+        began.elapsed()
+    );
+    let whole = quorate(cluster, &["repair", "--all", "--watch"]);
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    for other in [1, 2] {
+        cluster.stop(other).await?;
+    }
+    assert_eq!(read_alone(cluster).await?, (DAMAGED_KEYS, 0));
+    for other in [1, 2] {
+        cluster.restart(other).await?;
+    }
+    Ok(())
+}
+
+/// Waits until a node has said these words, and everything is whole again.
+async fn healed(cluster: &mut Cluster, node: Index, words: &str) -> Result<(), Trouble> {
+    let end = Instant::now() + HEALED_WITHIN;
+    while !cluster.node(node).log_of_this_life().contains(words) {
+        assert!(
+            Instant::now() < end,
+            "not noticed: {}",
+            cluster.node(node).log_end()
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    cluster.settled().await?;
     Ok(())
 }
 

@@ -115,6 +115,7 @@ makers! {
         Draw::value::<client::Status>,
         Draw::value::<client::Replicas>,
         Draw::value::<client::Backup>,
+        Draw::value::<client::Scrub>,
     }
     ClientReply {
         Draw::value::<WireError>,
@@ -127,6 +128,7 @@ makers! {
         Draw::value::<client::StatusReport>,
         Draw::value::<client::ReplicaPage>,
         Draw::value::<client::BackupReport>,
+        Draw::value::<client::ScrubState>,
     }
     PeerMessage {
         Draw::value::<peer::ReplicaGet>,

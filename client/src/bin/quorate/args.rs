@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     backup, bucket, certs, cluster, completions, converged, delete, get, handoff, keys, lag, load,
-    ping, preflist, put, ring, status, verify,
+    ping, preflist, put, repair, ring, scrub, status, verify,
 };
 
 /// Stores and reads values in a Quorate cluster, shows what the cluster does, and makes new ones.
@@ -42,6 +42,10 @@ pub(crate) enum Command {
     Lag(lag::Lag),
     #[command(subcommand)]
     Backup(backup::Backup),
+    Repair(repair::Repair),
+    /// Look at, or pause, the reading of all stored data in the background
+    #[command(subcommand)]
+    Scrub(scrub::Scrub),
     /// Ask nodes for a sign of life
     Ping(ping::Ping),
     /// Make certificates

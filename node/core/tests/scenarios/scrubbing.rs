@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quorate_core::causality::Digest;
 use quorate_core::record::{decode_object, encode_digest, keys};
 use quorate_core::{Family, Note, Replica, Timing, digest_of_objects, stored_digest};
+use quorate_protocol::client::Scrub;
 use quorate_protocol::options::Count;
 use quorate_ring::{Class, NodeId};
 
@@ -291,4 +292,58 @@ fn an_expiry_whose_note_vanished_is_noted_again_by_a_scrub() {
     walk.pass(15_000);
     assert_eq!(walk.disk(node).entries(Family::Expiry), 0);
     assert_eq!(walk.notes(Note::Expired), 3);
+}
+
+fn read_through(walk: &Walk, node: NodeId) -> usize {
+    let vnodes = walk.status(node).vnodes;
+    let done = vnodes.iter().filter(|vnode| vnode.scrubbed_ms.is_some());
+    done.count()
+}
+
+#[test]
+fn by_order_a_partition_or_all_are_read_through_at_once_whatever_the_pace() {
+    let mut walk = filled(
+        |_| {},
+        Timing {
+            scrub_bytes_per_s: 0,
+            ..Timing::default()
+        },
+    );
+    let (node, class) = (victim(&walk), class_of(&walk, KEY));
+    let now = Scrub {
+        now: true,
+        ..Scrub::default()
+    };
+    let one = Scrub {
+        partition: Some(class.partition),
+        ..now
+    };
+    let key = record_of(&walk, KEY);
+    walk.disk_mut(node).lose(Family::Objects, &key);
+    assert_eq!(walk.order_scrub(node, one).vnodes, 1);
+    walk.pass(5_000);
+    assert_eq!(walk.notes(Note::SilentLossFound), 1);
+    assert_healed(&walk);
+    let all = walk.order_scrub(node, now);
+    assert!(all.paused && all.vnodes > 1, "{all:?}");
+    walk.pass(5_000);
+    assert_eq!(read_through(&walk, node), walk.status(node).vnodes.len());
+}
+
+#[test]
+fn a_pause_lasts_until_it_is_lifted() {
+    let mut walk = Walk::paced(5, |_| {}, often());
+    let node = NodeId::new(1);
+    let paused = |pause| Scrub {
+        pause: Some(pause),
+        ..Scrub::default()
+    };
+    assert!(walk.order_scrub(node, paused(true)).paused);
+    let before = read_through(&walk, node);
+    walk.pass(10_000);
+    assert_eq!(read_through(&walk, node), before);
+    assert!(before < walk.status(node).vnodes.len());
+    assert!(!walk.order_scrub(node, paused(false)).paused);
+    walk.pass(10_000);
+    assert_eq!(read_through(&walk, node), walk.status(node).vnodes.len());
 }

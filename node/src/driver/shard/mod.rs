@@ -12,7 +12,7 @@ use std::sync::Arc;
 use quorate_core::effects::{Effect, Input, Note, Now, Step, When};
 use quorate_core::store::{BatchSeq, StoreError};
 use quorate_core::{OpenError, Replica, ReplicaConfig};
-use quorate_protocol::client::ClientRequest;
+use quorate_protocol::client::{ClientRequest, Scrub};
 use quorate_ring::NodeId;
 
 use crate::storage::Storage;
@@ -40,6 +40,8 @@ pub(super) struct Shard<S, N> {
     map: Map,
     up: BTreeSet<NodeId>,
     writable: bool,
+    /// By order nothing is read through but what is suspected.
+    scrub_paused: bool,
     stopping: bool,
     life: Life,
     committed: BatchSeq,
@@ -71,6 +73,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
             map,
             up: BTreeSet::new(),
             writable: true,
+            scrub_paused: false,
             stopping: false,
             life: Life::default(),
             committed: 0,
@@ -160,6 +163,12 @@ impl<S: Storage, N: Network> Shard<S, N> {
         if !self.writable {
             replica.handle(now, Input::StorageWritable(false), store);
         }
+        if self.scrub_paused {
+            replica.order_scrub(Scrub {
+                pause: Some(true),
+                ..Scrub::default()
+            });
+        }
     }
 
     /// Waits for an event, or until the replica wants a tick (`None`).
@@ -237,6 +246,9 @@ impl<S: Storage, N: Network> Shard<S, N> {
             } => {
                 let _ = report.send(replica.standings(after, classes_max));
             }
+            Control::Scrub(order, report) => {
+                let _ = report.send(replica.order_scrub(order));
+            }
             Control::Stop => {}
         }
         Ok(())
@@ -253,6 +265,9 @@ impl<S: Storage, N: Network> Shard<S, N> {
             }
             Control::Map(map) => self.map = Arc::clone(map),
             Control::Writable(writable) => self.writable = *writable,
+            Control::Scrub(order, _) => {
+                self.scrub_paused = order.pause.unwrap_or(self.scrub_paused);
+            }
             Control::Stop => self.stopping = true,
             Control::ClientLost(_)
             | Control::Synced(..)

@@ -17,6 +17,7 @@
 
 mod adopt;
 mod open;
+mod repair;
 mod salvage;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ use rocksdb::{Cache, WriteBatch, checkpoint};
 pub use self::adopt::{AdoptError, adopt};
 pub use self::open::OpenError;
 use self::open::{Compactions, Opened, store_error};
+use self::salvage::Suspect;
 use super::{Checkpoint, Storage};
 
 /// How often, a millisecond apart, a reopening looks whether all readers have let go.
@@ -93,7 +95,7 @@ impl Rocks {
     /// See [`OpenError`]. Nothing was changed, except that an empty database may have been made.
     pub fn open(path: &Path, owner: StorageId, settings: RocksSettings) -> Result<Self, OpenError> {
         let cache = Cache::new_lru_cache(settings.cache_bytes);
-        let opened = Opened::open(path, owner, settings, &cache, Compactions::On)?;
+        let (opened, _) = repair::open_whole(path, owner, settings, &cache)?;
         let db = ArcSwapOption::from_pointee(opened);
         Ok(Self {
             path: path.to_owned(),
@@ -107,6 +109,13 @@ impl Rocks {
             gaps: AtomicU64::new(0),
             salvage_after: Mutex::new(None),
         })
+    }
+
+    /// Looks whether all tables are there in full. What is missing is damage, and [`Storage::is_damaged`] says so.
+    pub fn check_files(&self) {
+        if let Err(error) = self.with(|opened| repair::check_files(opened, &self.path)) {
+            tracing::error!(%error, "a look at the files of the database");
+        }
     }
 
     /// As [`Self::open`], and where the database is damaged beyond opening: moves it to `aside`,
@@ -128,6 +137,10 @@ impl Rocks {
             Err(error) => return Err(error),
         };
         std::fs::rename(path, aside).map_err(|error| OpenError::Failed {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        })?;
+        repair::forget(path).map_err(|error| OpenError::Failed {
             path: path.to_owned(),
             detail: error.to_string(),
         })?;
@@ -193,8 +206,9 @@ impl Rocks {
         let path = self.path.display();
         tracing::warn!(%path, "damaged data: all of it is read, and what is readable is kept");
         match self.try_leave_damage_out() {
-            Ok(0) => tracing::warn!(%path, "everything could be read"),
-            Ok(ranges) => {
+            Ok(None) => {}
+            Ok(Some(0)) => tracing::warn!(%path, "everything could be read"),
+            Ok(Some(ranges)) => {
                 tracing::error!(%path, ranges, "damaged data was left out: the vnodes that it may have belonged to are rebuilt from their peers");
                 self.gaps.fetch_add(1, Ordering::Release);
             }
@@ -205,18 +219,29 @@ impl Rocks {
         }
     }
 
-    fn open_again(&self, compactions: Compactions) -> Result<Opened, StoreError> {
+    fn open_again(&self) -> Result<Opened, StoreError> {
         let (settings, cache) = (self.settings, &self.cache);
-        Opened::open(&self.path, self.owner, settings, cache, compactions)
-            .map_err(|error| StoreError::Failed(error.to_string()))
+        let (opened, repaired) = repair::open_whole(&self.path, self.owner, settings, cache)
+            .map_err(|error| StoreError::Failed(error.to_string()))?;
+        if repaired {
+            self.gaps.fetch_add(1, Ordering::Release);
+        }
+        Ok(opened)
     }
 
-    /// Returns the number of ranges in which something was lost.
-    fn try_leave_damage_out(&self) -> Result<usize, StoreError> {
-        let mut opened = self.open_again(Compactions::Off)?;
+    /// Returns the number of ranges in which something was lost; `None` where whole tables are.
+    fn try_leave_damage_out(&self) -> Result<Option<usize>, StoreError> {
         let met = std::mem::take(&mut *lock(&self.damaged_families));
-        let lost = salvage::leave_damage_out(&mut opened, &met, &self.cache)?;
-        Ok(lost.len())
+        let (settings, cache) = (self.settings, &self.cache);
+        let opened = Opened::open(&self.path, self.owner, settings, cache, Compactions::Off);
+        let mut opened = match opened {
+            Ok(opened) => opened,
+            // The opening that follows does without such tables.
+            Err(error) if repair::names_a_table(&error) => return Ok(None),
+            Err(error) => return Err(StoreError::Failed(error.to_string())),
+        };
+        let lost = salvage::leave_damage_out(&mut opened, &met, Suspect::Unreadable, cache)?;
+        Ok(Some(lost.len()))
     }
 }
 
@@ -238,6 +263,16 @@ impl Store for Rocks {
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
         self.with(|opened| opened.scan(family, from, to, visit))
+    }
+
+    fn read_through(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.with(|opened| opened.read_through(family, from, to, visit))
     }
 }
 
@@ -296,7 +331,7 @@ impl Storage for Rocks {
             self.leave_damage_out();
             self.met_damage.store(false, Ordering::Release);
         }
-        let opened = self.open_again(Compactions::On)?;
+        let opened = self.open_again()?;
         self.db.store(Some(Arc::new(opened)));
         *broken = false;
         Ok(())

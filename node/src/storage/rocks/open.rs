@@ -164,7 +164,7 @@ pub(super) fn next_column(family: Family, name: &str) -> String {
 }
 
 /// Whose records a column family has or had.
-fn family_of(name: &str) -> Option<Family> {
+pub(super) fn family_of(name: &str) -> Option<Family> {
     let name = name.rsplit_once('-').map_or(name, |(name, _)| name);
     Family::ALL.into_iter().find(|family| family.name() == name)
 }
@@ -179,7 +179,7 @@ fn columns_in_force(db: &DB) -> Result<[String; Family::ALL.len()], rocksdb::Err
     Ok(columns)
 }
 
-fn open_error(path: &Path, error: &rocksdb::Error) -> OpenError {
+pub(super) fn open_error(path: &Path, error: &rocksdb::Error) -> OpenError {
     let (path, detail) = (path.to_owned(), error.to_string());
     if error.kind() == ErrorKind::Corruption {
         OpenError::Damaged { path, detail }
@@ -213,7 +213,7 @@ fn check_owner(db: &DB, path: &Path, owner: StorageId) -> Result<(), OpenError> 
     }
 }
 
-fn database_options(settings: RocksSettings) -> Options {
+pub(super) fn database_options(settings: RocksSettings) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_paranoid_checks(true);
@@ -272,10 +272,26 @@ pub(super) fn store_error(family: &'static str, error: &rocksdb::Error) -> Store
     }
 }
 
+/// What a failed read means. A device that gives an input/output error for a block, or a table that is gone,
+/// will not do better the next time: that is damage like any other. What only lacks means may work again.
+pub(super) fn read_error(family: &'static str, error: &rocksdb::Error) -> StoreError {
+    let detail = error.to_string();
+    let lost = [
+        "Input/output error",
+        "I/O error",
+        "No such file or directory",
+    ];
+    if error.kind() == ErrorKind::IOError && lost.iter().any(|words| detail.contains(words)) {
+        StoreError::Damaged { family, detail }
+    } else {
+        store_error(family, error)
+    }
+}
+
 impl Store for Opened {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let found = self.db.get_pinned_cf(self.column(family)?, key);
-        let found = found.map_err(|error| store_error(family.name(), &error))?;
+        let found = found.map_err(|error| read_error(family.name(), &error))?;
         Ok(found.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -289,10 +305,36 @@ impl Store for Opened {
         if from >= to {
             return Ok(());
         }
-        let mut bounds = ReadOptions::default();
-        bounds.set_iterate_lower_bound(from);
-        bounds.set_iterate_upper_bound(to);
-        let mut cursor = self.db.raw_iterator_cf_opt(self.column(family)?, bounds);
+        self.visit(family, (from, to), ReadOptions::default(), visit)
+    }
+
+    fn read_through(
+        &self,
+        family: Family,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        self.visit(family, (from, to), options, visit)
+    }
+}
+
+impl Opened {
+    fn visit(
+        &self,
+        family: Family,
+        (from, to): (&[u8], &[u8]),
+        mut options: ReadOptions,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), StoreError> {
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let mut cursor = self.db.raw_iterator_cf_opt(self.column(family)?, options);
         cursor.seek_to_first();
         while let Some((key, value)) = cursor.item() {
             if visit(key, value).is_break() {
@@ -303,6 +345,6 @@ impl Store for Opened {
         // The end of an iteration means "no more" only if the cursor says so.
         cursor
             .status()
-            .map_err(|error| store_error(family.name(), &error))
+            .map_err(|error| read_error(family.name(), &error))
     }
 }

@@ -22,7 +22,7 @@ use quorate_core::store::{Family, StoreError, Write};
 use quorate_protocol::limits::KEY_BYTES_MAX;
 use rocksdb::{Cache, ColumnFamily, DB, Range, ReadOptions, WriteBatch, WriteOptions};
 
-use super::open::{Opened, column_key, family_options, next_column, store_error};
+use super::open::{Opened, column_key, family_options, next_column, read_error, store_error};
 
 /// Bytes of the longest storage key.
 const STORAGE_KEY_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
@@ -36,6 +36,15 @@ const READAHEAD_BYTES: usize = 2 << 20;
 /// full of them takes days.
 const BLOCKS_MAX: u32 = 256;
 
+/// Whose vnodes are marked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspect {
+    /// Those that may have had something where nothing can be read.
+    Unreadable,
+    /// All.
+    Everything,
+}
+
 /// Leaves out what cannot be read. Returns it; empty: everything can be. Families with damage are
 /// written anew, and so are those of the names in `met`: of a damaged filter only point reads know.
 ///
@@ -44,6 +53,7 @@ const BLOCKS_MAX: u32 = 256;
 pub(super) fn leave_damage_out(
     opened: &mut Opened,
     met: &BTreeSet<&'static str>,
+    suspect: Suspect,
     cache: &Cache,
 ) -> Result<Vec<Lost>, StoreError> {
     let mut all = Vec::new();
@@ -59,6 +69,12 @@ pub(super) fn leave_damage_out(
         put_in_force.put(column_key(family), &name);
         all.extend(lost.into_iter().map(|range| Lost { family, range }));
         opened.columns[slot] = name;
+    }
+    if suspect == Suspect::Everything {
+        all.push(Lost {
+            family: Family::Objects,
+            range: (Vec::new(), END.to_vec()),
+        });
     }
     for mark in lost_marks(opened, &all)? {
         if let Write::Put { family, key, value } = mark {
@@ -128,7 +144,7 @@ fn unreadable(
         }
         match cursor
             .status()
-            .map_err(|error| store_error(family.name(), &error))
+            .map_err(|error| read_error(family.name(), &error))
         {
             Ok(()) => return Ok(lost),
             Err(error @ StoreError::Failed(_)) => return Err(error),
@@ -147,7 +163,7 @@ fn unreadable(
             cursor.seek(&from);
             match cursor
                 .status()
-                .map_err(|error| store_error(family.name(), &error))
+                .map_err(|error| read_error(family.name(), &error))
             {
                 Ok(()) => break,
                 Err(error @ StoreError::Failed(_)) => return Err(error),

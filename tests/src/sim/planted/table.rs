@@ -149,7 +149,7 @@ fn row_of(plant: Plant) -> Option<Row> {
         Plant::TimeToLiveAnew => row(plant, "row 27", &["TTL"]).needing(EXPIRING),
         Plant::VoteNotKept => row(plant, "row 98", &["buckets"]).needing(FOUNDING),
         Plant::RebuildTrustsOldClock | Plant::SnapshotClockAtEnd => {
-            row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "stuck"])
+            row(plant, "edges 4, 5, 6", &["I1", "I3", "I6", "I18", "stuck"])
                 .within(600)
                 .in_weather(STORM)
                 .needing(|config| {

@@ -15,7 +15,9 @@ pub(crate) mod load;
 pub(crate) mod ping;
 pub(crate) mod preflist;
 pub(crate) mod put;
+pub(crate) mod repair;
 pub(crate) mod ring;
+pub(crate) mod scrub;
 pub(crate) mod status;
 pub(crate) mod verify;
 
@@ -40,6 +42,8 @@ pub(crate) fn run(args: Args, out: &mut Out) -> Done {
         Command::Converged(converged) => in_runtime(converged::run(converged, out)),
         Command::Lag(lag) => in_runtime(lag::run(lag, out)),
         Command::Backup(backup) => in_runtime(backup::run(backup, out)),
+        Command::Repair(repair) => in_runtime(repair::run(repair, out)),
+        Command::Scrub(scrub) => in_runtime(scrub::run(scrub, out)),
         Command::Ping(ping) => in_runtime(ping::run(ping, out)),
         Command::Certs(certs) => certs::run(certs, out),
         Command::Cluster(cluster) => cluster::run(cluster, out),

@@ -1,6 +1,6 @@
 //! `quorate status`: each node's state; waits for the cluster to be ready, or idle.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use quorate_client::{Client, ClusterMap};
@@ -224,15 +224,9 @@ fn row(said: &Said) -> [String; 7] {
 
 /// How far reading a vnode through has come, or when that was done last.
 fn scrub_words(running: Option<u64>, done_ms: Option<u64>) -> String {
-    let ago = |at_ms: u64| {
-        let done = SystemTime::UNIX_EPOCH + Duration::from_millis(at_ms);
-        let since = SystemTime::now().duration_since(done).unwrap_or_default();
-        let seconds = Duration::from_secs(since.as_secs());
-        format!("{} ago", humantime::format_duration(seconds))
-    };
     match (running, done_ms) {
         (Some(keys), _) => format!("{keys} keys so far"),
-        (None, Some(at_ms)) => ago(at_ms),
+        (None, Some(at_ms)) => super::scrub::ago(at_ms),
         (None, None) => "not yet".to_owned(),
     }
 }

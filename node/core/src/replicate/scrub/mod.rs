@@ -20,6 +20,7 @@
 //! Peers tell their digests with their clocks (`differ.rs`). Equal clocks and different digests are damage.
 
 mod differ;
+mod order;
 mod pass;
 mod read;
 
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use quorate_ring::Class;
 
 pub(crate) use self::differ::Differing;
+pub use self::order::ScrubOrdered;
 pub(crate) use self::pass::Pass;
 use crate::effects::Note;
 use crate::shared::{Cx, Shared};
@@ -54,6 +56,8 @@ pub(crate) struct Scrub {
     last_us: Option<u64>,
     /// Until then no vnode's turn comes, if none is suspected.
     idle_until_us: u64,
+    /// By order: nothing is read but what is suspected.
+    paused: bool,
 }
 
 impl Scrub {
@@ -64,6 +68,7 @@ impl Scrub {
         if idle && cx.s.now.mono_us < self.idle_until_us {
             return;
         }
+        self.hold_if_paused(cx.s);
         let Some(class) = self.turn(cx.s) else {
             self.last_us = None;
             return;
@@ -140,7 +145,7 @@ impl Scrub {
     fn longest_ago(&mut self, shared: &Shared) -> Option<Class> {
         let now_us = shared.now.mono_us;
         self.idle_until_us = now_us + LOOK_AGAIN_US;
-        if shared.timing.scrub_bytes_per_s == 0 {
+        if self.is_paused(shared) {
             return None;
         }
         let ended = |class: &Class| self.ended_us.get(class).copied().unwrap_or(0);
@@ -209,6 +214,7 @@ impl Shared {
             vnode.cleared_us = Some(mono_us);
             return self.note(Note::Scrubbed);
         }
+        vnode.bad_records += 1;
         self.note(Note::SilentLossFound);
         self.mark_damaged(class);
     }

@@ -223,7 +223,7 @@ impl Cx<'_> {
     ) -> Result<Records, StoreError> {
         let mut found: BTreeMap<Vec<u8>, Bytes> = BTreeMap::new();
         let (mut bytes, mut all) = (0, true);
-        self.scan(family, (from.clone(), to.clone()), |key, record| {
+        self.read_through(family, (from.clone(), to.clone()), |key, record| {
             if bytes >= most || found.len() >= BATCH_ITEMS_MAX {
                 all = false;
                 return ControlFlow::Break(());

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_core::{
-    Effect, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, Ticket, Timing, When,
+    Effect, Input, Note, Now, Replica, ReplicaConfig, ReplicaStatus, ScrubOrdered, Ticket, Timing,
+    When,
 };
 use quorate_protocol::client::{
-    ClientReply, ClientRequest, Content, Delete, Get, Got, Put, Written,
+    ClientReply, ClientRequest, Content, Delete, Get, Got, Put, Scrub, Written,
 };
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{QuorumDefaults, ReadOptions, WriteOptions};
@@ -286,6 +287,11 @@ impl Walk {
     /// The disk of a node, to be replaced or damaged.
     pub fn disk_mut(&mut self, id: NodeId) -> &mut Disk {
         &mut self.nodes.get_mut(&id).unwrap().disk
+    }
+
+    pub fn order_scrub(&mut self, id: NodeId, order: Scrub) -> ScrubOrdered {
+        let node = self.nodes.get_mut(&id).unwrap();
+        node.replica.as_mut().unwrap().order_scrub(order)
     }
 
     pub fn status(&self, id: NodeId) -> ReplicaStatus {

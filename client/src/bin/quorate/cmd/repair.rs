@@ -1,0 +1,240 @@
+//! `quorate repair`: all stored data is read through now, and compared between replicas.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use quorate_client::{Class, Client, Error, Member, NodeId, PartitionId, Scrub, VnodeStatus};
+use serde_json::json;
+
+use super::scrub::Which;
+use crate::connect::{Connect, duration, name_of};
+use crate::outcome::{Done, Failure, complain, error_json};
+use crate::output::Out;
+
+/// How often a waiting command asks.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+/// An order that shows no effect after so many looks is given again: a node that met damage has forgotten it.
+const LOOKS_MAX: u32 = 10;
+
+/// Read all stored data through now, and mend what is damaged
+///
+/// Every vnode of the nodes is read from its disk, without any client read, and held against what must be there; what is
+/// damaged or missing is filled again from peers. Then replicas are compared by the digests of what they hold.
+///
+/// Exit code 0: everything is whole, and replicas are equal. 1: damage was found; it is healed, or being healed when the
+/// time ran out. 2: a node could not be asked.
+#[derive(Args)]
+pub(crate) struct Repair {
+    /// Only this node, by name or id; may be given several times
+    #[arg(long = "node", value_name = "NODE")]
+    nodes: Vec<String>,
+    /// Only this partition
+    #[arg(long, value_name = "NUMBER", conflicts_with = "all")]
+    partition: Option<u16>,
+    /// All partitions; so it is where none is named
+    #[arg(long)]
+    all: bool,
+    /// Tell the progress
+    #[arg(long)]
+    watch: bool,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// The state of one node's part.
+#[derive(Default)]
+struct Part {
+    /// When the node took the order, by its own time.
+    at_ms: u64,
+    /// Bad records known at the last look: fewer of them later mean that the node began anew, with damage.
+    bad: u64,
+    vnodes: Vec<VnodeStatus>,
+    /// Bad records of each vnode before the order.
+    before: BTreeMap<Class, u64>,
+    found: bool,
+    /// Looks without a vnode at work.
+    idle: u32,
+    error: Option<Error>,
+}
+
+impl Part {
+    fn is_open(&self, vnode: &VnodeStatus) -> bool {
+        let read = vnode.scrubbed_ms.is_some_and(|at_ms| at_ms >= self.at_ms);
+        let before = self.before.get(&vnode.class).copied().unwrap_or(0);
+        let healed = vnode.bad_records > before;
+        vnode.damaged || vnode.rebuilding.is_some() || !(read || healed)
+    }
+
+    fn open(&self) -> usize {
+        self.vnodes
+            .iter()
+            .filter(|vnode| self.is_open(vnode))
+            .count()
+    }
+
+    fn take(&mut self, vnodes: Vec<VnodeStatus>) {
+        let bad = vnodes.iter().map(|vnode| vnode.bad_records).sum();
+        let at_work = |vnode: &VnodeStatus| vnode.scrubbing.is_some() || vnode.rebuilding.is_some();
+        let lost = vnodes
+            .iter()
+            .any(|vnode| vnode.damaged || vnode.rebuilding.is_some());
+        self.found |= lost || bad != self.bad;
+        self.idle = if vnodes.iter().any(at_work) {
+            0
+        } else {
+            self.idle + 1
+        };
+        (self.bad, self.vnodes) = (bad, vnodes);
+    }
+}
+
+pub(crate) async fn run(args: Repair, out: &mut Out) -> Done {
+    let end = Instant::now() + args.timeout;
+    let client = args.connect.client().await?;
+    let members = Which::members(&client, &args.nodes)?;
+    let partition = args.partition.map(PartitionId::new);
+    let mut parts: BTreeMap<NodeId, Part> = BTreeMap::new();
+    for member in &members {
+        let part = parts.entry(member.id).or_default();
+        look(&client, member, partition, part).await;
+        let known = part.vnodes.iter().map(|vnode| vnode.bad_records).sum();
+        let before = part.vnodes.iter();
+        part.before = before
+            .map(|vnode| (vnode.class, vnode.bad_records))
+            .collect();
+        (part.bad, part.found) = (known, false);
+        give(&client, member, partition, part).await;
+    }
+    let mut told = String::new();
+    let differing = loop {
+        tokio::time::sleep(ASK_EVERY).await;
+        for member in &members {
+            if let Some(part) = parts.get_mut(&member.id) {
+                look(&client, member, partition, part).await;
+                if part.open() > 0 && part.idle > LOOKS_MAX {
+                    give(&client, member, partition, part).await;
+                    part.idle = 0;
+                }
+            }
+        }
+        let words = progress(&parts);
+        if args.watch && words != told {
+            complain(format_args!("{words}"));
+            told = words;
+        }
+        let open: usize = parts.values().map(Part::open).sum();
+        let silent = parts.values().any(|part| part.error.is_some());
+        let differing = differing(&parts);
+        if (open == 0 && !silent && differing.is_empty()) || Instant::now() >= end {
+            break differing;
+        }
+    };
+    let map = client.map();
+    client.close().await;
+    report(&parts, &differing, |node| name_of(&map, node), out)?;
+    let found = parts.values().any(|part| part.found || part.open() > 0);
+    if parts.values().any(|part| part.error.is_some()) {
+        Err(Failure::Shown(2))
+    } else if found || !differing.is_empty() {
+        Err(Failure::Shown(1))
+    } else {
+        Ok(())
+    }
+}
+
+async fn give(client: &Client, member: &Member, partition: Option<PartitionId>, part: &mut Part) {
+    let order = Scrub {
+        now: true,
+        partition,
+        ..Scrub::default()
+    };
+    match client.scrub(member.id, order).await {
+        Ok(state) => (part.at_ms, part.error) = (state.at_ms, None),
+        Err(error) => part.error = Some(error),
+    }
+}
+
+async fn look(client: &Client, member: &Member, partition: Option<PartitionId>, part: &mut Part) {
+    match client.status(member.id, true).await {
+        Ok(report) => {
+            let wanted = |vnode: &VnodeStatus| {
+                partition.is_none_or(|partition| vnode.class.partition == partition)
+            };
+            part.take(report.vnodes.into_iter().filter(wanted).collect());
+            part.error = None;
+        }
+        Err(error) => part.error = Some(error),
+    }
+}
+
+/// Classes of which two replicas that lack nothing hold something else.
+fn differing(parts: &BTreeMap<NodeId, Part>) -> BTreeSet<String> {
+    let mut digests: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for vnode in parts.values().flat_map(|part| &part.vnodes) {
+        if vnode.current && vnode.lag == 0 {
+            digests
+                .entry(vnode.class)
+                .or_default()
+                .insert(vnode.digest.to_string());
+        }
+    }
+    let several = digests.into_iter().filter(|(_, digests)| digests.len() > 1);
+    several.map(|(class, _)| class.to_string()).collect()
+}
+
+fn progress(parts: &BTreeMap<NodeId, Part>) -> String {
+    let all: usize = parts.values().map(|part| part.vnodes.len()).sum();
+    let open: usize = parts.values().map(Part::open).sum();
+    let vnodes = || parts.values().flat_map(|part| &part.vnodes);
+    let keys: u64 = vnodes().filter_map(|vnode| vnode.scrubbing).sum();
+    let filled = vnodes().filter(|vnode| vnode.rebuilding.is_some()).count();
+    format!(
+        "{} of {all} vnodes read through, {keys} keys of the next; {filled} are being filled again",
+        all - open
+    )
+}
+
+fn report(
+    parts: &BTreeMap<NodeId, Part>,
+    differing: &BTreeSet<String>,
+    name: impl Fn(NodeId) -> String,
+    out: &mut Out,
+) -> Done {
+    if out.is_json() {
+        let nodes: Vec<_> = parts
+            .iter()
+            .map(|(&node, part)| {
+                json!({
+                    "node": name(node), "vnodes": part.vnodes.len(), "open": part.open(),
+                    "damage_found": part.found, "bad_records": part.bad,
+                    "error": part.error.as_ref().map(error_json),
+                })
+            })
+            .collect();
+        return out.json(&json!({ "nodes": nodes, "differing": differing }));
+    }
+    for (&node, part) in parts {
+        let found = if part.found {
+            "damage was found"
+        } else {
+            "no damage"
+        };
+        match &part.error {
+            Some(error) => out.line(format_args!("{}: {error}", name(node)))?,
+            None => out.line(format_args!(
+                "{}: {} vnodes, {found}, {} not whole yet",
+                name(node),
+                part.vnodes.len(),
+                part.open()
+            ))?,
+        }
+    }
+    for class in differing {
+        out.line(format_args!("{class}: replicas hold something else"))?;
+    }
+    Ok(())
+}

@@ -66,7 +66,7 @@ pub struct SnapshotPage {
     /// The sender's durable clock when it read this page.
     pub clock: Vec<ActorClock>,
     /// With the last page: dots of that clock that no write has.
-    pub voids: Vec<ActorClock>,
+    pub voids: Box<[ActorClock]>,
     /// Objects by bucket and key, each with the dots that it settles for certain.
     pub objects: Vec<SettledObject>,
     /// Log entries by dot.

@@ -269,7 +269,7 @@ impl Cx<'_> {
         };
         let loaded = self.load(&place);
         let object = self.watch(class, loaded)?;
-        if !self.drop_context(&place, object, common)? {
+        if !self.drop_context(&place, object, common) {
             return Ok(false);
         }
         self.s.delete(Family::Log, key);
@@ -280,14 +280,17 @@ impl Cx<'_> {
         Ok(true)
     }
 
+    /// What may be dropped of a class now; `None` while a member has not said what it has.
+    pub(crate) fn droppable(&mut self, class: Class) -> Option<Clock> {
+        let members = self.s.members(class);
+        let vnode = self.s.vnodes.get(&class).filter(|vnode| vnode.is_whole())?;
+        let common = vnode.common(&members, self.s.view.me)?;
+        Some(self.s.settle(class, common).clock)
+    }
+
     /// Drops a key's context if every member durably has all that it names, all versions, and all
     /// logged deletes of the key. Returns whether the key needs no log entry any more.
-    fn drop_context(
-        &mut self,
-        place: &Place,
-        object: Object,
-        common: &Clock,
-    ) -> Result<bool, StoreError> {
+    pub(crate) fn drop_context(&mut self, place: &Place, object: Object, common: &Clock) -> bool {
         let deletes_known = self.s.breaks(Plant::ContextDroppedEarly)
             || self
                 .s
@@ -310,6 +313,6 @@ impl Cx<'_> {
                 Note::ContextDropped
             });
         }
-        Ok(settled)
+        settled
     }
 }

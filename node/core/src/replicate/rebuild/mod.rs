@@ -440,7 +440,7 @@ mod tests {
             requests: Vec::new(),
         };
         let page = SnapshotPage {
-            voids: Vec::new(),
+            voids: Box::default(),
             class: Class {
                 n: 3,
                 partition: PartitionId::new(0),

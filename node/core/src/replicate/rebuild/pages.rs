@@ -40,7 +40,7 @@ impl Cx<'_> {
             number: ask.number,
             storage: vnode.storage,
             clock: vnode.durable.to_wire(),
-            voids: Vec::new(),
+            voids: Box::default(),
             objects: Vec::new(),
             entries: Vec::new(),
             next: None,
@@ -61,7 +61,7 @@ impl Cx<'_> {
         }
         let ends = page.error.is_none() && page.next.is_none();
         if let Some(vnode) = self.s.vnodes.get(&ask.class).filter(|_| ends) {
-            page.voids = vnode.voids.to_wire();
+            page.voids = vnode.voids.to_wire().into();
         }
         self.s.send(from, page, 0, Priority::Background);
     }

@@ -62,6 +62,7 @@ impl Cx<'_> {
     ) -> Result<u64, StoreError> {
         let range = crate::replicate::rebuild::rest_of(class, after);
         let records = self.records_between(Family::Objects, range, most)?;
+        let droppable = self.droppable(class);
         let mut bytes = 0;
         for (key, record) in &records.found {
             let Some((_, bucket, name)) = keys::parse_object_key(key) else {
@@ -82,6 +83,10 @@ impl Cx<'_> {
             }
             bytes += self.scrub_expiries(&place, &object)?;
             let part = Digest::of_object(bucket, name, &object);
+            if let Some(common) = droppable.as_ref().filter(|_| !object.context.is_empty()) {
+                // Its log entry, which would come to this, may have been lost.
+                self.drop_context(&place, object, common);
+            }
             self.s.passed_object(class, (bucket, place.key), part);
             if bytes >= most {
                 return Ok(bytes); // long values: the rest of the page comes later

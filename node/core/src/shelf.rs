@@ -174,11 +174,17 @@ impl Cx<'_> {
                 place.class
             )));
         };
-        if arrival.leave_voids_out(vnode)
-            && arrival.settles.iter().all(|&dot| vnode.clock.contains(dot))
-        {
+        if arrival.leave_voids_out(vnode) {
+            // What its context says may come from a write that is none.
+            let known = arrival.settles.iter().all(|&dot| vnode.clock.contains(dot));
             self.s.note(Note::Superseded);
-            return Ok(Applied::default()); // what its context says comes from that write
+            return if known {
+                Ok(Applied::default())
+            } else {
+                Err(StoreError::Failed(
+                    "it is mixed with a write that all members know to be lost".to_owned(),
+                ))
+            };
         }
         let news: Vec<Dot> = arrival
             .settles

@@ -302,6 +302,15 @@ impl Cx<'_> {
         }
         self.s.check_peers_place(&place)?;
         self.s.keep_promise(class, &arrival)?;
+        if let Some(vnode) = self.s.vnodes.get(&class) {
+            // A fallback has nothing else to give: what it merged with a lost write is taken as it is.
+            let mut rest = arrival.clone();
+            if rest.leave_voids_out(vnode)
+                && rest.settles.iter().any(|&dot| !vnode.clock.contains(dot))
+            {
+                arrival = rest;
+            }
+        }
         self.apply(&place, arrival)
             .map_err(|error| WireError::new(ErrorCode::StorageFailed, error.to_string()))
     }

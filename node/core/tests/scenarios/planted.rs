@@ -103,6 +103,6 @@ fn sealing_by_the_word_of_an_incomplete_member_is_caught() {
 #[test]
 fn taking_late_copies_in_spite_of_the_promise_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::PromiseBroken);
-    let (shown, removed) = read_a_late_copy(planted);
+    let (_, shown, removed) = read_a_late_copy(planted);
     assert!(shown && removed > 0, "the rule makes no difference");
 }

@@ -27,6 +27,7 @@ makers! {
         Draw::value::<client::PutBucket>,
         Draw::value::<client::Status>,
         Draw::value::<client::Replicas>,
+        Draw::value::<client::Backup>,
     ];
     REPLIES: ClientReply = [
         Draw::value::<WireError>,
@@ -38,6 +39,7 @@ makers! {
         Draw::value::<client::BucketStored>,
         Draw::value::<client::StatusReport>,
         Draw::value::<client::ReplicaPage>,
+        Draw::value::<client::BackupReport>,
     ];
     PEER: PeerMessage = [
         Draw::value::<peer::ReplicaGet>,

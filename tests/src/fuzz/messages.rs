@@ -28,6 +28,7 @@ makers! {
         Draw::value::<client::Status>,
         Draw::value::<client::Replicas>,
         Draw::value::<client::Scrub>,
+        Draw::value::<client::Backup>,
     ];
     REPLIES: ClientReply = [
         Draw::value::<WireError>,
@@ -40,6 +41,7 @@ makers! {
         Draw::value::<client::StatusReport>,
         Draw::value::<client::ReplicaPage>,
         Draw::value::<client::ScrubState>,
+        Draw::value::<client::BackupReport>,
     ];
     PEER: PeerMessage = [
         Draw::value::<peer::ReplicaGet>,

@@ -48,6 +48,8 @@ pub(crate) struct Repair {
 /// The state of one node's part.
 #[derive(Default)]
 struct Part {
+    /// Others are only looked at, to compare with.
+    ordered: bool,
     /// When the node took the order, by its own time.
     at_ms: u64,
     /// Bad records known at the last look: fewer of them later mean that the node began anew, with damage.
@@ -58,6 +60,8 @@ struct Part {
     found: bool,
     /// Looks without a vnode at work.
     idle: u32,
+    /// Looks in a row without an answer; after [`LOOKS_MAX`] it is waited for no more.
+    missed: u32,
     error: Option<Error>,
 }
 
@@ -70,6 +74,9 @@ impl Part {
     }
 
     fn open(&self) -> usize {
+        if !self.ordered {
+            return 0;
+        }
         self.vnodes
             .iter()
             .filter(|vnode| self.is_open(vnode))
@@ -82,7 +89,7 @@ impl Part {
         let lost = vnodes
             .iter()
             .any(|vnode| vnode.damaged || vnode.rebuilding.is_some());
-        self.found |= lost || bad != self.bad;
+        self.found |= self.ordered && (lost || bad != self.bad);
         self.idle = if vnodes.iter().any(at_work) {
             0
         } else {
@@ -95,41 +102,24 @@ impl Part {
 pub(crate) async fn run(args: Repair, out: &mut Out) -> Done {
     let end = Instant::now() + args.timeout;
     let client = args.connect.client().await?;
-    let members = Which::members(&client, &args.nodes)?;
+    let named = Which::members(&client, &args.nodes)?;
     let partition = args.partition.map(PartitionId::new);
-    let mut parts: BTreeMap<NodeId, Part> = BTreeMap::new();
-    for member in &members {
-        let part = parts.entry(member.id).or_default();
-        look(&client, member, partition, part).await;
-        let known = part.vnodes.iter().map(|vnode| vnode.bad_records).sum();
-        let before = part.vnodes.iter();
-        part.before = before
-            .map(|vnode| (vnode.class, vnode.bad_records))
-            .collect();
-        (part.bad, part.found) = (known, false);
-        give(&client, member, partition, part).await;
-    }
+    let mut parts = begin(&client, &named, partition).await;
     let mut told = String::new();
     let differing = loop {
         tokio::time::sleep(ASK_EVERY).await;
-        for member in &members {
-            if let Some(part) = parts.get_mut(&member.id) {
-                look(&client, member, partition, part).await;
-                if part.open() > 0 && part.idle > LOOKS_MAX {
-                    give(&client, member, partition, part).await;
-                    part.idle = 0;
-                }
-            }
-        }
+        go_on(&client, partition, &mut parts).await;
         let words = progress(&parts);
         if args.watch && words != told {
             complain(format_args!("{words}"));
             told = words;
         }
-        let open: usize = parts.values().map(Part::open).sum();
-        let silent = parts.values().any(|part| part.error.is_some());
+        let waits = |part: &Part| part.open() > 0 || part.error.is_some();
+        let open = parts.values().filter(|part| part.missed <= LOOKS_MAX);
         let differing = differing(&parts);
-        if (open == 0 && !silent && differing.is_empty()) || Instant::now() >= end {
+        if (open.filter(|part| waits(part)).count() == 0 && differing.is_empty())
+            || Instant::now() >= end
+        {
             break differing;
         }
     };
@@ -137,7 +127,10 @@ pub(crate) async fn run(args: Repair, out: &mut Out) -> Done {
     client.close().await;
     report(&parts, &differing, |node| name_of(&map, node), out)?;
     let found = parts.values().any(|part| part.found || part.open() > 0);
-    if parts.values().any(|part| part.error.is_some()) {
+    if parts
+        .values()
+        .any(|part| part.ordered && part.error.is_some())
+    {
         Err(Failure::Shown(2))
     } else if found || !differing.is_empty() {
         Err(Failure::Shown(1))
@@ -146,28 +139,68 @@ pub(crate) async fn run(args: Repair, out: &mut Out) -> Done {
     }
 }
 
-async fn give(client: &Client, member: &Member, partition: Option<PartitionId>, part: &mut Part) {
+/// Gives the order to those that were named; the others are looked at.
+async fn begin(
+    client: &Client,
+    named: &[Member],
+    partition: Option<PartitionId>,
+) -> BTreeMap<NodeId, Part> {
+    let mut parts: BTreeMap<NodeId, Part> = BTreeMap::new();
+    for member in client.map().members.iter() {
+        let part = parts.entry(member.id).or_default();
+        part.ordered = named.contains(member);
+        look(client, member.id, partition, part).await;
+        let before = part.vnodes.iter();
+        part.before = before
+            .map(|vnode| (vnode.class, vnode.bad_records))
+            .collect();
+        part.found = false;
+        if part.ordered {
+            give(client, member.id, partition, part).await;
+        }
+    }
+    parts
+}
+
+async fn go_on(
+    client: &Client,
+    partition: Option<PartitionId>,
+    parts: &mut BTreeMap<NodeId, Part>,
+) {
+    for (&node, part) in parts {
+        look(client, node, partition, part).await;
+        if part.open() > 0 && part.idle > LOOKS_MAX {
+            give(client, node, partition, part).await;
+            part.idle = 0;
+        }
+    }
+}
+
+async fn give(client: &Client, node: NodeId, partition: Option<PartitionId>, part: &mut Part) {
     let order = Scrub {
         now: true,
         partition,
         ..Scrub::default()
     };
-    match client.scrub(member.id, order).await {
+    match client.scrub(node, order).await {
         Ok(state) => (part.at_ms, part.error) = (state.at_ms, None),
         Err(error) => part.error = Some(error),
     }
 }
 
-async fn look(client: &Client, member: &Member, partition: Option<PartitionId>, part: &mut Part) {
-    match client.status(member.id, true).await {
+async fn look(client: &Client, node: NodeId, partition: Option<PartitionId>, part: &mut Part) {
+    match client.status(node, true).await {
         Ok(report) => {
             let wanted = |vnode: &VnodeStatus| {
                 partition.is_none_or(|partition| vnode.class.partition == partition)
             };
             part.take(report.vnodes.into_iter().filter(wanted).collect());
-            part.error = None;
+            (part.error, part.missed) = (None, 0);
         }
-        Err(error) => part.error = Some(error),
+        Err(error) => {
+            part.error = Some(error);
+            part.missed += 1;
+        }
     }
 }
 
@@ -187,9 +220,18 @@ fn differing(parts: &BTreeMap<NodeId, Part>) -> BTreeSet<String> {
 }
 
 fn progress(parts: &BTreeMap<NodeId, Part>) -> String {
-    let all: usize = parts.values().map(|part| part.vnodes.len()).sum();
+    let all: usize = parts
+        .values()
+        .filter(|part| part.ordered)
+        .map(|part| part.vnodes.len())
+        .sum();
     let open: usize = parts.values().map(Part::open).sum();
-    let vnodes = || parts.values().flat_map(|part| &part.vnodes);
+    let vnodes = || {
+        parts
+            .values()
+            .filter(|part| part.ordered)
+            .flat_map(|part| &part.vnodes)
+    };
     let keys: u64 = vnodes().filter_map(|vnode| vnode.scrubbing).sum();
     let filled = vnodes().filter(|vnode| vnode.rebuilding.is_some()).count();
     format!(
@@ -207,6 +249,7 @@ fn report(
     if out.is_json() {
         let nodes: Vec<_> = parts
             .iter()
+            .filter(|(_, part)| part.ordered)
             .map(|(&node, part)| {
                 json!({
                     "node": name(node), "vnodes": part.vnodes.len(), "open": part.open(),
@@ -217,7 +260,7 @@ fn report(
             .collect();
         return out.json(&json!({ "nodes": nodes, "differing": differing }));
     }
-    for (&node, part) in parts {
+    for (&node, part) in parts.iter().filter(|(_, part)| part.ordered) {
         let found = if part.found {
             "damage was found"
         } else {

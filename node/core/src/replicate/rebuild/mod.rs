@@ -66,6 +66,7 @@ use crate::causality::Clock;
 use crate::effects::Priority;
 use crate::record::{RebuildStage, Rebuilding, SnapshotSource};
 use crate::shared::{Cx, Shared};
+use crate::vnode::Vnode;
 
 /// Vnodes that are filled at a time: the budget that keeps it in the background.
 const TRANSFERS_MAX: usize = 4;
@@ -121,6 +122,7 @@ impl Rebuild {
             return; // what came could not be stored
         }
         cx.discard_damaged();
+        cx.s.end_needless();
         cx.sift_all();
         self.sweep_all(cx);
         self.refused.retain(|_, until_us| *until_us > now_us);
@@ -129,7 +131,7 @@ impl Rebuild {
             return;
         }
         self.paused.clear();
-        let open = |vnode: &&crate::vnode::Vnode| {
+        let open = |vnode: &&Vnode| {
             let stage = vnode.rebuilding.as_ref().map(|state| &state.stage);
             stage.is_some_and(|stage| !matches!(stage, RebuildStage::Sifting { .. }))
         };
@@ -341,6 +343,27 @@ impl Shared {
         });
         self.note(crate::effects::Note::Rebuilding);
         self.store_vnode(class);
+    }
+
+    /// A vnode that was behind and has taken nothing yet is whole again where nobody has any more what it lacked: whoever
+    /// had it has lost it meanwhile, and may be waiting to be filled by this one (seed 36).
+    fn end_needless(&mut self) {
+        let needless = |vnode: &&Vnode| {
+            let fresh = vnode.rebuilding.as_ref().is_some_and(|state| {
+                let behind = !state.lost && !state.united;
+                behind && state.objects == 0 && state.stage == RebuildStage::Waiting
+            });
+            let others = self.view.primaries(vnode.class).len().saturating_sub(1);
+            fresh && vnode.peers.len() >= others && vnode.lacks_nothing()
+        };
+        let vnodes = self.vnodes.values().filter(needless);
+        for class in vnodes.map(|vnode| vnode.class).collect::<Vec<_>>() {
+            if let Some(vnode) = self.vnodes.get_mut(&class) {
+                vnode.rebuilding = None;
+                vnode.revision += 1;
+            }
+            self.store_vnode(class);
+        }
     }
 
     /// The transfer begins again with whatever sender is found: nothing of it counts any more.

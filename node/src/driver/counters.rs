@@ -49,6 +49,8 @@ named! { NOTES, note_name, Note {
     Expired => "expired", "Versions removed because their time had passed";
     ExpiredOnArrival => "expired_on_arrival", "Versions not stored because their time had passed when they arrived";
     ExpiredHidden => "expired_hidden", "Reads that found versions whose time had passed";
+    Sealed => "actors_sealed", "Rounds after which it was agreed which writes retired actors have left";
+    LateCopyRemoved => "late_copies_removed", "Versions removed because all members know their writes to be lost";
     OldStorageFound => "old_storage_found", "Vnodes that began with less than they had once confirmed";
 }}
 

@@ -31,6 +31,8 @@ fn vnode() -> VnodeRecord {
         clock: Clock::new(),
         settled: Clock::new(),
         actors: BTreeMap::new(),
+        promised: Default::default(),
+        voids: Clock::new(),
         damaged: false,
         rebuilding: None,
     }

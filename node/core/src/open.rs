@@ -118,6 +118,22 @@ pub(crate) fn is_damaged(scanned: Result<(), StoreError>) -> Result<bool, StoreE
     }
 }
 
+/// Whether storage holds anything of a vnode beside its record, or cannot say.
+pub(crate) fn has_past(store: &dyn Store, class: Class) -> bool {
+    let any = |family: Family, (from, to): keys::KeyRange| {
+        let mut any = false;
+        let scanned = store.scan(family, &from, &to, &mut |_, _| {
+            any = true;
+            ControlFlow::Break(())
+        });
+        any || scanned.is_err()
+    };
+    let digest = store.get(Family::Vnodes, &keys::digest_key(class));
+    !matches!(digest, Ok(None))
+        || any(Family::Objects, keys::class_range(class))
+        || any(Family::Log, keys::log_range(class))
+}
+
 /// What was found among the vnodes' records.
 struct FoundVnodes {
     /// Damage kept some of them from being read.

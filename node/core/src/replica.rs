@@ -18,6 +18,7 @@ use crate::coordinate::put::Puts;
 use crate::coordinate::{Ask, Work, WriteAsk, read_first};
 use crate::effects::{Input, Now, Step};
 use crate::expiry::Expiry;
+use crate::open::has_past;
 use crate::replicate::anti_entropy::AntiEntropy;
 use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
@@ -115,7 +116,7 @@ impl Replica {
             } => self.on_peer(from, message, deadline_ms, store),
             Input::PeerUp(node) => self.on_peer_up(node, store),
             Input::PeerDown(node) => self.on_peer_down(node, store),
-            Input::Map(map) => self.on_map(map),
+            Input::Map(map) => self.on_map(map, store),
             Input::Synced(seq) => self.on_synced(seq, store),
             Input::StorageWritable(writable) => self.shared.writable = writable,
             Input::Tick => self.on_tick(store),
@@ -427,15 +428,19 @@ impl Replica {
         self.forwards.on_peer_down(cx, node);
     }
 
-    fn on_map(&mut self, map: Arc<ClusterMap>) {
+    fn on_map(&mut self, map: Arc<ClusterMap>, store: &dyn Store) {
         self.shared.view.map = map;
         let vnodes = self.shared.vnodes.values_mut();
         vnodes.for_each(|vnode| vnode.heard += 1);
         self.shared.alive.set_peers(self.shared.view.peers());
         let fresh: Vec<Class> = self.shared.add_missing_vnodes();
-        fresh
-            .into_iter()
-            .for_each(|class| self.shared.begin_to_wait(class));
+        for class in fresh {
+            self.shared.begin_to_wait(class);
+            // Its bucket was unknown here for a while, and its own record is gone.
+            if has_past(store, class) {
+                self.shared.mark_damaged(class);
+            }
+        }
         self.next_tick_us = self.shared.now.mono_us;
     }
 

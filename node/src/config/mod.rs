@@ -151,6 +151,7 @@ struct RawConfig {
     log: RawLog,
     #[serde(default)]
     backup: RawBackup,
+    #[serde(default)]
     scrub: Scrub,
     #[serde(default)]
     peer_addresses: BTreeMap<String, String>,

@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_format_2_stays_readable() {
+    fn the_file_of_format_3_stays_readable() {
         let text = "quorate data directory\nformat 3\ncluster 00000000000000010000000000000002\n\
-                    node 0000000000000003\nstorage 0000000000000004\nchecksum d78d9111\n";
+                    node 0000000000000003\nstorage 0000000000000004\nchecksum 348aa66e\n";
         assert_eq!(identity().to_text(), text);
         assert_eq!(Identity::parse(text.as_bytes()), Ok(identity()));
     }

@@ -349,17 +349,21 @@ impl Shared {
     /// had it has lost it meanwhile, and may be waiting to be filled by this one (seed 36).
     fn end_needless(&mut self) {
         let needless = |vnode: &&Vnode| {
-            let fresh = vnode.rebuilding.as_ref().is_some_and(|state| {
-                let behind = !state.lost && !state.united;
-                behind && state.objects == 0 && state.stage == RebuildStage::Waiting
-            });
+            let Some(state) = &vnode.rebuilding else {
+                return false;
+            };
+            let fresh = !state.lost && state.objects == 0 && state.stage == RebuildStage::Waiting;
             let others = self.view.primaries(vnode.class).len().saturating_sub(1);
-            fresh && vnode.peers.len() >= others && vnode.lacks_nothing()
+            // Who was to be asked for the rest is being filled as well.
+            let wanted = vnode.fill_from.and_then(|node| vnode.peers.get(&node));
+            let ready = !state.united || wanted.is_none_or(|peer| !peer.current);
+            fresh && ready && vnode.peers.len() >= others && vnode.lacks_nothing()
         };
         let vnodes = self.vnodes.values().filter(needless);
         for class in vnodes.map(|vnode| vnode.class).collect::<Vec<_>>() {
             if let Some(vnode) = self.vnodes.get_mut(&class) {
                 vnode.rebuilding = None;
+                vnode.fill_from = None;
                 vnode.revision += 1;
             }
             self.store_vnode(class);

@@ -8,7 +8,7 @@
 //! If both are right by their own measure, nobody can tell who lost something. That is told loudly, and
 //! as soon as all members have equal clocks each side takes over what the other holds and its contexts do
 //! not cover (`united` in [`Rebuilding`]): rather a deleted value that shows again than a
-//! value that is gone. The one with the smaller id begins; the other one waits, for who is being filled
+//! value that is gone. The member with the smallest id begins; the others wait in their order, for who is being filled
 //! fills nobody.
 
 use quorate_protocol::ContentDigest;
@@ -22,7 +22,7 @@ use crate::vnode::Vnode;
 
 /// A difference must last so long, microseconds.
 const LASTING_US: u64 = 2_000_000;
-/// The side with the greater id waits so much longer, microseconds.
+/// A member waits so much longer for each one with a smaller id, microseconds.
 const AFTER_YOU_US: u64 = 30_000_000;
 
 /// A difference between this vnode and a peer's.
@@ -109,7 +109,8 @@ impl Shared {
             return;
         };
         let cleared = vnode.cleared_us.is_some_and(|at_us| at_us >= noted_us);
-        let patience_us = if me < peer { LASTING_US } else { AFTER_YOU_US };
+        let before = members.iter().filter(|member| **member < me).count() as u64;
+        let patience_us = LASTING_US + before * AFTER_YOU_US;
         let ripe = cleared && noted_us + patience_us <= now_us;
         if ripe && vnode.all_agree(&members, me) && self.view.is_reachable(peer) {
             self.unite(class, peer);

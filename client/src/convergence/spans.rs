@@ -51,6 +51,10 @@ impl Spans {
 
 /// Ascending, as few as possible, the end apart.
 fn normal(mut spans: Vec<Span>) -> Vec<Span> {
+    spans.retain(|(first, _)| *first <= ENDLESS); // no write has a later one
+    spans
+        .iter_mut()
+        .for_each(|(_, last)| *last = (*last).min(ENDLESS));
     spans.sort_unstable();
     let mut out: Vec<Span> = Vec::with_capacity(spans.len());
     for (first, last) in spans {

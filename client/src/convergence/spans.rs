@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use quorate_protocol::ActorId;
-use quorate_protocol::peer::{ActorClock, ENDLESS};
+use quorate_protocol::peer::{ActorClock, ENDLESS, writes_in};
 
 /// First and last counter of a run of writes. The end of a closed actor, which reaches [`ENDLESS`], stands
 /// apart and counts as one.
@@ -71,13 +71,9 @@ fn normal(mut spans: Vec<Span>) -> Vec<Span> {
     out
 }
 
-/// How many writes a run stands for.
+/// How many writes a span stands for.
 fn size((first, last): Span) -> u64 {
-    if last >= ENDLESS {
-        1
-    } else {
-        (last - first).saturating_add(1)
-    }
+    writes_in(first, (last - first).saturating_add(1))
 }
 
 /// What of a run is in none of these, which are ascending and do not touch.

@@ -176,14 +176,14 @@ impl Cx<'_> {
         };
         if arrival.leave_voids_out(vnode) {
             // What its context says may come from a write that is none.
-            let known = arrival.settles.iter().all(|&dot| vnode.clock.contains(dot));
+            let mixed = arrival.has_news(vnode);
             self.s.note(Note::Superseded);
-            return if known {
-                Ok(Applied::default())
-            } else {
+            return if mixed {
                 Err(StoreError::Failed(
                     "it is mixed with a write that all members know to be lost".to_owned(),
                 ))
+            } else {
+                Ok(Applied::default())
             };
         }
         let news: Vec<Dot> = arrival
@@ -370,6 +370,14 @@ impl Shared {
             let bytes = encode_request(&key, &record);
             self.put(Family::Requests, key, bytes);
             self.fresh_requests.push((place.class, request));
+        }
+    }
+
+    /// Removes a log entry. The clock must be stored in the same step: the log alone has what came since.
+    pub(crate) fn drop_log_entry(&mut self, place: &Place, dot: Dot) {
+        self.delete(Family::Log, keys::log_key(place.class, dot));
+        if let Some(vnode) = self.vnodes.get_mut(&place.class) {
+            vnode.unlogged(dot, place.bucket, &place.key);
         }
     }
 

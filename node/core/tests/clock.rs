@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use quorate_core::causality::{CausalityError, Clock, VersionVector, is_end};
-use quorate_protocol::peer::{ActorClock, ENDLESS};
+use quorate_core::causality::{CausalityError, Clock, VersionVector};
+use quorate_protocol::peer::{ActorClock, ENDLESS, is_end};
 use quorate_protocol::{ActorId, Dot};
 
 type Dots = BTreeSet<Dot>;

@@ -215,10 +215,8 @@ fn noise(seed: usize, length: usize) -> Vec<u8> {
 /// How many keys the scenario of damage puts.
 const DAMAGED_KEYS: usize = 500;
 
-async fn damaged_data_is_never_passed_off_as_absence(
-    cluster: &mut Cluster,
-    _: &mut Ledger,
-) -> Outcome {
+/// Every node has these keys durably in the end.
+async fn put_what_will_be_damaged(cluster: &mut Cluster) -> Outcome {
     let bucket = cluster.bucket();
     for number in 0..DAMAGED_KEYS {
         let value = noise(number, 1_000);
@@ -229,6 +227,15 @@ async fn damaged_data_is_never_passed_off_as_absence(
             .await?;
     }
     cluster.settled().await?;
+    Ok(())
+}
+
+async fn damaged_data_is_never_passed_off_as_absence(
+    cluster: &mut Cluster,
+    _: &mut Ledger,
+) -> Outcome {
+    let bucket = cluster.bucket();
+    put_what_will_be_damaged(cluster).await?;
     // The second opening has read the log into tables.
     for _ in 0..2 {
         cluster.stop(0).await?;
@@ -267,16 +274,7 @@ async fn r25_damage_under_nodes_that_serve_is_healed_without_client_reads(
     cluster: &mut Cluster,
     _: &mut Ledger,
 ) -> Outcome {
-    let bucket = cluster.bucket();
-    for number in 0..DAMAGED_KEYS {
-        let value = noise(number, 1_000);
-        bucket
-            .put(format!("damaged-{number}"), value)
-            .w(3)
-            .send()
-            .await?;
-    }
-    cluster.settled().await?;
+    put_what_will_be_damaged(cluster).await?;
     for node in [0, 1, 0, 1] {
         cluster.stop(node).await?;
         cluster.restart(node).await?;

@@ -12,6 +12,18 @@ use crate::ids::{ActorId, ContentDigest, Dot, LifeId, RequestId, StorageId, Vnod
 /// nothing can follow; as a write that a clock lacks it counts as one.
 pub const ENDLESS: u64 = u64::MAX - 1;
 
+/// Whether a run of dots is the end of a closed actor, or a part of it. A run has at least one dot.
+#[must_use]
+pub const fn is_end(first: u64, length: u64) -> bool {
+    first.saturating_add(length - 1) >= ENDLESS
+}
+
+/// How many writes a run of dots stands for: an end for one.
+#[must_use]
+pub const fn writes_in(first: u64, length: u64) -> u64 {
+    if is_end(first, length) { 1 } else { length }
+}
+
 /// What one actor's dots a vnode has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActorClock {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::peer::{ActorClock, ENDLESS};
+use quorate_protocol::peer::{ActorClock, ENDLESS, writes_in};
 use quorate_protocol::{ActorId, Dot};
 
 use super::VersionVector;
@@ -163,7 +163,7 @@ impl Clock {
     pub fn count_missing_from(&self, other: &Self) -> u64 {
         let runs = self.missing_from(other);
         runs.fold(0, |sum, (_, first, length)| {
-            sum.saturating_add(if is_end(first, length) { 1 } else { length })
+            sum.saturating_add(writes_in(first, length))
         })
     }
 
@@ -255,12 +255,6 @@ impl Clock {
         own.missing_from(theirs)
             .map(move |run| (actor, run.first, length(run)))
     }
-}
-
-/// Whether a run is the end of a closed actor, or a part of it.
-#[must_use]
-pub fn is_end(first: u64, length: u64) -> bool {
-    first.saturating_add(length - 1) >= ENDLESS
 }
 
 /// Counters start at 1, so the length of a run always fits.

@@ -45,7 +45,7 @@ mod replies;
 mod runs;
 mod version_vector;
 
-pub use clock::{CLOCK_ACTORS_MAX, CLOCK_RUNS_MAX, Clock, is_end};
+pub use clock::{CLOCK_ACTORS_MAX, CLOCK_RUNS_MAX, Clock};
 pub use digest::Digest;
 pub use error::CausalityError;
 pub use merge::{Merged, merge, merge_hints, merge_snapshot};

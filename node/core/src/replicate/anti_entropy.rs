@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
-use quorate_protocol::peer::{Clocks, DotsAnswer, DotsAsk, Remembered, SettledObject, VnodeClock};
+use quorate_protocol::peer::{
+    Clocks, DotsAnswer, DotsAsk, Remembered, SettledObject, VnodeClock, writes_in,
+};
 use quorate_ring::{BucketId, Class, NodeId};
 
-use crate::causality::{CLOCK_ACTORS_MAX, Clock, is_end};
+use crate::causality::{CLOCK_ACTORS_MAX, Clock};
 use crate::effects::{Note, Priority};
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{RebuildStage, decode_log};
@@ -195,8 +197,7 @@ impl AntiEntropy {
 fn bounded_runs(missing: impl Iterator<Item = (ActorId, u64, u64)>) -> Vec<(ActorId, u64, u64)> {
     let mut left = BATCH_ITEMS_MAX as u64;
     let bounded = missing.map_while(|(actor, first, length)| {
-        let length = if is_end(first, length) { 1 } else { length };
-        let take = length.min(left);
+        let take = writes_in(first, length).min(left);
         left -= take;
         (take > 0).then_some((actor, first, take))
     });

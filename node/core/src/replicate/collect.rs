@@ -272,10 +272,7 @@ impl Cx<'_> {
         if !self.drop_context(&place, object, common) {
             return Ok(false);
         }
-        self.s.delete(Family::Log, key);
-        if let Some(vnode) = self.s.vnodes.get_mut(&class) {
-            vnode.unlogged(dot, place.bucket, &place.key);
-        }
+        self.s.drop_log_entry(&place, dot);
         self.s.note(Note::LogDropped);
         Ok(true)
     }

@@ -302,14 +302,11 @@ impl Cx<'_> {
         }
         self.s.check_peers_place(&place)?;
         self.s.keep_promise(class, &arrival)?;
-        if let Some(vnode) = self.s.vnodes.get(&class) {
-            // A fallback has nothing else to give: what it merged with a lost write is taken as it is.
-            let mut rest = arrival.clone();
-            if rest.leave_voids_out(vnode)
-                && rest.settles.iter().any(|&dot| !vnode.clock.contains(dot))
-            {
-                arrival = rest;
-            }
+        // A fallback has nothing else to give: what it merged with a lost write is taken as it is.
+        let vnode = self.s.vnodes.get(&class);
+        if vnode.is_some_and(|vnode| arrival.leave_voids_out(vnode) && !arrival.has_news(vnode)) {
+            self.s.note(Note::Superseded);
+            return Ok(Applied::default());
         }
         self.apply(&place, arrival)
             .map_err(|error| WireError::new(ErrorCode::StorageFailed, error.to_string()))

@@ -215,23 +215,28 @@ fn a_damaged_object_is_never_taken_for_a_deleted_one_and_comes_back() {
     assert_all_there(&mut walk, node(3));
 }
 
+/// Writes "mine" while the other primaries are away, so that one alone has it. Says who, and who is away.
+pub(crate) fn write_at_one(walk: &mut Walk, key: &str) -> (NodeId, Vec<NodeId>) {
+    let primaries = walk.preference(SIBLINGS, key).primaries;
+    let (mine, others) = (primaries[0], primaries[1..].to_vec());
+    others.iter().for_each(|&other| walk.kill(other));
+    let mut put = walk.a_put(key, "mine");
+    put.options.w = Some(Count::Exactly(1));
+    put.options.sloppy = Some(false);
+    walk.put(mine, put).unwrap();
+    (mine, others)
+}
+
 #[test]
 fn a_write_that_only_the_damaged_vnode_had_survives() {
     let mut walk = filled();
     let key = name(0);
-    let primaries = walk.preference(SIBLINGS, &key).primaries;
-    let (mine, others) = (primaries[0], &primaries[1..]);
-    // The others are away, and the write is on this node alone.
-    others.iter().for_each(|&other| walk.kill(other));
-    let mut put = walk.a_put(&key, "mine");
-    put.options.w = Some(Count::Exactly(1));
-    put.options.sloppy = Some(false);
-    walk.put(mine, put).unwrap();
+    let (mine, others) = write_at_one(&mut walk, &key);
     walk.kill(mine);
     let record = keys::vnode_key(class_of(&walk, &key));
     walk.disk_mut(mine).damage(Family::Vnodes, &record);
     walk.start(mine);
-    for &other in others {
+    for &other in &others {
         walk.start(other);
     }
     walk.pass(30_000);

@@ -12,7 +12,7 @@ use quorate_protocol::options::Count;
 use quorate_ring::NodeId;
 
 use crate::rebuilding::{
-    KEYS, assert_alike, assert_converged, filled_by, name, node, put_at, read_at,
+    KEYS, assert_alike, assert_converged, filled_by, name, node, put_at, read_at, write_at_one,
 };
 use crate::walk::{Disk, SIBLINGS, Walk, a_get, values};
 
@@ -95,13 +95,7 @@ fn a_restored_node_brings_nothing_back_and_gets_all_that_came_since() {
 fn what_only_the_backup_still_has_is_kept() {
     let mut walk = filled_by(Walk::new(5));
     let key = name(0);
-    let primaries = walk.preference(SIBLINGS, &key).primaries;
-    let (mine, others) = (primaries[0], &primaries[1..]);
-    others.iter().for_each(|&other| walk.kill(other));
-    let mut put = walk.a_put(&key, "mine");
-    put.options.w = Some(Count::Exactly(1));
-    put.options.sloppy = Some(false);
-    walk.put(mine, put).unwrap();
+    let (mine, others) = write_at_one(&mut walk, &key);
     let backup = walk.disk(mine).clone();
     walk.kill(mine);
     restore(&mut walk, mine, &backup, Restored::Node);

@@ -302,9 +302,6 @@ impl Store for Opened {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        if from >= to {
-            return Ok(());
-        }
         self.visit(family, (from, to), ReadOptions::default(), visit)
     }
 
@@ -315,9 +312,6 @@ impl Store for Opened {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
-        if from >= to {
-            return Ok(());
-        }
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         self.visit(family, (from, to), options, visit)
@@ -332,6 +326,9 @@ impl Opened {
         mut options: ReadOptions,
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
+        if from >= to {
+            return Ok(());
+        }
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         let mut cursor = self.db.raw_iterator_cf_opt(self.column(family)?, options);

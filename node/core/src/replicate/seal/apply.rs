@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use quorate_protocol::ids::Dot;
+use quorate_protocol::ids::{ActorId, Dot};
 use quorate_protocol::peer::Seal;
 use quorate_ring::{Class, NodeId};
 
@@ -97,10 +97,7 @@ impl Cx<'_> {
             self.s.store_object(place, &old, &new);
         }
         self.s.note(Note::LateCopyRemoved);
-        self.s.delete(Family::Log, keys::log_key(place.class, dot));
-        if let Some(vnode) = self.s.vnodes.get_mut(&place.class) {
-            vnode.unlogged(dot, place.bucket, &place.key);
-        }
+        self.s.drop_log_entry(place, dot);
         Ok(())
     }
 }
@@ -117,9 +114,21 @@ impl Arrival {
         }
         any
     }
+
+    /// Whether it settles anything that the vnode has not applied.
+    pub(crate) fn has_news(&self, vnode: &Vnode) -> bool {
+        self.settles.iter().any(|&dot| !vnode.clock.contains(dot))
+    }
 }
 
 impl Vnode {
+    /// Ends promises about actors of which this says so, by the vnode's clock. Returns whether there was one.
+    fn release(&mut self, over: impl Fn(&Clock, ActorId) -> bool) -> bool {
+        let before = self.promised.len();
+        self.promised.retain(|actor| !over(&self.clock, *actor));
+        self.promised.len() < before
+    }
+
     /// Whether a dot is known to be void.
     pub(crate) fn is_void(&self, dot: Dot) -> bool {
         self.voids.contains(dot)
@@ -135,39 +144,26 @@ impl Shared {
         vnode.clock.merge(&voids);
         vnode.voids.merge(&voids);
         vnode.revision += 1;
-        self.unsynced_clocks.push_back((seq, class, voids.clone()));
+        vnode.release(|_, actor| voids.is_closed(actor));
+        self.unsynced_clocks.push_back((seq, class, voids));
         self.store_vnode(class);
-        self.release(class, &voids);
     }
 
     /// What was promised of these actors is kept: what is not void may come by any way.
     fn release(&mut self, class: Class, voids: &Clock) {
-        let Some(vnode) = self.vnodes.get_mut(&class) else {
-            return;
-        };
-        let before = vnode.promised.len();
-        vnode.promised.retain(|actor| !voids.is_closed(*actor));
-        if vnode.promised.len() < before {
+        let vnode = self.vnodes.get_mut(&class);
+        if vnode.is_some_and(|vnode| vnode.release(|_, actor| voids.is_closed(actor))) {
             self.store_vnode(class);
         }
     }
 
     /// Ends promises about actors of which nothing unseen is left: a question that came late may have drawn one.
     pub(super) fn release_complete(&mut self) {
-        let mut changed = Vec::new();
-        for vnode in self
+        let released = self
             .vnodes
             .values_mut()
-            .filter(|vnode| !vnode.promised.is_empty())
-        {
-            let before = vnode.promised.len();
-            vnode
-                .promised
-                .retain(|actor| !vnode.clock.is_complete(*actor));
-            if vnode.promised.len() < before {
-                changed.push(vnode.class);
-            }
-        }
+            .filter_map(|vnode| vnode.release(Clock::is_complete).then_some(vnode.class));
+        let changed: Vec<Class> = released.collect();
         changed
             .into_iter()
             .for_each(|class| self.store_vnode(class));
@@ -227,8 +223,8 @@ impl Shared {
         let strange = context
             .iter()
             .filter(|&(actor, _)| vnode.clock.last(actor) == 0 && !vnode.clock.is_closed(actor));
-        let noted = self.strange_actors.entry(class).or_default();
         for (actor, _) in strange {
+            let noted = self.strange_actors.entry(class).or_default();
             if noted.len() < STRANGE_MAX {
                 noted.insert(actor);
             }

@@ -26,7 +26,8 @@
 //! them and tell them to those who lack them, which shows in the clocks.
 //!
 //! What arrives late with void dots is left out, and so is all that it says of other writes: nobody's copy has
-//! that. A member that holds a void dot all the same (it was rebuilt, and a copy came late) removes that version and
+//! that. Where it brings other news as well it is refused, but for a hint, of which nobody may have another
+//! copy: that is taken without the void dots. A member that holds a void dot all the same (it was rebuilt, and a copy came late) removes that version and
 //! is filled again: it was nobody's acknowledged write.
 //!
 //! What a stage finds in somebody's way (a vnode that is not current, a node that does not

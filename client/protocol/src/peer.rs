@@ -159,6 +159,9 @@ pub struct ReplicaGet {
     pub seen: Vec<Dot>,
     /// What a session needs to be known.
     pub session: Option<SessionNeed>,
+    /// Another replica has seen versions that this one holds, and has none of them: the clock that this one must
+    /// cover to prove that they were not superseded.
+    pub prove: Option<Vec<ActorClock>>,
 }
 
 /// A replica's answer to [`ReplicaGet`].
@@ -176,6 +179,12 @@ pub struct ReplicaState {
     pub catching_up: bool,
     /// Of the dots asked for, those it has seen.
     pub seen: Vec<Dot>,
+    /// Of those, the ones that it does not hold, with nothing left that says why.
+    pub denied: Vec<Dot>,
+    /// Who has seen all this and still holds a denied version proves the denial wrong; empty where nothing is denied.
+    pub ground: Vec<ActorClock>,
+    /// Whether it is current and covers the clock that was to be covered.
+    pub proven: bool,
     /// Deletes of the key that the object's context stands for: nothing in the object names their dots.
     pub deletes: Vec<Dot>,
     /// Of the session's positions, whether all are known here.

@@ -184,6 +184,11 @@ pub enum Note {
     Sealed,
     /// A version was removed because its dot is void: a late copy of a write that nobody was to have.
     LateCopyRemoved,
+    /// A read showed a version although a replica had seen it and held nothing in its place: another one proved
+    /// that nobody superseded it.
+    DenialDisproved,
+    /// Read repair brought what this vnode had seen and nothing says why it holds it no more: it is read through.
+    DenialDoubted,
     /// A vnode began this life with less than it had once confirmed: its storage went back in time.
     OldStorageFound,
 }

@@ -46,6 +46,8 @@ plants! {
     ContextIgnored,
     /// A replica becomes current while other nodes keep hints for it.
     CurrentWithoutHints,
+    /// A replica's word that a version was superseded counts, although another one proves that nobody did.
+    DenialBelieved,
     /// A vnode that finds that a peer holds something else under the same clock goes on as if nothing were.
     DifferenceIgnored,
     /// An answer shows a version that another reply knows to be superseded, if it came from the node

@@ -65,6 +65,8 @@ pub(crate) struct Applied {
     pub(crate) changed: bool,
     /// Dots that were new here.
     pub(crate) new_dots: usize,
+    /// It brought what was seen here, is not held, and nothing says why.
+    pub(crate) at_a_loss: bool,
 }
 
 pub(crate) fn damaged(family: Family, error: &RecordError) -> StoreError {
@@ -195,6 +197,12 @@ impl Cx<'_> {
             .collect();
         let loaded = self.load(place);
         let local = self.watch(place.class, loaded)?;
+        let at_a_loss = self.s.vnodes.get(&place.class).is_some_and(|vnode| {
+            let mut versions = arrival.object.versions.iter();
+            versions.any(|version| {
+                vnode.clock.contains(version.dot) && vnode.is_at_a_loss(&local, version)
+            })
+        });
         let merged = self.merged(place, &local, &arrival, &news);
         let too_many = merged.object.versions.len() > 2;
         if too_many && self.s.breaks(Plant::SiblingLimitStopsRepair) {
@@ -217,6 +225,7 @@ impl Cx<'_> {
         Ok(Applied {
             changed: versions_changed,
             new_dots: news.len(),
+            at_a_loss,
         })
     }
 

@@ -105,6 +105,8 @@ pub(crate) struct Vnode {
     pub(crate) scrubbed_ms: Option<u64>,
     /// The same, monotonic microseconds.
     pub(crate) cleared_us: Option<u64>,
+    /// When a read last proved a denial of it wrong, monotonic microseconds.
+    pub(crate) doubted_us: Option<u64>,
     /// Records found unreadable or missing by reading it through.
     pub(crate) bad_records: u64,
     /// From whom it is filled if possible.
@@ -147,6 +149,7 @@ impl Vnode {
             pass: None,
             scrubbed_ms: None,
             cleared_us: None,
+            doubted_us: None,
             bad_records: 0,
             fill_from: None,
             log_entries: 0,

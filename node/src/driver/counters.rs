@@ -51,6 +51,8 @@ named! { NOTES, note_name, Note {
     ExpiredHidden => "expired_hidden", "Reads that found versions whose time had passed";
     Sealed => "actors_sealed", "Rounds after which it was agreed which writes retired actors have left";
     LateCopyRemoved => "late_copies_removed", "Versions removed because all members know their writes to be lost";
+    DenialDisproved => "denials_disproved", "Times a read showed what a replica denied to be there, because another one proved that nobody replaced it";
+    DenialDoubted => "denials_doubted", "Vnodes read through because a read proved that they denied what they should hold";
     OldStorageFound => "old_storage_found", "Vnodes that began with less than they had once confirmed";
 }}
 

@@ -10,7 +10,7 @@ use quorate_ring::NodeId;
 
 use super::ReadAsk;
 use super::get_answer::role_of;
-use crate::causality::{Object, ReplyView, differing};
+use crate::causality::{Clock, Object, ReplyView};
 use crate::effects::{Note, Priority};
 use crate::plant::Plant;
 use crate::quorum::read::{Answer, ReadTally, ReadVerdict};
@@ -26,7 +26,15 @@ pub(crate) struct Reply {
     pub(crate) role: Role,
     pub(crate) object: Object,
     pub(crate) holds: bool,
+    /// What counts of `said`.
     pub(crate) seen: Vec<Dot>,
+    /// What it says to have seen. For this and what follows see [`super::get_differ`].
+    pub(crate) said: Vec<Dot>,
+    pub(crate) denied: Vec<Dot>,
+    pub(crate) ground: Clock,
+    /// What it was asked to cover.
+    pub(crate) prove: Option<Clock>,
+    pub(crate) proven: bool,
     pub(crate) asked: BTreeSet<Dot>,
     pub(crate) deletes: Vec<Dot>,
     pub(crate) session_met: bool,
@@ -277,6 +285,7 @@ impl GetOp {
             want,
             seen,
             session: self.ask.session.clone(),
+            prove: self.to_be_proven(to),
         };
         cx.s.send(
             to,
@@ -398,7 +407,10 @@ impl GetOp {
             self.wait(cx);
             return false;
         }
-        if self.ask_where_they_differ(cx) || (!self.ask.head && self.fetch_bodies(cx)) {
+        if self.ask_where_they_differ(cx)
+            || self.ask_who_holds_what_is_denied(cx)
+            || (!self.ask.head && self.fetch_bodies(cx))
+        {
             return false;
         }
         self.answer(cx, maybe_stale);
@@ -431,53 +443,5 @@ impl GetOp {
     pub(crate) const fn may_ask_again(&mut self) -> bool {
         self.rounds += 1;
         self.rounds <= ROUNDS_MAX
-    }
-
-    /// Asks the replicas that lack a version which others hold whether they have seen it. Returns
-    /// whether answers are awaited that matter.
-    pub(crate) fn ask_where_they_differ(&mut self, cx: &mut Cx<'_>) -> bool {
-        let open = differing(&self.views());
-        if open.is_empty() {
-            return false;
-        }
-        let mut questions = Vec::new();
-        for (&node, reply) in &mut self.replies {
-            if reply.role == Role::Fallback && !reply.holds {
-                continue;
-            }
-            let unknown = |dot: &Dot| {
-                !reply.object.has(*dot)
-                    && !reply.object.context.covers(*dot)
-                    && !reply.asked.contains(dot)
-            };
-            let ask: Vec<Dot> = open.iter().copied().filter(unknown).collect();
-            if !ask.is_empty() {
-                reply.asked.extend(&ask);
-                questions.push((node, reply.role, reply.asked.iter().copied().collect()));
-            }
-        }
-        if questions.is_empty() {
-            // What has been asked and not answered decides: a version counts as unseen by nobody yet.
-            return self
-                .awaited
-                .keys()
-                .any(|node| self.replies.contains_key(node));
-        }
-        if !self.may_ask_again() {
-            return false;
-        }
-        for (node, role, seen) in questions {
-            self.question(
-                cx,
-                node,
-                role,
-                Want {
-                    all: false,
-                    dots: Vec::new(),
-                },
-                seen,
-            );
-        }
-        true
     }
 }

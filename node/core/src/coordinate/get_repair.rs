@@ -24,7 +24,10 @@ impl GetOp {
         if self.stale(&merged, cx.s).is_empty() || self.only_behind() {
             return true;
         }
-        if self.ask_where_they_differ(cx) || self.fetch_bodies(cx) {
+        if self.ask_where_they_differ(cx)
+            || self.ask_who_holds_what_is_denied(cx)
+            || self.fetch_bodies(cx)
+        {
             return false;
         }
         if merged

@@ -6,13 +6,13 @@ use quorate_protocol::peer::ReplicaState;
 use quorate_ring::NodeId;
 
 use super::get::{GetOp, Reply};
-use crate::causality::{Body, Object, check_dots};
+use crate::causality::{Body, Clock, Object, check_dots};
 use crate::plant::Plant;
 use crate::quorum::read::Answer;
 use crate::shared::Shared;
 
 impl GetOp {
-    pub(super) fn take(&mut self, shared: &Shared, from: NodeId, state: ReplicaState) {
+    pub(super) fn take(&mut self, shared: &mut Shared, from: NodeId, state: ReplicaState) {
         if let Some(error) = state.error {
             self.fail(from, error);
             return;
@@ -40,21 +40,31 @@ impl GetOp {
             }
             (Role::Fallback, _, false) => Answer::Empty,
         };
+        let Ok(ground) = Clock::from_wire(&state.ground) else {
+            self.fail(
+                from,
+                WireError::new(ErrorCode::Protocol, "a malformed clock"),
+            );
+            return;
+        };
         let known = self.replies.remove(&from);
-        let asked = known
+        let (asked, prove) = known
             .as_ref()
-            .map(|reply| reply.asked.clone())
+            .map(|reply| (reply.asked.clone(), reply.prove.clone()))
             .unwrap_or_default();
+        // A replica is believed about the dots that it was asked for, and no others.
+        let mut said = state.seen;
+        said.retain(|dot| asked.contains(dot));
         let mut reply = Reply {
             role: state.role,
             object,
             holds: state.holds,
-            // A replica is believed about the dots that it was asked for, and no others.
-            seen: state
-                .seen
-                .into_iter()
-                .filter(|dot| asked.contains(dot))
-                .collect(),
+            seen: said.clone(),
+            said,
+            denied: state.denied,
+            ground,
+            proven: state.proven && prove.is_some() && matches!(answer, Answer::Current { .. }),
+            prove,
             deletes: state.deletes,
             session_met: state.session_met,
             waits_for: state.waits_for,
@@ -65,6 +75,7 @@ impl GetOp {
         }
         self.tally.note(from, reply.role, answer);
         self.replies.insert(from, reply);
+        self.weigh_denials(shared);
     }
 
     pub(super) fn fail(&mut self, node: NodeId, error: WireError) {

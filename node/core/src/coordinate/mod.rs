@@ -6,6 +6,7 @@ pub(crate) mod copies;
 pub(crate) mod forward;
 pub(crate) mod get;
 pub(crate) mod get_answer;
+pub(crate) mod get_differ;
 pub(crate) mod get_repair;
 pub(crate) mod get_reply;
 pub(crate) mod listing;

@@ -78,6 +78,12 @@ impl Cx<'_> {
         };
         // A damaged vnode has seen what it no longer holds: its word would turn loss into a delete.
         let speaks = |dot: &&Dot| !vnode.damaged && vnode.clock.contains(**dot);
+        let seen: Vec<Dot> = get.seen.iter().filter(speaks).copied().collect();
+        let denied = vnode.denied(&object, &seen);
+        let ground = match denied.is_empty() {
+            true => Vec::new(),
+            false => vnode.ground(place.bucket, &place.key).to_wire(),
+        };
         // What a session has seen and a disk has lost is in the clock, but nobody knows it.
         let has = |dot: Dot| vnode.clock.contains(dot) && !vnode.is_void(dot);
         let has_all = |&(actor, counter): &(ActorId, u64)| {
@@ -94,7 +100,13 @@ impl Cx<'_> {
             holds: !object.is_empty(),
             object: object.to_peer(),
             catching_up: !vnode.is_current(),
-            seen: get.seen.iter().filter(speaks).copied().collect(),
+            proven: get
+                .prove
+                .as_ref()
+                .is_some_and(|ground| vnode.proves(ground)),
+            seen,
+            denied,
+            ground,
             deletes,
             session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
             waits_for: self.s.awaited(vnode),
@@ -218,7 +230,11 @@ impl Cx<'_> {
             Some(target) => self.keep_hint(target, &place, arrival),
             None if self.s.vnodes.contains_key(&place.class) => {
                 self.s.keep_promise(place.class, &arrival)?;
-                self.apply(&place, arrival).map(|_| ())
+                let applied = self.apply(&place, arrival);
+                if put.repair && applied.as_ref().is_ok_and(|applied| applied.at_a_loss) {
+                    self.s.doubt(place.class);
+                }
+                applied.map(|_| ())
             }
             None => {
                 return Err(WireError::new(
@@ -361,6 +377,9 @@ fn blank_state(op: u64, role: Role) -> ReplicaState {
         holds: false,
         catching_up: false,
         seen: Vec::new(),
+        denied: Vec::new(),
+        ground: Vec::new(),
+        proven: false,
         deletes: Vec::new(),
         session_met: false,
         error: None,

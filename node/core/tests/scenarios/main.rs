@@ -10,6 +10,7 @@
 
 mod behind;
 mod catching_up;
+mod denial;
 mod digests;
 mod expiry;
 mod old_storage;

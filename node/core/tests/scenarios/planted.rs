@@ -6,6 +6,7 @@ use crate::behind::{read_after_a_refusal, read_while_taken_for_dead};
 use crate::catching_up::{
     read_after_two_came_and_went, read_after_two_were_alone, read_before_the_hints_came,
 };
+use crate::denial::{read_what_one_denies, replace_what_is_shown};
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
 use crate::scrubbing::{false_alarms, vanished_and_overwritten};
@@ -26,6 +27,18 @@ fn going_on_although_a_peer_holds_something_else_is_caught() {
         0,
         "the rule makes no difference"
     );
+}
+
+#[test]
+fn believing_who_denies_what_others_hold_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::DenialBelieved);
+    let (_, shown) = read_what_one_denies(planted);
+    assert!(
+        shown.contains(&Vec::new()),
+        "the rule makes no difference to a read"
+    );
+    let (shown, _) = replace_what_is_shown(planted);
+    assert_eq!(shown, ["second"], "the rule makes no difference to a write");
 }
 
 #[test]

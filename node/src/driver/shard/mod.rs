@@ -364,6 +364,10 @@ fn warn_of(note: Note) {
         tracing::error!(
             "reading a vnode through found less than it had stored, and no sign of damage: it is rebuilt from a peer"
         );
+    } else if note == Note::DenialDoubted {
+        tracing::warn!(
+            "a vnode has seen a value, does not hold it, and another replica proved that nobody replaced it: it is read through"
+        );
     } else if note == Note::DigestsDiffer {
         tracing::warn!(
             "a peer holds something else than this node under the same clock: both read their vnode through"

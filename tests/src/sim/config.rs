@@ -83,8 +83,7 @@ pub struct FaultPlan {
     pub damage: bool,
     /// Records vanish: pieces of long values, and log entries.
     pub vanish: bool,
-    /// Whole objects vanish too. Not in the seeds: until a loss is found, a read may take the word of who lost
-    /// something, and a write through that read then supersedes what nobody was shown (seed 477).
+    /// Whole objects vanish too.
     pub vanish_objects: bool,
 }
 
@@ -437,6 +436,7 @@ fn draw_vanishing(config: &mut Config) {
     } else {
         1024 * 1024
     };
+    config.faults.vanish_objects = dice.chance(600);
     for bucket in &mut config.map.buckets {
         bucket.props.n = bucket.props.n.max(2);
     }

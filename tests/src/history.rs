@@ -150,6 +150,8 @@ pub struct Operation {
     pub dot: Option<Dot>,
     /// A read that no primary confirmed, or that said it may be stale.
     pub unsure: bool,
+    /// A read that fewer than two primaries answered: nobody could contradict one that had lost something.
+    pub alone: bool,
 }
 
 impl Operation {

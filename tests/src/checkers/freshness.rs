@@ -121,8 +121,8 @@ fn stale(causal: &Causal<'_>, write: &Operation, shown: &BTreeSet<WriteId>) -> O
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outage;
-    use super::super::testing::{Story, catches};
+    use super::super::testing::{KEY, Story, catches};
+    use super::super::{Blind, Outage};
     use super::*;
 
     #[test]
@@ -177,6 +177,21 @@ mod tests {
         story.put(1, None);
         story.read(&[]);
         assert!(!catches(&story.judge(judge)));
+    }
+
+    #[test]
+    fn who_lost_the_value_excuses_only_a_read_that_nobody_else_answered() {
+        let mut story = Story::default();
+        story.put(1, None);
+        story.blind = vec![Blind {
+            key: KEY,
+            from_us: 0,
+            until_us: 99,
+        }];
+        story.read(&[]).alone = true;
+        assert!(!catches(&story.judge(judge)));
+        story.read(&[]);
+        assert!(catches(&story.judge(judge)));
     }
 
     #[test]

@@ -197,13 +197,13 @@ impl Evidence<'_> {
             .any(|one| self.outages.iter().any(|other| together(one, other)))
     }
 
-    /// Whether a replica of the key denied in good faith what it had lost, while an operation went on.
+    /// Whether a read may have asked nobody but a replica that denied in good faith what it had lost.
     #[must_use]
-    pub fn is_blind(&self, operation: &Operation) -> bool {
-        self.is_blind_to(operation.key, operation)
+    pub fn is_blind(&self, read: &Operation) -> bool {
+        read.alone && self.is_blind_to(read.key, read)
     }
 
-    /// The same of a key that an operation speaks of.
+    /// Whether a replica of a key denied in good faith what it had lost, while an operation went on.
     #[must_use]
     pub fn is_blind_to(&self, key: Key, operation: &Operation) -> bool {
         let meets = |blind: &Blind| {

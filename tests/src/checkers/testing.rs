@@ -6,7 +6,7 @@ use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::BucketId;
 
 use super::causal::Causal;
-use super::{Evidence, Expiries, Outage, Violation};
+use super::{Blind, Evidence, Expiries, Outage, Violation};
 use crate::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
 use crate::sim::config::Profile;
 
@@ -43,6 +43,7 @@ pub(crate) struct Story {
     pub(crate) sloppy: bool,
     pub(crate) session: bool,
     pub(crate) outages: Vec<Outage>,
+    pub(crate) blind: Vec<Blind>,
     pub(crate) by_stamp: bool,
     pub(crate) stamps: Vec<(u64, u64)>,
     pub(crate) skew_ms: u64,
@@ -65,6 +66,7 @@ impl Default for Story {
             sloppy: true,
             session: false,
             outages: Vec::new(),
+            blind: Vec::new(),
             by_stamp: false,
             stamps: Vec::new(),
             skew_ms: 0,
@@ -89,6 +91,7 @@ impl Story {
             shown: Vec::new(),
             dot,
             unsure: false,
+            alone: false,
         });
         let last = self.history.operations.len() - 1;
         &mut self.history.operations[last]
@@ -185,7 +188,7 @@ impl Story {
         let stamps = self.stamps.iter().map(|&(id, stamp)| (dot(id), stamp));
         let stamps = stamps.collect();
         let evidence = Evidence {
-            blind: Vec::new(),
+            blind: self.blind.clone(),
             history: &self.history,
             finals: BTreeMap::from([(KEY, self.finals.clone())]),
             copies: BTreeMap::from([(KEY.bucket, 3)]),

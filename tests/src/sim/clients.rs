@@ -306,6 +306,7 @@ impl Client {
             shown: Vec::new(),
             dot: None,
             unsure: false,
+            alone: false,
         });
         self.current = Some(Current {
             index,
@@ -399,6 +400,7 @@ impl Client {
         let operation = &mut cx.history.operations[current.index];
         operation.shown = shown;
         operation.unsure = got.fallbacks_only || got.maybe_stale;
+        operation.alone = got.info.primaries < 2;
         operation.outcome = Outcome::Ok;
         operation.completed_us = cx.at_us;
         match (current.then, cx.map.bucket(current.key.bucket)) {

@@ -13,6 +13,7 @@ use super::dice::Dice;
 use super::history::Key;
 use super::overrides::{Case, Overrides};
 use super::returning;
+use super::vanishing;
 
 /// What kind of weather a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -268,7 +269,7 @@ impl Config {
         }
         if profile == Profile::Storm && !is_small(seed) {
             draw_destruction(&mut config);
-            draw_vanishing(&mut config);
+            vanishing::draw(&mut config);
         }
         config
     }
@@ -417,26 +418,6 @@ fn draw_destruction(config: &mut Config) {
     config.faults.wipe = dice.chance(600);
     config.faults.rewind = dice.chance(500);
     config.faults.damage = dice.chance(600);
-    for bucket in &mut config.map.buckets {
-        bucket.props.n = bucket.props.n.max(2);
-    }
-}
-
-/// Lets records vanish in some seeds, and scrubs come soon. As with destroyed disks, no value has a single
-/// copy then.
-fn draw_vanishing(config: &mut Config) {
-    let mut dice = Dice::new(config.seed, "vanished records");
-    if !dice.chance(300) {
-        return;
-    }
-    config.faults.vanish = true;
-    config.scrub_every_us = dice.between(2_000_000, 10_000_000);
-    config.scrub_bytes_per_s = if dice.chance(500) {
-        16 * 1024
-    } else {
-        1024 * 1024
-    };
-    config.faults.vanish_objects = dice.chance(600);
     for bucket in &mut config.map.buckets {
         bucket.props.n = bucket.props.n.max(2);
     }

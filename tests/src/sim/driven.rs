@@ -63,6 +63,7 @@ impl World<'_> {
                 shown: Vec::new(),
                 dot: None,
                 unsure: false,
+                alone: false,
             });
         }
         self.history.operations[operation].attempts += 1;

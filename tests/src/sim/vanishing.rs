@@ -3,8 +3,8 @@
 //! What vanishes has been at rest: objects with one version, no context and no log entry, pieces of such
 //! values, and log entries. An object that vanishes while peers still ask for its writes could be passed on
 //! as deleted before anybody can know better; no store without a second look at every read can prevent that.
-//! Until a loss is found its node says in good faith that there is nothing: reads of that key prove nothing
-//! meanwhile.
+//! Until a loss is found its node says in good faith that there is nothing: reads of that key that nobody else
+//! answered prove nothing meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,7 @@ use quorate_core::record::decode_object;
 use quorate_core::record::keys::{self, ChunkOwner};
 use quorate_ring::Class;
 
+use super::config::Config;
 use super::converge;
 use super::counters::Counter;
 use super::dice::Dice;
@@ -37,6 +38,31 @@ pub struct Vanished {
 
 /// What of a disk may vanish: a record, and the key that it belongs to.
 type Candidate = (Family, Vec<u8>, Option<Key>);
+
+impl Config {
+    /// Lets records vanish, whole objects too if so wanted. No value has a single copy then.
+    pub fn let_records_vanish(&mut self, objects: bool) {
+        (self.faults.vanish, self.faults.vanish_objects) = (true, objects);
+        for bucket in &mut self.map.buckets {
+            bucket.props.n = bucket.props.n.max(2);
+        }
+    }
+}
+
+/// Lets records vanish in some seeds, and scrubs come soon.
+pub(super) fn draw(config: &mut Config) {
+    let mut dice = Dice::new(config.seed, "vanished records");
+    if !dice.chance(300) {
+        return;
+    }
+    config.scrub_every_us = dice.between(2_000_000, 10_000_000);
+    config.scrub_bytes_per_s = if dice.chance(500) {
+        16 * 1024
+    } else {
+        1024 * 1024
+    };
+    config.let_records_vanish(dice.chance(600));
+}
 
 impl World<'_> {
     pub(super) fn vanish(&mut self, node: usize, records: u64) {

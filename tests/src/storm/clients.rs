@@ -315,6 +315,7 @@ impl Worker {
             shown: Vec::new(),
             dot: None,
             unsure: false,
+            alone: false,
         }
     }
 

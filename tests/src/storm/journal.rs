@@ -208,6 +208,7 @@ impl Unpacker<'_> {
             shown: shown.collect(),
             dot,
             unsure: flags >> 2 & 1 == 1,
+            alone: false,
         }
     }
 
@@ -272,6 +273,7 @@ mod tests {
             }],
             dot: Some(Dot::new(ActorId::new(1), 1 << 40)),
             unsure: true,
+            alone: false,
         }
     }
 

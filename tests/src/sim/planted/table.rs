@@ -94,6 +94,12 @@ fn row_of(plant: Plant) -> Option<Row> {
             .in_weather(STORM)
             .needing(LONG),
         Plant::ContextIgnored => row(plant, "row 9", &["I4"]),
+        Plant::DenialBelieved => row(plant, "edge 6", &["I1", "P4"])
+            .in_weather(STORM)
+            .needing(|config| {
+                config.faults.every_us = 500_000;
+                config.let_records_vanish(true);
+            }),
         Plant::DominatedShown => row(plant, "row 15", &["I4", "P4"]),
         Plant::DoubtReportedAsFailure => row(plant, "row 91", &["I2"]),
         Plant::DurableBeforeFsync => row(plant, "edge 4", &["I10"]),

@@ -229,6 +229,8 @@ pub struct ReplicaAck {
     pub role: Role,
     /// Whether it is fsynced.
     pub durable: bool,
+    /// It holds an earlier write of the same actor beside this one, of which the coordinator seems to know nothing.
+    pub overlooked: bool,
     /// Why it did not store.
     pub error: Option<WireError>,
 }

@@ -129,6 +129,8 @@ plants! {
     TrustsAnIncompleteWitness,
     /// A member says yes to a bucket's definition and does not keep it.
     VoteNotKept,
+    /// A write's context is returned although a replica holds what its coordinator has lost of the same actor.
+    WriterNotTold,
 }
 
 impl Shared {

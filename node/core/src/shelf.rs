@@ -59,7 +59,7 @@ impl Arrival {
 }
 
 /// What became of an arrival.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
     /// The versions held changed.
     pub(crate) changed: bool,
@@ -67,6 +67,8 @@ pub(crate) struct Applied {
     pub(crate) new_dots: usize,
     /// It brought what was seen here, is not held, and nothing says why.
     pub(crate) at_a_loss: bool,
+    /// Versions that are held now, did not come along, and do not expire.
+    pub(crate) beside: Vec<Dot>,
 }
 
 pub(crate) fn damaged(family: Family, error: &RecordError) -> StoreError {
@@ -208,6 +210,9 @@ impl Cx<'_> {
         if too_many && self.s.breaks(Plant::SiblingLimitStopsRepair) {
             return Err(StoreError::Failed("too many siblings".to_owned()));
         }
+        let kept = merged.object.versions.iter();
+        let others = kept.filter(|version| !arrival.object.has(version.dot) && !version.expires());
+        let beside = others.map(|version| version.dot).collect();
         let versions_changed = !merged.object.dots().eq(local.dots());
         let worth_storing = merged.changed && (versions_changed || !news.is_empty());
         if worth_storing && !self.s.breaks(Plant::ClockWithoutObject) {
@@ -226,6 +231,7 @@ impl Cx<'_> {
             changed: versions_changed,
             new_dots: news.len(),
             at_a_loss,
+            beside,
         })
     }
 

@@ -349,6 +349,7 @@ fn only_nodes_that_were_asked_can_acknowledge() {
         op: op.unwrap(),
         role: client::Role::Primary,
         durable,
+        overlooked: false,
         error: None,
     };
     let outside = (2..=5).map(NodeId::new);

@@ -173,6 +173,7 @@ mod tests {
             op,
             role: Role::Primary,
             durable: false,
+            overlooked: false,
             error: None,
         };
         assert!(matches!(

@@ -129,6 +129,9 @@ impl Puts {
         op.latency_us
             .entry(from)
             .or_insert(cx.s.now.mono_us - op.started_us);
+        if ack.overlooked && !cx.s.breaks(Plant::WriterNotTold) {
+            op.withhold_context(cx);
+        }
         let repeated = op.tally.ack_of(from).is_some();
         let counted_as = if repeated && cx.s.breaks(Plant::AckCountedTwice) {
             NodeId::new(u64::MAX - from.get())

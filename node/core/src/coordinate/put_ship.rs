@@ -140,6 +140,15 @@ impl PutOp {
         }
     }
 
+    /// A replica holds what this node wrote earlier and does not hold any more, as if it had been lost here: a context
+    /// that names this write would claim that one too.
+    pub(super) fn withhold_context(&mut self, cx: &mut Cx<'_>) {
+        if let Some(shipment) = &mut self.shipment {
+            shipment.seen = None;
+        }
+        cx.s.doubt(self.place.class);
+    }
+
     fn answer(&mut self, cx: &mut Cx<'_>) {
         let Some(shipment) = self.shipment.take() else {
             return;

@@ -45,7 +45,17 @@
 //! believed to be wrong, and is read through at once ([`crate::shared::Shared::doubt`]). Where it lost
 //! something, it is rebuilt from those who have it. Where it is whole, digests decide (`scrub/differ.rs`).
 //!
-//! A read that no holder answered (r = 1, or all other primaries away) has nobody to contradict the denier.
+//! # Writes
+//!
+//! A coordinator that lost what it wrote itself gives a later dot of the same actor to the next write of the key, and the
+//! context that it returns would cover both. The object that it ships has neither the earlier version nor a context that
+//! covers it; whoever still holds that version beside it says so with the acknowledgement ([`Applied::overlooks`]). Then
+//! the writer is given no context, and the coordinator is read through.
+//!
+//! # What is left
+//!
+//! A read that no holder answered (r = 1, or all other primaries away) has nobody to contradict the denier, nor has a write
+//! that nobody else acknowledged before the answer (w = 1).
 
 use bytes::Bytes;
 use quorate_protocol::ids::Dot;
@@ -55,6 +65,7 @@ use quorate_ring::{BucketId, Class};
 use crate::causality::{Clock, Object, Version};
 use crate::effects::Note;
 use crate::shared::Shared;
+use crate::shelf::Applied;
 use crate::vnode::Vnode;
 
 /// After a doubt others are not listened to for so long, microseconds: reads repeat them until the vnode is rebuilt.
@@ -87,6 +98,14 @@ impl Vnode {
     /// Whether it has seen this version, which it was just told is held by others, and cannot say why it does not hold it.
     pub(crate) fn is_at_a_loss(&self, local: &Object, version: &Version) -> bool {
         !version.expires() && !self.denied(local, &[version.dot]).is_empty()
+    }
+}
+
+impl Applied {
+    /// Whether an earlier write by the actor of this one stands beside it.
+    pub(crate) fn overlooks(&self, dot: Dot) -> bool {
+        let earlier = |other: &Dot| other.actor == dot.actor && other.counter < dot.counter;
+        self.beside.iter().any(earlier)
     }
 }
 

@@ -155,7 +155,10 @@ impl Cx<'_> {
         if repair {
             return; // read repair is acknowledged to nobody
         }
-        let error = result.err();
+        let (overlooked, error) = match result {
+            Ok(overlooked) => (overlooked, None),
+            Err(error) => (false, Some(error)),
+        };
         if let (Some(error), Some((_, dot))) = (&error, of) {
             self.take_note_of_refusal(from, class, dot, error.code);
         }
@@ -164,6 +167,7 @@ impl Cx<'_> {
             op,
             role,
             durable: durable && stored,
+            overlooked,
             error,
         };
         if durable && stored && !self.s.breaks(Plant::DurableTooEarly) {
@@ -184,7 +188,8 @@ impl Cx<'_> {
         }
     }
 
-    fn store_put(&mut self, put: ReplicaPut) -> Result<(), WireError> {
+    /// Stores what was sent. Returns whether its coordinator seems to have lost an earlier write of its own.
+    fn store_put(&mut self, put: ReplicaPut) -> Result<bool, WireError> {
         let place = Place {
             class: put.class,
             bucket: put.bucket,
@@ -226,15 +231,15 @@ impl Cx<'_> {
                     ),
                 ));
             }
-            Some(_) if self.s.breaks(Plant::HintAckedUnstored) => Ok(()),
-            Some(target) => self.keep_hint(target, &place, arrival),
+            Some(_) if self.s.breaks(Plant::HintAckedUnstored) => Ok(false),
+            Some(target) => self.keep_hint(target, &place, arrival).map(|()| false),
             None if self.s.vnodes.contains_key(&place.class) => {
                 self.s.keep_promise(place.class, &arrival)?;
                 let applied = self.apply(&place, arrival);
                 if put.repair && applied.as_ref().is_ok_and(|applied| applied.at_a_loss) {
                     self.s.doubt(place.class);
                 }
-                applied.map(|_| ())
+                applied.map(|applied| put.request.is_some_and(|(_, dot)| applied.overlooks(dot)))
             }
             None => {
                 return Err(WireError::new(

@@ -88,6 +88,27 @@ fn a_write_through_a_read_replaces_nothing_that_the_read_did_not_show() {
     assert_eq!(end, ["third"]);
 }
 
+/// Who lost the value gives a later dot to another one, and its writer replaces what it wrote itself. Returns what is
+/// there in the end.
+pub(crate) fn replace_what_was_written(prepare: fn(&mut Replica)) -> Vec<String> {
+    let mut walk = lost_at_its_coordinator(prepare);
+    let members = primaries(&walk);
+    let mut second = walk.a_put(KEY, "second");
+    second.options.w = Some(Count::Exactly(2));
+    let written = walk.put(members[0], second).unwrap();
+    let mut third = walk.a_put(KEY, "third");
+    third.context = (!written.context.is_empty()).then_some(written.context);
+    walk.put(members[1], third).unwrap();
+    walk.pass(60_000);
+    read(&mut walk, members[2], 3)
+}
+
+#[test]
+fn what_a_write_returns_claims_nothing_that_its_coordinator_has_lost() {
+    let end = replace_what_was_written(|_| {});
+    assert_eq!(end, ["first", "second", "third"]);
+}
+
 #[test]
 fn read_repair_takes_nothing_from_those_who_hold_it_and_has_the_denier_read_through() {
     let mut walk = lost_at_its_coordinator(|_| {});

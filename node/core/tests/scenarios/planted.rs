@@ -6,7 +6,7 @@ use crate::behind::{read_after_a_refusal, read_while_taken_for_dead};
 use crate::catching_up::{
     read_after_two_came_and_went, read_after_two_were_alone, read_before_the_hints_came,
 };
-use crate::denial::{read_what_one_denies, replace_what_is_shown};
+use crate::denial::{read_what_one_denies, replace_what_is_shown, replace_what_was_written};
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
 use crate::scrubbing::{false_alarms, vanished_and_overwritten};
@@ -39,6 +39,13 @@ fn believing_who_denies_what_others_hold_is_caught() {
     );
     let (shown, _) = replace_what_is_shown(planted);
     assert_eq!(shown, ["second"], "the rule makes no difference to a write");
+}
+
+#[test]
+fn returning_a_context_in_spite_of_what_a_replica_holds_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::WriterNotTold);
+    let end = replace_what_was_written(planted);
+    assert_eq!(end, ["third"], "the rule makes no difference");
 }
 
 #[test]

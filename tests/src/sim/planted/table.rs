@@ -174,6 +174,7 @@ fn row_of(plant: Plant) -> Option<Row> {
         | Plant::SealedWhileIncomplete
         | Plant::SealedWithoutHints
         | Plant::ToldWhileTakenForDead
-        | Plant::TrustsAnIncompleteWitness => return None,
+        | Plant::TrustsAnIncompleteWitness
+        | Plant::WriterNotTold => return None,
     })
 }

@@ -180,9 +180,7 @@ pub struct ReplicaState {
     /// Of the dots asked for, those it has seen.
     pub seen: Vec<Dot>,
     /// Of those, the ones that it does not hold, with nothing left that says why.
-    pub denied: Vec<Dot>,
-    /// Who has seen all this and still holds a denied version proves the denial wrong; empty where nothing is denied.
-    pub ground: Vec<ActorClock>,
+    pub denial: Option<Box<Denial>>,
     /// Whether it is current and covers the clock that was to be covered.
     pub proven: bool,
     /// Deletes of the key that the object's context stands for: nothing in the object names their dots.
@@ -190,9 +188,18 @@ pub struct ReplicaState {
     /// Of the session's positions, whether all are known here.
     pub session_met: bool,
     /// Why it could not answer.
-    pub error: Option<WireError>,
+    pub error: Option<Box<WireError>>,
     /// Nodes whose word it waits for while catching up.
     pub waits_for: Vec<NodeId>,
+}
+
+/// Versions that a replica has seen and does not hold, and nothing is left there that says why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// Their dots.
+    pub dots: Vec<Dot>,
+    /// Who has seen all this and still holds one of them proves the denial wrong.
+    pub ground: Vec<ActorClock>,
 }
 
 /// Store at a replica.

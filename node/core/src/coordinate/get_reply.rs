@@ -14,7 +14,7 @@ use crate::shared::Shared;
 impl GetOp {
     pub(super) fn take(&mut self, shared: &mut Shared, from: NodeId, state: ReplicaState) {
         if let Some(error) = state.error {
-            self.fail(from, error);
+            self.fail(from, *error);
             return;
         }
         let object = match Object::from_peer(state.object) {
@@ -40,7 +40,8 @@ impl GetOp {
             }
             (Role::Fallback, _, false) => Answer::Empty,
         };
-        let Ok(ground) = Clock::from_wire(&state.ground) else {
+        let denial = state.denial.map(|denial| *denial).unwrap_or_default();
+        let Ok(ground) = Clock::from_wire(&denial.ground) else {
             self.fail(
                 from,
                 WireError::new(ErrorCode::Protocol, "a malformed clock"),
@@ -61,7 +62,7 @@ impl GetOp {
             holds: state.holds,
             seen: said.clone(),
             said,
-            denied: state.denied,
+            denied: denial.dots,
             ground,
             proven: state.proven && prove.is_some() && matches!(answer, Answer::Current { .. }),
             prove,

@@ -8,8 +8,8 @@ use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_protocol::limits::KEYS_PAGE_MAX;
 use quorate_protocol::peer::{
-    FindRequest, FoundRequest, PeerObject, ReplicaAck, ReplicaGet, ReplicaKeyPage, ReplicaKeys,
-    ReplicaPut, ReplicaState, Want,
+    Denial, FindRequest, FoundRequest, PeerObject, ReplicaAck, ReplicaGet, ReplicaKeyPage,
+    ReplicaKeys, ReplicaPut, ReplicaState, Want,
 };
 use quorate_ring::{Class, NodeId};
 
@@ -45,9 +45,10 @@ impl Cx<'_> {
         };
         let most = get.want.dots.len().max(get.seen.len());
         if most > SIBLINGS_HARD_MAX {
-            let error = Some(bad_object(&format!(
+            let error = bad_object(&format!(
                 "a read that asks for {most} dots; at most {SIBLINGS_HARD_MAX} can be"
-            )));
+            ));
+            let error = Some(Box::new(error));
             let refused = ReplicaState {
                 error,
                 ..blank_state(get.op, Role::Primary)
@@ -61,7 +62,7 @@ impl Cx<'_> {
             self.read_hints(&place, &get)
         };
         let state = answer.unwrap_or_else(|error| ReplicaState {
-            error: Some(storage_error(&error)),
+            error: Some(Box::new(storage_error(&error))),
             ..blank_state(get.op, Role::Primary)
         });
         self.s.send(from, state, 0, Priority::Foreground);
@@ -79,11 +80,11 @@ impl Cx<'_> {
         // A damaged vnode has seen what it no longer holds: its word would turn loss into a delete.
         let speaks = |dot: &&Dot| !vnode.damaged && vnode.clock.contains(**dot);
         let seen: Vec<Dot> = get.seen.iter().filter(speaks).copied().collect();
-        let denied = vnode.denied(&object, &seen);
-        let ground = match denied.is_empty() {
-            true => Vec::new(),
-            false => vnode.ground(place.bucket, &place.key).to_wire(),
-        };
+        let dots = vnode.denied(&object, &seen);
+        let denial = (!dots.is_empty()).then(|| Denial {
+            dots,
+            ground: vnode.ground(place.bucket, &place.key).to_wire(),
+        });
         // What a session has seen and a disk has lost is in the clock, but nobody knows it.
         let has = |dot: Dot| vnode.clock.contains(dot) && !vnode.is_void(dot);
         let has_all = |&(actor, counter): &(ActorId, u64)| {
@@ -105,8 +106,7 @@ impl Cx<'_> {
                 .as_ref()
                 .is_some_and(|ground| vnode.proves(ground)),
             seen,
-            denied,
-            ground,
+            denial: denial.map(Box::new),
             deletes,
             session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
             waits_for: self.s.awaited(vnode),
@@ -382,8 +382,7 @@ fn blank_state(op: u64, role: Role) -> ReplicaState {
         holds: false,
         catching_up: false,
         seen: Vec::new(),
-        denied: Vec::new(),
-        ground: Vec::new(),
+        denial: None,
         proven: false,
         deletes: Vec::new(),
         session_met: false,

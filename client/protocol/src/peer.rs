@@ -25,7 +25,10 @@ pub use self::converge::{
     ActorClock, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, DotsAnswer, DotsAsk, ENDLESS,
     Hints, HintsAck, SettledObject, VnodeClock, is_end, writes_in,
 };
-pub use self::rebuild::{Remembered, SnapshotAsk, SnapshotEntry, SnapshotPage, SnapshotPlace};
+pub use self::rebuild::{
+    Remembered, SnapshotAsk, SnapshotEntry, SnapshotPage, SnapshotPlace, SnapshotRange,
+    SnapshotSpan,
+};
 pub use self::seal::{Seal, SealAnswer, SealAsk, SealStage};
 
 messages! {

@@ -146,6 +146,8 @@ pub enum Note {
     WaitedForCatchUp,
     /// A log entry was dropped: every member has it durably.
     LogDropped,
+    /// A log entry was dropped although a member lacks its write: the log had become too long.
+    LogCut,
     /// A context was dropped whole.
     ContextDropped,
     /// Nothing was left of a deleted object.
@@ -180,6 +182,8 @@ pub enum Note {
     ExpiredOnArrival,
     /// A read found versions whose time had passed, and did not show them.
     ExpiredHidden,
+    /// Of a vnode that is filled again, keys were passed over because both sides hold them alike.
+    HeldAlike,
     /// Actors that write no more were sealed: it is agreed which writes they have left.
     Sealed,
     /// A version was removed because its dot is void: a late copy of a write that nobody was to have.

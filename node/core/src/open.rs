@@ -24,7 +24,7 @@ use crate::store::{BatchSeq, Family, Store, StoreError};
 use crate::timing::Timing;
 use crate::token::TokenKey;
 use crate::view::View;
-use crate::vnode::Vnode;
+use crate::vnode::{Vnode, entry_bytes};
 
 /// What a replica needs to be opened.
 #[derive(Clone, Debug)]
@@ -314,12 +314,17 @@ impl Shared {
     fn replay_log(&mut self, store: &dyn Store, class: Class) -> Result<(), StoreError> {
         let (from, to) = keys::log_range(class);
         let (mut dots, mut deletes, mut damaged) = (Vec::new(), Vec::new(), false);
+        let mut bytes = 0;
         let scanned = store.scan(Family::Log, &from, &to, &mut |key, record| {
             if let Some((_, dot)) = keys::parse_log_key(key) {
                 dots.push(dot);
                 match decode_log(key, record) {
-                    Ok(entry) if entry.kind == LogKind::Delete => deletes.push((dot, entry)),
-                    Ok(_) => {}
+                    Ok(entry) => {
+                        bytes += entry_bytes(&entry.key);
+                        if entry.kind == LogKind::Delete {
+                            deletes.push((dot, entry));
+                        }
+                    }
                     Err(_) => damaged = true,
                 }
             }
@@ -329,7 +334,7 @@ impl Shared {
             self.mark_damaged(class);
         }
         if let Some(vnode) = self.vnodes.get_mut(&class) {
-            vnode.log_entries = dots.len() as u64;
+            (vnode.log_entries, vnode.log_bytes) = (dots.len() as u64, bytes);
             for dot in dots {
                 vnode.clock.add(dot);
             }

@@ -22,6 +22,7 @@ use crate::open::has_past;
 use crate::replicate::anti_entropy::AntiEntropy;
 use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
+use crate::replicate::cut::Cutter;
 use crate::replicate::handoff::Handoff;
 use crate::replicate::rebuild::Rebuild;
 use crate::replicate::scrub::Scrub;
@@ -48,6 +49,7 @@ pub struct Replica {
     held: Held,
     rebuild: Rebuild,
     sealing: Sealing,
+    cutter: Cutter,
     pub(crate) scrub: Scrub,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
@@ -82,6 +84,7 @@ impl Replica {
             held: Held::default(),
             rebuild: Rebuild::default(),
             sealing: Sealing::default(),
+            cutter: Cutter::default(),
             scrub: Scrub::default(),
         }
     }
@@ -495,6 +498,7 @@ impl Replica {
             self.expiry.on_tick(cx);
             self.sealing.on_tick(cx);
             self.collector.on_tick(cx);
+            self.cutter.on_tick(cx);
             self.scrub.on_tick(cx);
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }

@@ -352,7 +352,7 @@ impl Shared {
         if !vnode.apply_dot(dot) {
             return;
         }
-        vnode.log_entries += 1;
+        vnode.logged(&place.key);
         if let Some(pass) = &mut vnode.pass {
             pass.entry_comes(dot);
         }

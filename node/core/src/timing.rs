@@ -30,6 +30,9 @@ pub struct Timing {
     pub scrub_bytes_per_s: u64,
     /// A vnode is scrubbed again so long after it was.
     pub scrub_every_us: u64,
+    /// The dot log of one vnode is cut where it grows beyond so many bytes: a member that was away for longer is filled by
+    /// comparing ranges of keys.
+    pub log_bytes_max: u64,
     /// Requests in flight on one replica beyond which new ones are refused as overloaded.
     pub requests_max: usize,
 }
@@ -50,6 +53,7 @@ impl Default for Timing {
             handoff_bytes_per_s: 32 * 1024 * 1024,
             scrub_bytes_per_s: 8 * 1024 * 1024,
             scrub_every_us: 7 * 24 * 3_600_000_000,
+            log_bytes_max: 32 * 1024 * 1024,
             requests_max: 20_000,
         }
     }

@@ -21,6 +21,14 @@ const VOID_MAX: usize = 8;
 /// a power cut may bring an earlier storage back, before its successor was fsynced.
 pub(crate) const VOID_US: u64 = 10_000_000;
 
+/// Bytes of a log entry beside its key: storage key, header, bucket, time, request.
+const LOG_ENTRY_BYTES: u64 = 64;
+
+/// About how many bytes a log entry of a key takes.
+pub(crate) const fn entry_bytes(key: &Bytes) -> u64 {
+    LOG_ENTRY_BYTES + key.len() as u64
+}
+
 /// What is known of one peer's vnode of the same class, by its own word.
 #[derive(Clone, Debug)]
 pub(crate) struct PeerVnode {
@@ -111,8 +119,9 @@ pub(crate) struct Vnode {
     pub(crate) bad_records: u64,
     /// From whom it is filled if possible.
     pub(crate) fill_from: Option<NodeId>,
-    /// Dot-log entries held.
+    /// Dot-log entries held, and about how many bytes they take.
     pub(crate) log_entries: u64,
+    pub(crate) log_bytes: u64,
     /// Logged deletes by key. Nothing in the object names a delete's own dot, yet the object must keep
     /// its context until every member has that dot: the context is all that carries the delete.
     pub(crate) deletes: BTreeMap<(BucketId, Bytes), BTreeSet<Dot>>,
@@ -153,6 +162,7 @@ impl Vnode {
             bad_records: 0,
             fill_from: None,
             log_entries: 0,
+            log_bytes: 0,
             deletes: BTreeMap::new(),
         }
     }
@@ -234,6 +244,7 @@ impl Vnode {
         self.opened = None;
         self.deletes.clear();
         self.log_entries = 0;
+        self.log_bytes = 0;
         self.revision += 1;
     }
 
@@ -305,9 +316,16 @@ impl Vnode {
         self.deletes.entry((bucket, key)).or_default().insert(dot);
     }
 
+    /// A log entry is there.
+    pub(crate) const fn logged(&mut self, key: &Bytes) {
+        self.log_entries += 1;
+        self.log_bytes += entry_bytes(key);
+    }
+
     /// A log entry is gone.
     pub(crate) fn unlogged(&mut self, dot: Dot, bucket: BucketId, key: &Bytes) {
         self.log_entries = self.log_entries.saturating_sub(1);
+        self.log_bytes = self.log_bytes.saturating_sub(entry_bytes(key));
         if let Some(pass) = &mut self.pass {
             pass.entry_goes(dot);
         }

@@ -49,6 +49,8 @@ named! { NOTES, note_name, Note {
     Expired => "expired", "Versions removed because their time had passed";
     ExpiredOnArrival => "expired_on_arrival", "Versions not stored because their time had passed when they arrived";
     ExpiredHidden => "expired_hidden", "Reads that found versions whose time had passed";
+    LogCut => "log_entries_cut", "Dot-log entries dropped because the log was too long, although a replica lacks the write";
+    HeldAlike => "ranges_held_alike", "Ranges of keys that needed no transfer because both sides held them alike";
     Sealed => "actors_sealed", "Rounds after which it was agreed which writes retired actors have left";
     LateCopyRemoved => "late_copies_removed", "Versions removed because all members know their writes to be lost";
     DenialDisproved => "denials_disproved", "Times a read showed what a replica denied to be there, because another one proved that nobody replaced it";

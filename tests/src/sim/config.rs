@@ -160,6 +160,8 @@ pub struct Config {
     pub scrub_every_us: u64,
     /// At most so fast.
     pub scrub_bytes_per_s: u64,
+    /// Bytes of a vnode's dot log beyond which it is cut.
+    pub log_bytes_max: u64,
     /// How much faster or slower than the world a clock runs at most, millionths.
     pub drift_ppm: u64,
     /// Which buckets clients ask for, if they do.
@@ -260,6 +262,7 @@ impl Config {
             },
             scrub_every_us: 30_000_000,
             scrub_bytes_per_s: 16 * 1024,
+            log_bytes_max: Timing::default().log_bytes_max,
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
             founding: None,
             expiring: 0,
@@ -267,6 +270,7 @@ impl Config {
         if profile == Profile::Returning {
             returning::reshape(&mut config, &mut dice);
         }
+        draw_short_logs(&mut config);
         if profile == Profile::Storm && !is_small(seed) {
             draw_destruction(&mut config);
             vanishing::draw(&mut config);
@@ -280,6 +284,7 @@ impl Config {
         Timing {
             scrub_every_us: self.scrub_every_us,
             scrub_bytes_per_s: self.scrub_bytes_per_s,
+            log_bytes_max: self.log_bytes_max,
             ..Timing::default()
         }
     }
@@ -420,6 +425,14 @@ fn draw_destruction(config: &mut Config) {
     config.faults.damage = dice.chance(600);
     for bucket in &mut config.map.buckets {
         bucket.props.n = bucket.props.n.max(2);
+    }
+}
+
+/// Makes dot logs so short, in some seeds, that they are cut while a node is away.
+fn draw_short_logs(config: &mut Config) {
+    let mut dice = Dice::new(config.seed, "short logs");
+    if dice.chance(150) {
+        config.log_bytes_max = dice.between(100, 2_000);
     }
 }
 

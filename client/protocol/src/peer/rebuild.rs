@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActorClock, SettledObject};
 use crate::error::WireError;
-use crate::ids::{Dot, RequestId, StorageId};
+use crate::ids::{ContentDigest, Dot, RequestId, StorageId};
 
 /// Which page comes next: objects in key order first, the dot log afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,24 @@ pub struct SnapshotPlace {
     pub key: Option<(BucketId, Bytes)>,
     /// Log entries after this dot; `None`: from the first.
     pub dot: Option<Dot>,
+}
+
+/// Some of the asker's keys, and what their records sum up to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotSpan {
+    /// Its last key; it begins after the last key of the span before. `None`: all that follow.
+    pub upto: Option<(BucketId, Bytes)>,
+    /// Of storage keys and records as they are; `None`: to be handed over anyway.
+    pub digest: Option<ContentDigest>,
+}
+
+/// Keys that both sides hold alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRange {
+    /// After this key; `None`: from the first.
+    pub after: Option<(BucketId, Bytes)>,
+    /// Up to this key, it included; `None`: up to the last.
+    pub upto: Option<(BucketId, Bytes)>,
 }
 
 /// Please hand over a page of what your vnode of this class has.
@@ -33,6 +51,9 @@ pub struct SnapshotAsk {
     pub storage: Option<StorageId>,
     /// Only a current replica may answer.
     pub current: bool,
+    /// What the asker's own keys from `place` on sum up to, in order; empty where it does not say. Then everything is
+    /// handed over.
+    pub spans: Vec<SnapshotSpan>,
     /// What is wanted.
     pub place: SnapshotPlace,
 }
@@ -67,12 +88,14 @@ pub struct SnapshotPage {
     pub clock: Vec<ActorClock>,
     /// With the last page: dots of that clock that no write has.
     pub voids: Box<[ActorClock]>,
+    /// Keys of this page that both sides hold alike: nothing of them is handed over.
+    pub same: Box<[SnapshotRange]>,
     /// Objects by bucket and key, each with the dots that it settles for certain.
     pub objects: Vec<SettledObject>,
     /// Log entries by dot.
     pub entries: Vec<SnapshotEntry>,
     /// Where the next page begins; `None` after the last one.
-    pub next: Option<SnapshotPlace>,
+    pub next: Option<Box<SnapshotPlace>>,
     /// Why there is no page.
     pub error: Option<Box<WireError>>,
 }

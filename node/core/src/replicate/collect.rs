@@ -162,8 +162,13 @@ impl Progress {
             let record = cx.get(Family::Log, &key);
             let record = cx.watch(class, record);
             self.unread |= record.is_err();
-            let Ok(Some(record)) = record else {
-                continue;
+            let record = match record {
+                Ok(Some(record)) => record,
+                Ok(None) => {
+                    self.deferred.remove(&dot); // cut
+                    continue;
+                }
+                Err(_) => continue,
             };
             if self.collect_entry(cx, (class, dot), &record, common) {
                 self.deferred.remove(&dot);

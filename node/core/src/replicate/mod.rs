@@ -3,6 +3,7 @@
 pub(crate) mod anti_entropy;
 pub(crate) mod catch_up;
 pub(crate) mod collect;
+pub(crate) mod cut;
 pub(crate) mod denial;
 pub(crate) mod digests;
 pub(crate) mod handoff;

@@ -50,13 +50,16 @@
 mod discard;
 mod pages;
 mod sift;
+mod spans;
 mod sweep;
 mod take;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::ids::StorageId;
-use quorate_protocol::peer::{PeerVersion, Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace};
+use quorate_protocol::peer::{
+    PeerVersion, Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace, SnapshotSpan,
+};
 use quorate_ring::{Class, NodeId};
 
 pub(crate) use self::sift::rest_of;
@@ -215,6 +218,7 @@ impl Rebuild {
             asker: vnode.storage,
             storage,
             current: state.lost,
+            spans: cx.spans_for(class, &state.stage),
             place: place_of(&state.stage),
         };
         let number = cx.s.new_op();
@@ -286,6 +290,17 @@ impl Rebuild {
             self.ask(cx, class);
         } else if cx.s.is_rebuilding(class) {
             self.paused.insert(class);
+        }
+    }
+}
+
+impl Cx<'_> {
+    /// What is said of this vnode's own keys with the question for the next page.
+    fn spans_for(&self, class: Class, stage: &RebuildStage) -> Vec<SnapshotSpan> {
+        match stage {
+            RebuildStage::Waiting => self.own_spans(class, None),
+            RebuildStage::Objects { after, .. } => self.own_spans(class, after.as_ref()),
+            RebuildStage::Sifting { .. } | RebuildStage::Log { .. } => Vec::new(),
         }
     }
 }
@@ -468,6 +483,7 @@ mod tests {
         };
         let page = SnapshotPage {
             voids: Box::default(),
+            same: Box::default(),
             class: Class {
                 n: 3,
                 partition: PartitionId::new(0),

@@ -12,6 +12,7 @@ use quorate_protocol::peer::{
 use quorate_ring::{Class, NodeId};
 
 use super::sift::rest_of;
+use super::spans::are_sound;
 use crate::effects::Priority;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{KeyPlace, LogKind, decode_log};
@@ -41,6 +42,7 @@ impl Cx<'_> {
             storage: vnode.storage,
             clock: vnode.durable.to_wire(),
             voids: Box::default(),
+            same: Box::default(),
             objects: Vec::new(),
             entries: Vec::new(),
             next: None,
@@ -49,8 +51,10 @@ impl Cx<'_> {
         if page.error.is_none() {
             let filled = if ask.place.log {
                 self.fill_log(&mut page, ask.place.dot)
-            } else {
+            } else if ask.spans.is_empty() || !are_sound(&ask.spans, ask.place.key.as_ref()) {
                 self.fill_objects(&mut page, ask.place.key.as_ref())
+            } else {
+                self.fill_differing(&mut page, ask.place.key.as_ref(), &ask.spans)
             };
             if let Err(error) = self.watch(ask.class, filled) {
                 page.objects.clear();
@@ -104,17 +108,17 @@ impl Cx<'_> {
                 page.objects.push(object);
             }
         }
-        page.next = Some(SnapshotPlace {
+        page.next = Some(Box::new(SnapshotPlace {
             log: !more,
             key: last.filter(|_| more),
             dot: None,
-        });
+        }));
         Ok(())
     }
 
     /// An object with the dots that it settles for certain: those that it holds, and the deletes that
     /// its context stands for.
-    fn handed_over(&self, place: Place) -> Result<Option<SettledObject>, StoreError> {
+    pub(super) fn handed_over(&self, place: Place) -> Result<Option<SettledObject>, StoreError> {
         let mut object = self.load(&place)?;
         if object.is_empty() {
             return Ok(None);
@@ -165,11 +169,12 @@ impl Cx<'_> {
             });
         }
         let last = found.last().map(|(dot, _, _)| *dot);
-        page.next = last.filter(|_| more).map(|dot| SnapshotPlace {
+        let next = last.filter(|_| more).map(|dot| SnapshotPlace {
             log: true,
             key: None,
             dot: Some(dot),
         });
+        page.next = next.map(Box::new);
         Ok(())
     }
 }

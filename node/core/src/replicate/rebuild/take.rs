@@ -8,6 +8,7 @@ use quorate_protocol::peer::{SnapshotEntry, SnapshotPage};
 use quorate_ring::Class;
 
 use super::sift::rest_of;
+use super::spans::is_in;
 use crate::causality::{Clock, Object, VersionVector, merge_snapshot};
 use crate::effects::Note;
 use crate::plant::Plant;
@@ -75,6 +76,9 @@ impl Cx<'_> {
         }
         let in_range = |place: &KeyPlace| upto.as_ref().is_none_or(|upto| place <= upto);
         let mut arrivals: BTreeMap<KeyPlace, Arrival> = BTreeMap::new();
+        for _ in &page.same {
+            self.s.note(Note::HeldAlike);
+        }
         for object in page.objects {
             let Ok((place, arrival)) = arrival(class, object) else {
                 return Err(StoreError::Failed("a page that cannot be read".to_owned()));
@@ -84,6 +88,9 @@ impl Cx<'_> {
         arrivals.retain(|place, _| in_range(place));
         let taken = arrivals.len() as u64;
         for (bucket, key) in own {
+            if is_in(&page.same, &(bucket, key.clone())) {
+                continue; // held alike
+            }
             arrivals.entry((bucket, key)).or_insert_with(nothing);
         }
         for ((bucket, key), arrival) in arrivals {
@@ -263,7 +270,7 @@ fn says_more(local: &Object, sent: &Arrival, clock: &Clock) -> bool {
     displaces || !clock.covers_context(&local.context)
 }
 
-fn key_place(storage_key: &[u8]) -> Option<KeyPlace> {
+pub(super) fn key_place(storage_key: &[u8]) -> Option<KeyPlace> {
     let (_, bucket, key) = keys::parse_object_key(storage_key)?;
     Some((bucket, bytes::Bytes::copy_from_slice(key)))
 }

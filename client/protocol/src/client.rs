@@ -394,6 +394,8 @@ pub struct VnodeStatus {
     pub lag: u64,
     /// Dot-log entries held for peers.
     pub log_entries: u64,
+    /// About how many bytes they take; beyond the node's bound the oldest go.
+    pub log_bytes: u64,
     /// Whether damage was found: its absences count for nothing.
     pub damaged: bool,
     /// While it is filled again from a peer: how many objects it has taken.

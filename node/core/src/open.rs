@@ -335,8 +335,14 @@ impl Shared {
         }
         if let Some(vnode) = self.vnodes.get_mut(&class) {
             (vnode.log_entries, vnode.log_bytes) = (dots.len() as u64, bytes);
+            let mut told = vnode.settled.clone();
+            told.merge(&vnode.voids);
             for dot in dots {
                 vnode.clock.add(dot);
+                told.add(dot);
+            }
+            if !told.covers(&vnode.clock) {
+                vnode.note_cut();
             }
             for (dot, entry) in deletes {
                 vnode.remember_delete(dot, entry.bucket, entry.key);

@@ -150,6 +150,7 @@ impl Replica {
             waits_for: self.shared.awaited(vnode),
             lag: vnode.lag(),
             log_entries: vnode.log_entries,
+            log_bytes: vnode.log_bytes,
             damaged: vnode.damaged,
             rebuilding: vnode.rebuilding.as_ref().map(|state| state.objects),
             digest: vnode.digest.to_wire(),

@@ -122,6 +122,9 @@ pub(crate) struct Vnode {
     /// Dot-log entries held, and about how many bytes they take.
     pub(crate) log_entries: u64,
     pub(crate) log_bytes: u64,
+    /// What was in the clock when log entries went before every member had their writes: any of these may be why a
+    /// version is denied, see [`crate::replicate::denial`]. Empty once all of it is settled.
+    pub(crate) cut: Clock,
     /// Logged deletes by key. Nothing in the object names a delete's own dot, yet the object must keep
     /// its context until every member has that dot: the context is all that carries the delete.
     pub(crate) deletes: BTreeMap<(BucketId, Bytes), BTreeSet<Dot>>,
@@ -163,6 +166,7 @@ impl Vnode {
             fill_from: None,
             log_entries: 0,
             log_bytes: 0,
+            cut: Clock::new(),
             deletes: BTreeMap::new(),
         }
     }
@@ -212,6 +216,12 @@ impl Vnode {
         !self.is_behind() && self.is_whole()
     }
 
+    /// Whether all that its clock says is true: it may be filled with more, but has lost nothing.
+    pub(crate) fn is_true(&self) -> bool {
+        let whole = |state: &Rebuilding| !state.lost && !state.united;
+        !self.damaged && self.rebuilding.as_ref().is_none_or(whole)
+    }
+
     /// Whether it has all that its clock says, and its clock all that it has.
     pub(crate) const fn is_whole(&self) -> bool {
         !self.damaged && self.rebuilding.is_none()
@@ -245,6 +255,7 @@ impl Vnode {
         self.deletes.clear();
         self.log_entries = 0;
         self.log_bytes = 0;
+        self.cut = Clock::new();
         self.revision += 1;
     }
 
@@ -320,6 +331,11 @@ impl Vnode {
     pub(crate) const fn logged(&mut self, key: &Bytes) {
         self.log_entries += 1;
         self.log_bytes += entry_bytes(key);
+    }
+
+    /// Log entries may be missing of anything that is in the clock now.
+    pub(crate) fn note_cut(&mut self) {
+        self.cut = self.clock.clone();
     }
 
     /// A log entry is gone.

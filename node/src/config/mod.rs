@@ -7,11 +7,14 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use quorate_core::Timing;
 use quorate_ring::NodeId;
 use serde::Deserialize;
 
+pub use self::pace::Scrub;
+use self::pace::default_dot_log_mb;
 use crate::backup::BackupSettings;
+
+mod pace;
 
 /// The commented configuration that `quorate-node check-config --example` prints.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -27,10 +30,6 @@ const BACKUP_RATE_MB_MAX: u32 = 1 << 16;
 /// What QUIC demands of every path, and what the network takes at most (loopback).
 const MTU_MIN: u16 = 1200;
 const MTU_MAX: u16 = 65_000;
-/// More no disk gives.
-const SCRUB_RATE_MB_MAX: u32 = 10_000;
-/// Ten years.
-const SCRUB_MINUTES_MAX: u32 = 5_256_000;
 
 /// A configuration in which every path is absolute or relative to the working directory, and
 /// every value within its bounds.
@@ -52,6 +51,8 @@ pub struct Config {
     pub cache_mb: u32,
     /// Free space below which no writes are taken, MiB.
     pub disk_reserve_mb: u32,
+    /// Bytes of a replica's dot log beyond which it is cut, MiB.
+    pub dot_log_mb: u32,
     /// First packet size on a new connection, bytes of UDP payload; `None`: QUIC's own 1200.
     pub initial_mtu: Option<u16>,
     /// Where the node's counters are written every 10 s.
@@ -145,6 +146,8 @@ struct RawConfig {
     cache_mb: u32,
     #[serde(default = "default_disk_reserve_mb")]
     disk_reserve_mb: u32,
+    #[serde(default = "default_dot_log_mb")]
+    dot_log_mb: u32,
     initial_mtu: Option<u16>,
     metrics_file: Option<PathBuf>,
     #[serde(default)]
@@ -155,51 +158,6 @@ struct RawConfig {
     scrub: Scrub,
     #[serde(default)]
     peer_addresses: BTreeMap<String, String>,
-}
-
-/// How stored data is read through in the background, to find what was lost or damaged before anybody
-/// asks for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Scrub {
-    /// At most so much is read, MiB per second and shard.
-    pub rate_mb: u32,
-    /// Each replica is read through so often, minutes.
-    pub every_minutes: u32,
-    /// Nothing is read but what is suspected.
-    pub paused: bool,
-}
-
-impl Default for Scrub {
-    fn default() -> Self {
-        Self {
-            rate_mb: 8,
-            every_minutes: 7 * 24 * 60,
-            paused: false,
-        }
-    }
-}
-
-impl Scrub {
-    fn check(&self) -> Result<(), Problem> {
-        let within = |key, value: u32, most: u32| {
-            let wrong = || (key, format!("= {value} is not from 1 to {most}"));
-            (1..=most).contains(&value).then_some(()).ok_or_else(wrong)
-        };
-        within("scrub.rate_mb", self.rate_mb, SCRUB_RATE_MB_MAX)?;
-        within("scrub.every_minutes", self.every_minutes, SCRUB_MINUTES_MAX)
-    }
-
-    /// The replica's waiting times with this pace.
-    #[must_use]
-    pub fn timing(&self) -> Timing {
-        let rate = u64::from(self.rate_mb) << 20;
-        Timing {
-            scrub_bytes_per_s: if self.paused { 0 } else { rate },
-            scrub_every_us: u64::from(self.every_minutes) * 60_000_000,
-            ..Timing::default()
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -352,6 +310,7 @@ impl RawConfig {
             );
             return Err(("cache_mb", problem));
         }
+        pace::check_dot_log(self.dot_log_mb)?;
         self.scrub.check()?;
         match self.initial_mtu {
             Some(mtu) if !(MTU_MIN..=MTU_MAX).contains(&mtu) => Err((
@@ -382,6 +341,7 @@ impl RawConfig {
             },
             cache_mb: self.cache_mb,
             disk_reserve_mb: self.disk_reserve_mb,
+            dot_log_mb: self.dot_log_mb,
             initial_mtu: self.initial_mtu,
             metrics_file: self.metrics_file.map(|file| base.join(file)),
             log_filter: self.log.filter,

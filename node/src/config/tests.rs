@@ -74,6 +74,8 @@ fn values_out_of_bounds_are_refused_by_key() {
         ("scrub = { rate_mb = 0 }", "scrub.rate_mb"),
         ("scrub = { every_minutes = 0 }", "scrub.every_minutes"),
         ("scrub = { speed = 1 }", "speed"),
+        ("dot_log_mb = 0", "dot_log_mb"),
+        ("dot_log_mb = 5000", "dot_log_mb"),
     ] {
         let text = refusal(line);
         assert!(text.contains(key), "{line}: {text}");
@@ -124,6 +126,7 @@ fn the_example_is_complete_and_shows_the_defaults() {
         "shards",
         "cache_mb",
         "disk_reserve_mb",
+        "dot_log_mb",
         "initial_mtu",
         "metrics_file",
         "ca",

@@ -175,7 +175,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         shards: config.shards,
         storage: Arc::clone(&storage),
         backups: Some(Arc::clone(&backups)),
-        timing: config.scrub.timing(),
+        timing: config.timing(),
         member_timing: membership::Timing::default(),
         sources: Sources::system(),
     };

@@ -126,7 +126,8 @@ fn report_json(map: &ClusterMap, report: &StatusReport) -> Value {
         .map(|vnode| {
             json!({
                 "n": vnode.class.n, "partition": vnode.class.partition.get(), "vnode": vnode.vnode.to_string(),
-                "current": vnode.current, "lag": vnode.lag, "log_entries": vnode.log_entries, "damaged": vnode.damaged,
+                "current": vnode.current, "lag": vnode.lag, "log_entries": vnode.log_entries,
+                "log_bytes": vnode.log_bytes, "damaged": vnode.damaged,
                 "rebuilding": vnode.rebuilding, "digest": vnode.digest.to_string(), "scrubbed_ms": vnode.scrubbed_ms,
                 "scrubbing": vnode.scrubbing, "bad_records": vnode.bad_records,
                 "waits_for": vnode.waits_for.iter().map(|&node| name_of(map, node)).collect::<Vec<_>>(),

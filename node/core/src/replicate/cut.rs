@@ -19,6 +19,7 @@ use quorate_ring::Class;
 use crate::effects::Note;
 use crate::record::{decode_log, keys};
 use crate::shared::Cx;
+use crate::shelf::Place;
 use crate::store::{Family, StoreError};
 
 /// Entries looked at in one tick.
@@ -77,6 +78,9 @@ impl Cutter {
             self.cut_actor(cx, class, actor, last, budget);
         }
         if *budget < before {
+            if let Some(vnode) = cx.s.vnodes.get_mut(&class) {
+                vnode.note_cut();
+            }
             cx.s.store_vnode(class);
         }
     }
@@ -94,38 +98,35 @@ impl Cutter {
         let length = last.saturating_sub(*upto).div_ceil(PART);
         let range = keys::log_run_range(class, actor, *upto + 1, length);
         let cut = cx.cut_range(class, range, *budget);
-        let Ok((cut, all)) = cx.watch(class, cut) else {
+        let Ok(looked_at) = cx.watch(class, cut) else {
             return; // tried again at the next tick
         };
-        *budget -= cut.len().min(*budget);
-        *upto = match cut.last() {
-            Some(dot) if !all => dot.counter,
+        *upto = match looked_at.last() {
+            Some(dot) if looked_at.len() == *budget => dot.counter,
             Some(_) | None => *upto + length,
         };
-        if cut.is_empty() && length > 0 {
-            *budget -= 1; // looking costs as well
-        }
+        *budget -= looked_at.len().clamp(1, *budget); // looking costs as well
     }
 }
 
 impl Cx<'_> {
-    /// Drops the log entries of a range, at most `limit`; says which, and whether that is all.
+    /// Drops the log entries of a range, at most `limit`; says which it came across.
     fn cut_range(
         &mut self,
         class: Class,
         range: keys::KeyRange,
         limit: usize,
-    ) -> Result<(Vec<Dot>, bool), StoreError> {
-        let (mut found, mut all) = (Vec::new(), true);
+    ) -> Result<Vec<Dot>, StoreError> {
+        let mut found = Vec::new();
         self.scan(Family::Log, range, |key, record| {
-            if found.len() >= limit {
-                all = false;
-                return ControlFlow::Break(());
-            }
             found.push((key.to_vec(), Bytes::copy_from_slice(record)));
-            ControlFlow::Continue(())
+            if found.len() >= limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })?;
-        let mut cut = Vec::new();
+        let mut looked_at = Vec::new();
         for (key, record) in found {
             let (Some((_, dot)), Ok(entry)) =
                 (keys::parse_log_key(&key), decode_log(&key, &record))
@@ -133,13 +134,18 @@ impl Cx<'_> {
                 self.s.mark_damaged(class);
                 break;
             };
-            self.s.delete(Family::Log, key);
-            if let Some(vnode) = self.s.vnodes.get_mut(&class) {
-                vnode.unlogged(dot, entry.bucket, &entry.key);
+            looked_at.push(dot);
+            if self.get(Family::Log, &key)?.is_none() {
+                continue; // collected in this step
             }
+            let place = Place {
+                class,
+                bucket: entry.bucket,
+                key: entry.key,
+            };
+            self.s.drop_log_entry(&place, dot);
             self.s.note(Note::LogCut);
-            cut.push(dot);
         }
-        Ok((cut, all))
+        Ok(looked_at)
     }
 }

@@ -24,7 +24,8 @@
 //! looked at does not matter: a holder that had not yet applied e at its moment does not cover the
 //! denier's clock and proves nothing, so a delete under way is never undone. A denier that kept the
 //! log entry of a delete and lost the record with the context adds those dots to what must be covered
-//! ([`Vnode::ground`]).
+//! ([`Vnode::ground`]). And where the log was cut ([`super::cut`]), a context may go before every member has the delete that
+//! it stood for: then all that was in the clock at that time must be covered, until it is settled.
 //!
 //! # Who cannot prove anything
 //!
@@ -83,6 +84,7 @@ impl Vnode {
     /// What superseded a denied version is in this clock.
     pub(crate) fn ground(&self, bucket: BucketId, key: &Bytes) -> Clock {
         let mut ground = self.settled.clone();
+        ground.merge(&self.cut);
         for delete in self.deletes_of(bucket, key) {
             ground.add(delete);
         }

@@ -147,6 +147,9 @@ impl Shared {
         };
         if !vnode.settled.covers(&common) {
             vnode.settled.merge(&common);
+            if vnode.settled.covers(&vnode.cut) {
+                vnode.cut = Clock::new();
+            }
             let settled = vnode.settled.clone();
             self.unsynced_settled.push_back((seq, class, settled));
             self.store_vnode(class);

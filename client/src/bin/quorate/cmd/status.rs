@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use quorate_client::{Client, ClusterMap};
+use indicatif::HumanBytes;
+use quorate_client::{Client, ClusterMap, VnodeStatus};
 use serde_json::json;
 
 use crate::connect::{Connect, duration, name_of};
@@ -231,6 +232,14 @@ fn scrub_words(running: Option<u64>, done_ms: Option<u64>) -> String {
     }
 }
 
+/// Entries of the dot log, and what they take.
+fn log_words(vnode: &VnodeStatus) -> String {
+    match vnode.log_entries {
+        0 => "0".to_owned(),
+        entries => format!("{entries} ({})", HumanBytes(vnode.log_bytes)),
+    }
+}
+
 fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
     let mut rows = table(&[
         "NODE",
@@ -252,7 +261,7 @@ fn vnode_lines(map: &ClusterMap, said: &[Said], out: &mut Out) -> Done {
                 vnode.class.to_string(),
                 yes(vnode.current),
                 vnode.lag.to_string(),
-                vnode.log_entries.to_string(),
+                log_words(vnode),
                 yes(vnode.damaged),
                 vnode
                     .rebuilding

@@ -9,7 +9,8 @@
 //!   my object" would turn loss into delete. So clock, log and storage id are thrown away at once
 //!   (`discard.rs`), unreadable records and versions are sifted out, and what is readable is kept.
 //! * *Behind*: a peer has a dot that no log within reach answers any more (an empty disk, an old copy
-//!   of a disk). What such a vnode says is true, there is only too little of it. It keeps its clock.
+//!   of a disk, a log that was cut). What such a vnode says is true, there is only too little of it. It keeps its clock,
+//!   and two of them may fill each other at the same time.
 //!
 //! # Why the result is right
 //!

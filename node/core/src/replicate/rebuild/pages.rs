@@ -180,7 +180,7 @@ impl Cx<'_> {
 }
 
 fn refusal(vnode: &Vnode, ask: &SnapshotAsk) -> Option<WireError> {
-    let why = if !vnode.is_whole() {
+    let why = if !vnode.is_true() {
         "this replica has lost something itself"
     } else if ask.current && !vnode.is_current() {
         "this replica is catching up itself"

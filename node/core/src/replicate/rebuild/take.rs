@@ -248,6 +248,7 @@ impl Shared {
         };
         vnode.clock.merge(&claimed);
         vnode.voids.merge(&voids.intersect(&claimed));
+        vnode.note_cut(); // the sender's log may have been
         vnode.fill_from = None;
         vnode.revision += 1;
         self.unsynced_clocks.push_back((seq, class, claimed));

@@ -46,6 +46,8 @@ plants! {
     ContextIgnored,
     /// A replica becomes current while other nodes keep hints for it.
     CurrentWithoutHints,
+    /// What a cut log no longer says need not be covered by who proves a denial wrong.
+    CutForgotten,
     /// A replica's word that a version was superseded counts, although another one proves that nobody did.
     DenialBelieved,
     /// A vnode that finds that a peer holds something else under the same clock goes on as if nothing were.
@@ -117,6 +119,8 @@ plants! {
     SiblingLimitStopsRepair,
     /// A vnode that is filled again takes the sender's clock as it is at the end of the transfer.
     SnapshotClockAtEnd,
+    /// A stretch of keys counts as held alike on both sides, whatever is in it.
+    SpansUnchecked,
     /// Time stamps are those of the local clock alone.
     StampOfLocalClock,
     /// A fallback coordinates writes that ask for a strict quorum.

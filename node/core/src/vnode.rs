@@ -117,6 +117,8 @@ pub(crate) struct Vnode {
     pub(crate) doubted_us: Option<u64>,
     /// Records found unreadable or missing by reading it through.
     pub(crate) bad_records: u64,
+    /// The clock that came with the last filling, until it is durable: only then is what it stands for told to others.
+    pub(crate) filled: Option<Clock>,
     /// From whom it is filled if possible.
     pub(crate) fill_from: Option<NodeId>,
     /// Dot-log entries held, and about how many bytes they take.
@@ -163,6 +165,7 @@ impl Vnode {
             cleared_us: None,
             doubted_us: None,
             bad_records: 0,
+            filled: None,
             fill_from: None,
             log_entries: 0,
             log_bytes: 0,
@@ -222,6 +225,13 @@ impl Vnode {
         !self.damaged && self.rebuilding.as_ref().is_none_or(whole)
     }
 
+    /// Whether what it was filled with counts for others: a page says what is durable, and that would be less than what
+    /// its sender's objects rest on.
+    pub(crate) fn filling_is_durable(&self) -> bool {
+        let durable = |filled: &Clock| self.durable.covers(filled);
+        self.filled.as_ref().is_none_or(durable)
+    }
+
     /// Whether it has all that its clock says, and its clock all that it has.
     pub(crate) const fn is_whole(&self) -> bool {
         !self.damaged && self.rebuilding.is_none()
@@ -252,6 +262,7 @@ impl Vnode {
         }
         self.durable = Clock::new();
         self.opened = None;
+        self.filled = None;
         self.deletes.clear();
         self.log_entries = 0;
         self.log_bytes = 0;

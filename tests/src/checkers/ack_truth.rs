@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_core::causality::Clock;
-use quorate_core::record::{decode_hint, decode_object, keys};
+use quorate_core::record::{VnodeRecord, decode_hint, decode_object, decode_vnode, keys};
 use quorate_core::{Family, Write};
-use quorate_protocol::ids::Dot;
+use quorate_protocol::ids::{Dot, VnodeId};
 use quorate_ring::Class;
 
 /// What was promised with one acknowledgement.
@@ -34,6 +34,8 @@ pub struct AckTruth {
     told: BTreeMap<(usize, Class), Clock>,
     /// What nodes got back after they had lost it: in a snapshot first, maybe, and once more later.
     relearned: BTreeSet<(usize, Dot)>,
+    /// Vnodes that are being filled page by page.
+    filling: BTreeSet<(usize, VnodeId)>,
 }
 
 impl AckTruth {
@@ -65,21 +67,41 @@ impl AckTruth {
         }
     }
 
-    /// What a node holds without a log entry of its own: it came with a snapshot, where others had lost what
-    /// their logs said of it. Asked for where disks are destroyed.
-    pub fn wrote_objects(&mut self, node: usize, batch: u64, writes: &[Write]) {
+    /// What a node has without a log entry of its own: it came with a snapshot, where others had lost or cut what
+    /// their logs said of it. Asked for where that can be.
+    pub fn wrote_with_pages(&mut self, node: usize, batch: u64, writes: &[Write]) {
         for write in writes {
-            let Write::Put {
-                family: Family::Objects,
-                key,
-                value,
-            } = write
-            else {
+            let Write::Put { family, key, value } = write else {
                 continue;
             };
-            if let Ok(object) = decode_object(key, value) {
-                object.dots().for_each(|dot| self.holds(dot, node, batch));
+            match family {
+                Family::Objects => {
+                    if let Ok(object) = decode_object(key, value) {
+                        object.dots().for_each(|dot| self.holds(dot, node, batch));
+                    }
+                }
+                Family::Vnodes => {
+                    if let Ok(vnode) = decode_vnode(key, value) {
+                        self.fills(node, batch, &vnode);
+                    }
+                }
+                Family::Log
+                | Family::Chunks
+                | Family::Hints
+                | Family::Requests
+                | Family::Expiry => {}
             }
+        }
+    }
+
+    /// With the last page a vnode has all that its sender had, deletes and what they superseded included.
+    fn fills(&mut self, node: usize, batch: u64, vnode: &VnodeRecord) {
+        if vnode.rebuilding.is_some() {
+            self.filling.insert((node, vnode.vnode));
+        } else if self.filling.remove(&(node, vnode.vnode)) {
+            let known: Vec<Dot> = self.held.keys().copied().collect();
+            let filled = known.into_iter().filter(|dot| vnode.clock.contains(*dot));
+            filled.for_each(|dot| self.holds(dot, node, batch));
         }
     }
 
@@ -169,8 +191,9 @@ impl AckTruth {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use quorate_protocol::ids::ActorId;
-    use quorate_ring::PartitionId;
+    use quorate_core::record::{RebuildStage, Rebuilding, encode_vnode};
+    use quorate_protocol::ids::{ActorId, StorageId};
+    use quorate_ring::{PartitionId, RingVersion};
 
     fn log(dot: Dot) -> Vec<Write> {
         let class = Class {
@@ -226,5 +249,52 @@ mod tests {
         assert_eq!(truth.tells(1, class, clock.clone(), 6), None);
         assert!(truth.clone().tells(0, class, clock.clone(), 6).is_some());
         assert_eq!(truth.tells(0, class, clock, 7), None);
+    }
+
+    fn vnode(clock: &[Dot], rebuilding: Option<Rebuilding>) -> Vec<Write> {
+        let class = Class {
+            n: 3,
+            partition: PartitionId::new(1),
+        };
+        let mut record = VnodeRecord {
+            vnode: VnodeId::new(5),
+            storage: StorageId::new(1),
+            ring: RingVersion::FIRST,
+            clock: Clock::new(),
+            settled: Clock::new(),
+            actors: BTreeMap::default(),
+            promised: BTreeSet::default(),
+            voids: Clock::new(),
+            damaged: false,
+            rebuilding,
+        };
+        clock.iter().for_each(|&dot| {
+            record.clock.add(dot);
+        });
+        let key = keys::vnode_key(class);
+        vec![Write::Put {
+            family: Family::Vnodes,
+            value: encode_vnode(&key, &record).into(),
+            key,
+        }]
+    }
+
+    #[test]
+    fn what_comes_page_by_page_counts_with_the_last_page() {
+        let dot = Dot::new(ActorId::new(1), 1);
+        let filling = Rebuilding {
+            lost: false,
+            united: false,
+            objects: 0,
+            stage: RebuildStage::Waiting,
+        };
+        let mut truth = AckTruth::default();
+        truth.wrote(0, 7, &log(dot));
+        truth.wrote_with_pages(1, 3, &vnode(&[dot], None));
+        assert!(judge(&truth, (2, 2, 0), 9).is_some(), "it was told nothing");
+        truth.wrote_with_pages(1, 4, &vnode(&[], Some(filling)));
+        assert!(judge(&truth, (2, 2, 0), 9).is_some(), "it is being filled");
+        truth.wrote_with_pages(1, 5, &vnode(&[dot], None));
+        assert_eq!(judge(&truth, (2, 2, 0), 9), None);
     }
 }

@@ -170,7 +170,6 @@ fn everybody(walk: &mut Walk<'_>) -> Result<(), Failure> {
     }
     walk.say("what was written and deleted since the first backup may be lost, and may come back");
     walk.world.forgive_since(from_us);
-    walk.world.all_went_back = true;
     for backup in &backups {
         restore(walk, backup, Restored::Cluster)?;
     }

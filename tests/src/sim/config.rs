@@ -11,6 +11,7 @@ use quorate_ring::{BucketId, Class, NodeId, PartitionCount, Placed, Ring, Weight
 use super::asking::Plan;
 use super::dice::Dice;
 use super::history::Key;
+use super::losses;
 use super::overrides::{Case, Overrides};
 use super::returning;
 use super::vanishing;
@@ -270,9 +271,9 @@ impl Config {
         if profile == Profile::Returning {
             returning::reshape(&mut config, &mut dice);
         }
-        draw_short_logs(&mut config);
+        losses::draw_short_logs(&mut config);
         if profile == Profile::Storm && !is_small(seed) {
-            draw_destruction(&mut config);
+            losses::draw_destruction(&mut config);
             vanishing::draw(&mut config);
         }
         config
@@ -410,29 +411,6 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
             ..FaultPlan::default()
         }
         .or_kill(),
-    }
-}
-
-/// Lets disks be destroyed in some seeds. A value with a single copy would be lost with its disk: no
-/// bucket has less than two copies then.
-fn draw_destruction(config: &mut Config) {
-    let mut dice = Dice::new(config.seed, "destroyed disks");
-    if !dice.chance(400) {
-        return;
-    }
-    config.faults.wipe = dice.chance(600);
-    config.faults.rewind = dice.chance(500);
-    config.faults.damage = dice.chance(600);
-    for bucket in &mut config.map.buckets {
-        bucket.props.n = bucket.props.n.max(2);
-    }
-}
-
-/// Makes dot logs so short, in some seeds, that they are cut while a node is away.
-fn draw_short_logs(config: &mut Config) {
-    let mut dice = Dice::new(config.seed, "short logs");
-    if dice.chance(150) {
-        config.log_bytes_max = dice.between(100, 2_000);
     }
 }
 

@@ -33,6 +33,7 @@
 //! agreeing  what a settled cluster must say of buckets
 //! serving   how clients reach nodes
 //! tries     what a client makes of an error, and of trying again
+//! losses    which seeds destroy disks or cut dot logs
 //! vanishing records that vanish without a sign, and when that is made good
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
@@ -63,6 +64,7 @@ pub mod founding;
 mod hub;
 mod image;
 pub mod kept;
+mod losses;
 pub mod minimise;
 mod mishaps;
 pub mod network;

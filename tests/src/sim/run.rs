@@ -223,7 +223,7 @@ fn quiet(world: &mut World<'_>, finals: &BTreeMap<Key, BTreeSet<Shown>>) -> Vec<
     }
     // A replica that is filled by one that has lost something and cannot know it is a second loss.
     let united = world.counters.of(Counter::Core(Note::ReplicasDiffer));
-    if united > 0 && world.vanished.is_empty() && !world.all_went_back {
+    if united > 0 && world.vanished.is_empty() {
         let why = "replicas that seemed whole held something else under equal clocks";
         violations.push(Violation::general("I18", why.to_owned()));
     }

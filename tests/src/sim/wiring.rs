@@ -154,7 +154,9 @@ impl World<'_> {
         self.judge_retries(node, writes);
         if self.config.faults.destroys() {
             self.copies.wrote(node, number, writes);
-            self.ack_truth.wrote_objects(node, number, writes);
+        }
+        if self.config.fills_by_pages() {
+            self.ack_truth.wrote_with_pages(node, number, writes);
         }
         let data = |write: &&Write| {
             let (Write::Put { family, .. }

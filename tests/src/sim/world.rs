@@ -97,8 +97,6 @@ pub struct World<'a> {
     pub(super) copies: Copies,
     /// The node whose disk was destroyed and is not rebuilt yet.
     pub(super) destroyed: Option<usize>,
-    /// All disks were replaced by copies of different moments: some know of an overwrite that others served without.
-    pub all_went_back: bool,
     /// Records that vanished, and until when nobody could know it.
     pub vanished: Vec<Vanished>,
     /// How many losses scrubs of each node may still find.
@@ -175,7 +173,6 @@ impl<'a> World<'a> {
             dots: DotUniqueness::default(),
             copies: Copies::default(),
             destroyed: None,
-            all_went_back: false,
             vanished: Vec::new(),
             to_be_found: BTreeMap::new(),
             old_copies: BTreeMap::new(),

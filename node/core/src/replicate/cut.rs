@@ -17,6 +17,7 @@ use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::Class;
 
 use crate::effects::Note;
+use crate::plant::Plant;
 use crate::record::{decode_log, keys};
 use crate::shared::Cx;
 use crate::shelf::Place;
@@ -78,7 +79,8 @@ impl Cutter {
             self.cut_actor(cx, class, actor, last, budget);
         }
         if *budget < before {
-            if let Some(vnode) = cx.s.vnodes.get_mut(&class) {
+            let forgets = cx.s.breaks(Plant::CutForgotten);
+            if let Some(vnode) = cx.s.vnodes.get_mut(&class).filter(|_| !forgets) {
                 vnode.note_cut();
             }
             cx.s.store_vnode(class);

@@ -10,6 +10,7 @@
 
 mod behind;
 mod catching_up;
+mod cutting;
 mod denial;
 mod digests;
 mod expiry;

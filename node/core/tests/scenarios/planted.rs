@@ -6,6 +6,7 @@ use crate::behind::{read_after_a_refusal, read_while_taken_for_dead};
 use crate::catching_up::{
     read_after_two_came_and_went, read_after_two_were_alone, read_before_the_hints_came,
 };
+use crate::cutting::read_after_a_cut_delete;
 use crate::denial::{read_what_one_denies, replace_what_is_shown, replace_what_was_written};
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
@@ -46,6 +47,16 @@ fn returning_a_context_in_spite_of_what_a_replica_holds_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::WriterNotTold);
     let end = replace_what_was_written(planted);
     assert_eq!(end, ["third"], "the rule makes no difference");
+}
+
+#[test]
+fn proving_a_denial_wrong_without_what_was_cut_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::CutForgotten);
+    let shown = read_after_a_cut_delete(planted);
+    assert!(
+        shown.contains(&vec!["deleted".to_owned()]),
+        "the rule makes no difference"
+    );
 }
 
 #[test]

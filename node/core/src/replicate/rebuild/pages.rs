@@ -182,6 +182,8 @@ impl Cx<'_> {
 fn refusal(vnode: &Vnode, ask: &SnapshotAsk) -> Option<WireError> {
     let why = if !vnode.is_true() {
         "this replica has lost something itself"
+    } else if !vnode.filling_is_durable() {
+        "this replica was just filled itself, and has not fsynced that yet"
     } else if ask.current && !vnode.is_current() {
         "this replica is catching up itself"
     } else if ask.storage.is_some_and(|storage| storage != vnode.storage) {

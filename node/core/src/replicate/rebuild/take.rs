@@ -250,6 +250,7 @@ impl Shared {
         vnode.voids.merge(&voids.intersect(&claimed));
         vnode.note_cut(); // the sender's log may have been
         vnode.fill_from = None;
+        vnode.filled = Some(claimed.clone());
         vnode.revision += 1;
         self.unsynced_clocks.push_back((seq, class, claimed));
         self.note(Note::Rebuilt);

@@ -1,0 +1,37 @@
+//! Seeds in which disks are destroyed, and those in which dot logs are so short that they are cut while a node is away: what
+//! it lacks then comes page by page.
+
+use quorate_core::Timing;
+
+use super::config::Config;
+use super::dice::Dice;
+
+impl Config {
+    /// Whether replicas may be filled with what no log has.
+    pub fn fills_by_pages(&self) -> bool {
+        self.faults.destroys() || self.log_bytes_max < Timing::default().log_bytes_max
+    }
+}
+
+/// Makes dot logs so short, in some seeds, that they are cut while a node is away.
+pub(super) fn draw_short_logs(config: &mut Config) {
+    let mut dice = Dice::new(config.seed, "short logs");
+    if dice.chance(150) {
+        config.log_bytes_max = dice.between(100, 2_000);
+    }
+}
+
+/// Lets disks be destroyed in some seeds. A value with a single copy would be lost with its disk: no
+/// bucket has less than two copies then.
+pub(super) fn draw_destruction(config: &mut Config) {
+    let mut dice = Dice::new(config.seed, "destroyed disks");
+    if !dice.chance(400) {
+        return;
+    }
+    config.faults.wipe = dice.chance(600);
+    config.faults.rewind = dice.chance(500);
+    config.faults.damage = dice.chance(600);
+    for bucket in &mut config.map.buckets {
+        bucket.props.n = bucket.props.n.max(2);
+    }
+}

@@ -274,7 +274,7 @@ mod tests {
         let key = keys::vnode_key(class);
         vec![Write::Put {
             family: Family::Vnodes,
-            value: encode_vnode(&key, &record).into(),
+            value: encode_vnode(&key, &record),
             key,
         }]
     }

@@ -32,6 +32,7 @@ named! { NOTES, note_name, Note {
     CaughtUp => "caught_up", "Vnodes that became current";
     WaitedForCatchUp => "waited_for_catch_up", "Reads that met a replica that was catching up";
     LogDropped => "log_dropped", "Dot-log entries dropped because all members have them durably";
+    LogCut => "log_entries_cut", "Dot-log entries dropped because the log was too long, although a replica lacks the write";
     ContextDropped => "context_dropped", "Causal contexts dropped whole";
     ObjectRemoved => "objects_removed", "Deleted objects of which nothing is left";
     RetryRecognised => "retries_recognised", "Retries that found their first try";
@@ -49,7 +50,6 @@ named! { NOTES, note_name, Note {
     Expired => "expired", "Versions removed because their time had passed";
     ExpiredOnArrival => "expired_on_arrival", "Versions not stored because their time had passed when they arrived";
     ExpiredHidden => "expired_hidden", "Reads that found versions whose time had passed";
-    LogCut => "log_entries_cut", "Dot-log entries dropped because the log was too long, although a replica lacks the write";
     HeldAlike => "ranges_held_alike", "Ranges of keys that needed no transfer because both sides held them alike";
     Sealed => "actors_sealed", "Rounds after which it was agreed which writes retired actors have left";
     LateCopyRemoved => "late_copies_removed", "Versions removed because all members know their writes to be lost";

@@ -13,6 +13,7 @@
 //! The crate's `README.md` states the objective of the claim and the source of its algorithm.
 #![forbid(unsafe_code)]
 
+mod bounded;
 mod claim;
 mod digest;
 mod hash;
@@ -22,6 +23,7 @@ mod parts;
 mod preference;
 
 mod ring;
+mod share;
 mod zone;
 mod zone_tree;
 
@@ -34,4 +36,5 @@ pub use parts::{RingError, RingParts};
 pub use preference::{PreferenceList, Role};
 
 pub use ring::{COPIES_MAX, FALLBACKS_MAX, MEMBERS_MAX, Ring};
+pub use share::ExactShare;
 pub use zone::{ZONE_BYTES_MAX, Zone, ZoneError};

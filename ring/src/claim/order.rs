@@ -6,12 +6,14 @@
 //! is last is chosen such that
 //!
 //! 1. the first t are spread over zones like t copies should be, as far as the list allows;
-//! 2. the largest load of the first t per unit of weight is as small as the lists allow, then the
-//!    second largest, and so on;
+//! 2. loads of the first t are as near to weights as the lists allow: the sum of load² / weight is
+//!    the smallest there is. Between members of equal weight that makes the largest load as small
+//!    as possible, then the second largest, and so on;
 //! 3. members stay where they were, as far as that comes without searching for it.
 //!
 //! Choosing one member of each list so that loads are even is a semi-matching: it is optimal when no
-//! chain of exchanges evens out two loads (Harvey, Ladner, Lovász and Tamir 2006).
+//! chain of exchanges evens out two loads (Harvey, Ladner, Lovász and Tamir 2006; the same holds for
+//! every sum of convex functions of the loads).
 
 use std::cmp::Reverse;
 
@@ -93,15 +95,16 @@ impl<'a> Prefix<'a> {
         }
     }
 
-    /// Whether one place less for `from` and one more for `to` evens out their loads.
+    /// Whether one place less for `from` and one more for `to`, another one, makes the sum of
+    /// load² / weight smaller.
     fn improves(&self, from: usize, to: usize) -> bool {
-        self.loads[from] * self.weights[to] > (self.loads[to] + 1) * self.weights[from]
+        let (heavy, light) = (self.weights[from], self.weights[to]);
+        2 * self.loads[from] * light > (2 * self.loads[to] + 1) * heavy + light
     }
 
     /// Exchanges until no chain of exchanges improves the balance.
     ///
-    /// Each exchange makes the loads per weight smaller, sorted from the largest, so this ends. In
-    /// practice a few passes do.
+    /// Each exchange makes the sum smaller, so this ends. In practice a few passes do.
     fn balance(&mut self) {
         while self.exchange_directly() {}
         while self.exchange_along_chains() {}
@@ -127,11 +130,14 @@ impl<'a> Prefix<'a> {
 
     /// Looks once for chains of exchanges that improve the balance, from the member with the
     /// largest load per weight to that with the smallest; whether there were any.
+    ///
+    /// By load per weight is meant what one place less takes off the sum.
     fn exchange_along_chains(&mut self) -> bool {
         let mut members: Vec<usize> = (0..self.weights.len()).collect();
-        // As whole numbers: a load is below 2^17, a weight below 2^10, so that two loads per
-        // weight that differ do so by more than 2^-20.
-        members.sort_by_key(|&member| Reverse((self.loads[member] << 32) / self.weights[member]));
+        // What one place less takes off the sum, as whole numbers: a load is below 2^17, a weight
+        // below 2^10, so that two such values that differ do so by more than 2^-20.
+        let relief = |member: usize| (2 * self.loads[member]).saturating_sub(1);
+        members.sort_by_key(|&member| Reverse((relief(member) << 32) / self.weights[member]));
         let mut pass = Pass {
             met: vec![false; members.len()],
             next: vec![0; members.len()],

@@ -142,7 +142,7 @@ fn roll(zones: u64, step: usize) {
 
 #[test]
 fn a_rolling_replacement_of_a_hundred_of_a_thousand_moves_what_those_hundred_held() {
-    for (zones, step) in [(1, 1), (1, 10), (3, 1), (3, 10), (3, 100), (200, 10)] {
+    for (zones, step) in [(1, 10), (3, 1), (3, 100), (200, 10)] {
         roll(zones, step);
     }
 }

@@ -8,11 +8,13 @@ mod scramble;
 mod search;
 mod share;
 mod spread;
+mod stay;
 
 use self::flow::{NOBODY, Problem};
 use self::order::Lists;
 use self::share::Share;
 use self::spread::Spread;
+use self::stay::Old;
 use crate::hash::PartitionCount;
 use crate::ids::NodeId;
 use crate::member::Placed;
@@ -92,8 +94,12 @@ pub(crate) fn claim(
         places: search::solve(&problem),
         len: list_len,
     };
-    order::settle(&mut lists, &old, old_len);
-    order::balance(&mut lists, &zones, &weights);
+    let old = Old {
+        places: &old,
+        len: old_len,
+    };
+    order::settle(&mut lists, old);
+    order::balance(&mut lists, &zones, &weights, old);
     let places = lists
         .places
         .iter()
@@ -138,6 +144,8 @@ fn sorted(members: &[Placed]) -> Result<Vec<Placed>, ClaimError> {
 
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod order_oracle;
 
 #[cfg(test)]
 mod tests {

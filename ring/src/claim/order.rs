@@ -9,7 +9,7 @@
 //! 2. loads of the first t are as near to weights as the lists allow: the sum of load² / weight is
 //!    the smallest there is. Between members of equal weight that makes the largest load as small
 //!    as possible, then the second largest, and so on;
-//! 3. members stay where they were, as far as that comes without searching for it.
+//! 3. as few members as possible are among the first t that were not before (`stay.rs`).
 //!
 //! Choosing one member of each list so that loads are even is a semi-matching: it is optimal when no
 //! chain of exchanges evens out two loads (Harvey, Ladner, Lovász and Tamir 2006; the same holds for
@@ -18,6 +18,7 @@
 use std::cmp::Reverse;
 
 use super::spread::Spread;
+use super::stay::{self, Old};
 use crate::zone_tree::ZoneTree;
 
 /// Lists of one length, one after the other.
@@ -27,16 +28,16 @@ pub(super) struct Lists {
     pub(super) len: usize,
 }
 
-/// Puts the members of each list where they were in the old one (the same number of lists, each
-/// `old_len` long), the others into the places left.
-pub(super) fn settle(lists: &mut Lists, old: &[usize], old_len: usize) {
-    if old_len == 0 {
+/// Puts the members of each list where they were in the old one (of as many lists), the others into
+/// the places left.
+pub(super) fn settle(lists: &mut Lists, old: Old<'_>) {
+    if old.len == 0 {
         return;
     }
     for (list, old) in lists
         .places
         .chunks_exact_mut(lists.len)
-        .zip(old.chunks_exact(old_len))
+        .zip(old.places.chunks_exact(old.len))
     {
         for (place, &member) in old.iter().enumerate().take(list.len()) {
             if let Some(found) = list.iter().position(|&listed| listed == member) {
@@ -49,26 +50,33 @@ pub(super) fn settle(lists: &mut Lists, old: &[usize], old_len: usize) {
 }
 
 /// Orders the lists by what the head of this file says.
-pub(super) fn balance(lists: &mut Lists, zones: &ZoneTree, weights: &[u64]) {
+pub(super) fn balance(lists: &mut Lists, zones: &ZoneTree, weights: &[u64], old: Old<'_>) {
     for last in (1..lists.len).rev() {
         let spread = Spread::new(zones, weights.len(), last);
-        Prefix::new(lists, &spread, weights, last).balance();
+        let mut prefix = Prefix::new(lists, &spread, weights, last);
+        prefix.balance();
+        stay::stay(&mut prefix, old);
     }
 }
 
 /// The placement of the first `last` copies, and who is in place `last`.
-struct Prefix<'a> {
+pub(super) struct Prefix<'a> {
     lists: &'a mut Lists,
-    last: usize,
-    weights: &'a [u64],
+    pub(super) last: usize,
+    pub(super) weights: &'a [u64],
     /// How many lists have each member in their first `last` places.
-    loads: Vec<u64>,
+    pub(super) loads: Vec<u64>,
     /// For each member the lists from which it may go to place `last`, unless it is there.
-    may_leave: Vec<Vec<usize>>,
+    pub(super) may_leave: Vec<Vec<usize>>,
 }
 
 impl<'a> Prefix<'a> {
-    fn new(lists: &'a mut Lists, spread: &Spread, weights: &'a [u64], last: usize) -> Self {
+    pub(super) fn new(
+        lists: &'a mut Lists,
+        spread: &Spread,
+        weights: &'a [u64],
+        last: usize,
+    ) -> Self {
         let mut may_leave = vec![Vec::new(); weights.len()];
         for (index, list) in lists.places.chunks_exact_mut(lists.len).enumerate() {
             let list = &mut list[..=last];
@@ -105,7 +113,7 @@ impl<'a> Prefix<'a> {
     /// Exchanges until no chain of exchanges improves the balance.
     ///
     /// Each exchange makes the sum smaller, so this ends. In practice a few passes do.
-    fn balance(&mut self) {
+    pub(super) fn balance(&mut self) {
         while self.exchange_directly() {}
         while self.exchange_along_chains() {}
     }
@@ -191,17 +199,19 @@ impl<'a> Prefix<'a> {
         None
     }
 
-    fn last_of(&self, list: usize) -> usize {
+    /// Who is in place `last` of a list.
+    pub(super) fn last_of(&self, list: usize) -> usize {
         self.lists.places[list * self.lists.len + self.last]
     }
 
-    fn shift_load(&mut self, from: usize, to: usize) {
+    /// Counts one place less for one member and one more for another.
+    pub(super) fn shift_load(&mut self, from: usize, to: usize) {
         self.loads[from] -= 1;
         self.loads[to] += 1;
     }
 
     /// A member of a list goes last; who was last takes its place.
-    fn exchange(&mut self, member: usize, list: usize) {
+    pub(super) fn exchange(&mut self, member: usize, list: usize) {
         let list = &mut self.lists.places[list * self.lists.len..][..=self.last];
         let place = list.iter().position(|&listed| listed == member);
         // Members of a list do not change here, only their order.

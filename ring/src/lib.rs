@@ -10,28 +10,39 @@
 //! partition. A bucket with n copies uses the first n of them ([`Ring::primaries`]); whoever else
 //! may stand in follows in a fixed order ([`Ring::fallbacks`]).
 //!
+//! Staged changes of members become one next ring, and a comparison of it with the ring that is says
+//! what moves ([`Ring::stage`], [`Plan`]).
+//!
 //! The crate's `README.md` states the objective of the claim and the source of its algorithm.
 #![forbid(unsafe_code)]
 
+mod bounded;
+mod change;
 mod claim;
 mod digest;
 mod hash;
 mod ids;
 mod member;
 mod parts;
+mod plan;
 mod preference;
-
 mod ring;
+mod share;
 mod zone;
 mod zone_tree;
 
+pub use change::{Change, ChangeError};
 pub use claim::ClaimError;
 pub use digest::RingDigest;
 pub use hash::{PartitionCount, PartitionCountError, placement_hash};
 pub use ids::{BucketId, Class, NodeId, ParseIdError, PartitionId, RingVersion};
 pub use member::{Placed, Weight, WeightError};
 pub use parts::{RingError, RingParts};
+pub use plan::{
+    ClassesPlan, Estimate, Gain, Move, NodeLoad, Plan, PlanError, Rates, Shift, Skew, StageError,
+    Staged, Traffic, Warning, ZoneLoad,
+};
 pub use preference::{PreferenceList, Role};
-
 pub use ring::{COPIES_MAX, FALLBACKS_MAX, MEMBERS_MAX, Ring};
+pub use share::ExactShare;
 pub use zone::{ZONE_BYTES_MAX, Zone, ZoneError};

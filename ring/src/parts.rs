@@ -1,11 +1,8 @@
 //! The raw content of a ring, for encodings, and the way back: parsing it into a [`Ring`].
 
-use std::fmt;
-use std::marker::PhantomData;
+use serde::{Deserialize, Serialize};
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess};
-use serde::{Deserialize as DeriveDeserialize, Serialize};
-
+use crate::bounded::at_most;
 use crate::digest::RingDigest;
 use crate::hash::PartitionCount;
 use crate::ids::{NodeId, RingVersion};
@@ -19,7 +16,7 @@ const PLACES_MAX: usize = 65_536 * COPIES_MAX as usize;
 ///
 /// [`Ring`] is encoded as this with serde; whoever has a format of their own converts with
 /// [`Ring::to_parts`] and [`Ring::from_parts`].
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, DeriveDeserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RingParts {
     /// The number of the ring.
     pub version: RingVersion,
@@ -29,12 +26,12 @@ pub struct RingParts {
     pub partitions: PartitionCount,
     /// The largest n a bucket may have.
     pub copies: u8,
-    /// The members in ascending order of their ids.
-    #[serde(deserialize_with = "members_within_bounds")]
+    /// The members in ascending order of their ids, none of them of weight 0.
+    #[serde(deserialize_with = "at_most::<_, _, MEMBERS_MAX>")]
     pub members: Vec<Placed>,
     /// The lists of all partitions, one after the other: each of min(`copies`, members) indices
     /// into `members`.
-    #[serde(deserialize_with = "places_within_bounds")]
+    #[serde(deserialize_with = "at_most::<_, _, PLACES_MAX>")]
     pub places: Vec<u16>,
 }
 
@@ -55,6 +52,9 @@ pub enum RingError {
     /// Not in strictly ascending order.
     #[error("member {0} is out of order or twice in the ring")]
     MemberOrder(NodeId),
+    /// Of weight 0: drained members are no part of a ring.
+    #[error("member {0} has weight 0 and is in the ring all the same")]
+    Drained(NodeId),
     /// Not one list for each partition.
     #[error("{found} places in the ring's lists where {expected} are needed")]
     PlaceCount {
@@ -151,8 +151,11 @@ fn check_members(members: &[Placed]) -> Result<(), RingError> {
     if members.is_empty() || members.len() > MEMBERS_MAX {
         return Err(RingError::MemberCount(members.len()));
     }
-    match members.windows(2).find(|pair| pair[0].id >= pair[1].id) {
-        Some(pair) => Err(RingError::MemberOrder(pair[1].id)),
+    if let Some(pair) = members.windows(2).find(|pair| pair[0].id >= pair[1].id) {
+        return Err(RingError::MemberOrder(pair[1].id));
+    }
+    match members.iter().find(|member| member.weight.is_drained()) {
+        Some(member) => Err(RingError::Drained(member.id)),
         None => Ok(()),
     }
 }
@@ -168,41 +171,5 @@ impl TryFrom<RingParts> for Ring {
 impl From<Ring> for RingParts {
     fn from(ring: Ring) -> Self {
         ring.to_parts()
-    }
-}
-
-fn members_within_bounds<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<Placed>, D::Error> {
-    deserializer.deserialize_seq(Bounded::<Placed, MEMBERS_MAX>(PhantomData))
-}
-
-fn places_within_bounds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
-    deserializer.deserialize_seq(Bounded::<u16, PLACES_MAX>(PhantomData))
-}
-
-/// Reads a sequence of at most `MAX` elements; memory grows with what was read, not with what the
-/// input announces.
-struct Bounded<T, const MAX: usize>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> de::Visitor<'de> for Bounded<T, MAX> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {MAX} elements")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Vec<T>, A::Error> {
-        if let Some(announced) = sequence.size_hint().filter(|&announced| announced > MAX) {
-            return Err(de::Error::invalid_length(announced, &self));
-        }
-        let mut elements = Vec::new();
-        while let Some(element) = sequence.next_element()? {
-            if elements.len() == MAX {
-                return Err(de::Error::invalid_length(MAX + 1, &self));
-            }
-            elements.push(element);
-        }
-        Ok(elements)
     }
 }

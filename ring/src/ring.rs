@@ -9,6 +9,7 @@ use crate::ids::{BucketId, Class, NodeId, PartitionId, RingVersion};
 use crate::member::Placed;
 use crate::parts::RingParts;
 use crate::preference::{PreferenceList, Rest};
+use crate::share::ExactShare;
 use crate::zone_tree::ZoneTree;
 
 /// The most members a ring can have. Bounds the work of a claim and lets a place be 16 bits.
@@ -45,7 +46,7 @@ pub(crate) struct Content {
     pub(crate) partitions: PartitionCount,
     /// 1 to [`COPIES_MAX`].
     pub(crate) copies: u8,
-    /// 1 to [`MEMBERS_MAX`], in strictly ascending order of their ids.
+    /// 1 to [`MEMBERS_MAX`], in strictly ascending order of their ids, none of them drained.
     pub(crate) members: Vec<Placed>,
     /// The lists of all partitions, one after the other, each min(copies, members) long.
     pub(crate) places: Vec<NodeId>,
@@ -55,10 +56,11 @@ impl Ring {
     /// The first ring of a cluster: version 1, no parent.
     ///
     /// `copies` is the largest n a bucket may have, 1 to [`COPIES_MAX`]. The order of `members`
-    /// does not matter.
+    /// does not matter. Those of weight 0 become no members of the ring.
     ///
     /// # Errors
-    /// If `copies` or the number of members is out of bounds, or a member is listed twice.
+    /// If `copies` or the number of members is out of bounds, a member is listed twice, or all of
+    /// them are drained.
     pub fn first(
         partitions: PartitionCount,
         copies: u8,
@@ -78,11 +80,11 @@ impl Ring {
 
     /// The ring that follows this one when the members become `members`: one version higher, with
     /// this one's digest as its parent, and with as few (partition, node) additions as its balance
-    /// allows.
+    /// allows. Those of weight 0 become no members of the ring.
     ///
     /// # Errors
-    /// If the number of members is out of bounds, a member is listed twice, or this ring has the
-    /// largest version number there is.
+    /// If the number of members is out of bounds, a member is listed twice, all of them are drained,
+    /// or this ring has the largest version number there is.
     pub fn next(&self, members: &[Placed]) -> Result<Self, ClaimError> {
         let Content {
             version,
@@ -212,6 +214,15 @@ impl Ring {
             .members()
             .binary_search_by_key(&node, |member| member.id);
         index.map_or(0, |index| self.loads[index])
+    }
+
+    /// How many partitions each member should have among its first n, exactly, in the order of the
+    /// members: in proportion to weights, as far as distinct nodes and zones allow.
+    ///
+    /// In a ring that was claimed, a member's load is this for n = [`Ring::copies`], rounded down or
+    /// up. For fewer copies, loads are as near to this as an order inside the lists can bring them.
+    pub fn exact_shares(&self, n: u8) -> Vec<ExactShare> {
+        claim::exact_shares(self.content.partitions, n, &self.content.members)
     }
 
     /// The lists of all partitions, one after the other.

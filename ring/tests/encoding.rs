@@ -5,7 +5,7 @@ mod common;
 use proptest::prelude::*;
 use quorate_ring::{
     COPIES_MAX, MEMBERS_MAX, NodeId, PartitionCount, Ring, RingDigest, RingError, RingParts,
-    RingVersion,
+    RingVersion, Weight,
 };
 
 use common::{first_ring, member, members_in_zones, next_ring};
@@ -83,6 +83,10 @@ fn damaged_content_is_refused_with_the_reason() {
     assert_eq!(
         refused(|parts| parts.members[1].id = NodeId::new(1)),
         RingError::MemberOrder(NodeId::new(1))
+    );
+    assert_eq!(
+        refused(|parts| parts.members[2].weight = Weight::DRAINED),
+        RingError::Drained(NodeId::new(3))
     );
     assert_eq!(
         refused(|parts| parts.partitions = PartitionCount::MAX),

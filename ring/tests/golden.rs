@@ -4,10 +4,10 @@ mod common;
 
 use quorate_ring::{
     BucketId, Class, PartitionCount, PartitionId, Placed, Ring, RingDigest, RingParts, RingVersion,
-    placement_hash,
+    Weight, placement_hash,
 };
 
-use common::{first_ring, member};
+use common::{first_ring, member, next_ring};
 
 /// Another hash would put every key of every cluster somewhere else. The values are those of the
 /// reference implementation of XXH3.
@@ -52,6 +52,26 @@ fn the_digest_of_a_known_ring_is_what_it_always_was() {
     assert_eq!(
         ring.unwrap().digest().to_string(),
         "d270afc431124364d06cf9e7b59b34bd"
+    );
+}
+
+/// Every node that computes a ring must get the same one. A node of another build may get another
+/// only if a format level keeps the two from computing it side by side.
+#[test]
+fn the_claim_of_known_members_is_what_it_always_was() {
+    let members = members();
+    let first = first_ring(64, 3, &members[..4]);
+    let mut changed = members.clone();
+    changed[0].weight = Weight::DRAINED;
+    changed[3].weight = Weight::MAX;
+    let (next, drained) = (next_ring(&first, &members), next_ring(&first, &changed));
+    assert_eq!(
+        [first, next, drained].map(|ring| ring.digest().to_string()),
+        [
+            "497243a6bd035bc9512da22cf8b4c89f",
+            "0125766a5cee5928634f22e902566cf1",
+            "ea478d7ae71f6a685a7e68e7cb8cbc46"
+        ]
     );
 }
 

@@ -3,11 +3,11 @@
 mod common;
 
 use proptest::prelude::*;
-use quorate_ring::{Class, PartitionCount, Placed, Ring};
+use quorate_ring::{ClaimError, Class, PartitionCount, Placed, Ring, Weight};
 
 use common::{
-    additions, assert_equals_have_equal_loads, assert_spread_over_zones, assert_well_formed,
-    imbalance, member, members_in_zones,
+    additions, assert_equals_have_equal_loads, assert_shares_are_kept, assert_spread_over_zones,
+    assert_well_formed, imbalance, member, members_in_zones,
 };
 
 const ZONES: [&str; 12] = [
@@ -34,6 +34,7 @@ fn assert_sound(ring: &Ring) {
     assert_well_formed(ring);
     assert_spread_over_zones(ring);
     assert_equals_have_equal_loads(ring);
+    assert_shares_are_kept(ring);
 }
 
 fn config() -> ProptestConfig {
@@ -93,6 +94,54 @@ proptest! {
         let same = ring.next(&members).unwrap();
         for n in 1..=copies {
             prop_assert_eq!(additions(&ring, &same, n), 0);
+        }
+    }
+
+    #[test]
+    fn without_zones_a_load_is_less_than_one_partition_from_what_its_weight_asks_for(
+        partitions in any_partitions(),
+        copies in 1..=7_u8,
+        weights in prop::collection::vec(1..=100_u16, 14..=40),
+    ) {
+        let members: Vec<Placed> =
+            (1..).zip(&weights).map(|(id, &weight)| member(id, "", weight)).collect();
+        let ring = Ring::first(partitions, copies, &members).unwrap();
+        let all = u64::from(partitions.get()) * u64::from(copies);
+        let sum: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+        // Nobody's share exceeds one copy of everything.
+        prop_assume!(weights.iter().all(|&weight| u64::from(weight) * u64::from(copies) <= sum));
+        for member in &members {
+            let (load, weight) = (u64::from(ring.load_of(member.id)), u64::from(member.weight.get()));
+            prop_assert!((load * sum).abs_diff(all * weight) < sum, "{} of {}", load, weight);
+        }
+    }
+
+    #[test]
+    fn a_drained_member_holds_nothing_and_the_others_as_if_it_had_left(
+        partitions in any_partitions(),
+        copies in 1..=7_u8,
+        members in any_members(),
+        drained in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let ring = Ring::first(partitions, copies, &members).unwrap();
+        let mut after = members.clone();
+        for (member, drained) in after.iter_mut().zip(&drained) {
+            if *drained {
+                member.weight = Weight::DRAINED;
+            }
+        }
+        let left: Vec<Placed> =
+            after.iter().filter(|member| !member.weight.is_drained()).cloned().collect();
+        match ring.next(&after) {
+            Ok(next) => {
+                assert_sound(&next);
+                prop_assert_eq!(next.members(), &left);
+                prop_assert_eq!(&next, &ring.next(&left).unwrap());
+            }
+            Err(error) => {
+                prop_assert_eq!(error, ClaimError::AllDrained);
+                prop_assert!(left.is_empty());
+            }
         }
     }
 

@@ -123,6 +123,9 @@ fn parse_weight(text: &str) -> Result<Weight, String> {
     let number: u16 = text
         .parse()
         .map_err(|_| format!("has the weight '{text}', which is not from 1 to 1000"))?;
+    if number == 0 {
+        return Err("has weight 0: a node that a cluster is made of has 1 to 1000".to_owned());
+    }
     Weight::new(number).map_err(|error| format!("has {error}"))
 }
 

@@ -8,14 +8,18 @@ mod scramble;
 mod search;
 mod share;
 mod spread;
+mod stay;
 
 use self::flow::{NOBODY, Problem};
 use self::order::Lists;
+use self::share::Share;
 use self::spread::Spread;
+use self::stay::Old;
 use crate::hash::PartitionCount;
 use crate::ids::NodeId;
 use crate::member::Placed;
 use crate::ring::{COPIES_MAX, MEMBERS_MAX};
+use crate::share::ExactShare;
 use crate::zone_tree::ZoneTree;
 
 /// Why no ring can be made of what was given.
@@ -30,6 +34,9 @@ pub enum ClaimError {
     /// One node given twice.
     #[error("member {0} is listed twice")]
     MemberTwice(NodeId),
+    /// All members have weight 0.
+    #[error("all members have weight 0: at least one must be left to hold the data")]
+    AllDrained,
     /// The ring to follow has the largest version number there is.
     #[error("no ring version is left after this one")]
     NoVersionLeft,
@@ -37,37 +44,42 @@ pub enum ClaimError {
 
 /// The outcome of a claim.
 pub(crate) struct Claimed {
-    /// The members in ascending order of their ids.
+    /// The members that may hold something, in ascending order of their ids.
     pub(crate) members: Vec<Placed>,
     /// The lists of all partitions, one after the other, each min(copies, members) long.
     pub(crate) places: Vec<NodeId>,
 }
 
-/// Claims all partitions for these members.
+/// Claims all partitions for those of these members that are not drained.
 ///
 /// `old` are the lists before, in the form of [`Claimed::places`]; empty if there are none.
 ///
 /// # Errors
-/// If `copies` or the number of members is out of bounds, or a member is listed twice.
+/// If `copies` or the number of members is out of bounds, a member is listed twice, or all of them
+/// are drained.
 pub(crate) fn claim(
     partitions: PartitionCount,
     copies: u8,
     members: &[Placed],
     old: &[NodeId],
 ) -> Result<Claimed, ClaimError> {
-    let members = sorted(members)?;
+    let mut members = sorted(members)?;
+    members.retain(|member| !member.weight.is_drained());
+    if members.is_empty() {
+        return Err(ClaimError::AllDrained);
+    }
     if !(1..=COPIES_MAX).contains(&copies) {
         return Err(ClaimError::Copies(copies));
     }
     let list_len = members.len().min(usize::from(copies));
     let zones = ZoneTree::new(&members);
     let spread = Spread::new(&zones, members.len(), list_len);
-    let weights: Vec<u64> = members
-        .iter()
-        .map(|member| u64::from(member.weight.get()))
-        .collect();
+    let weights = weights(&members);
     let partitions = partitions.get() as usize;
-    let shares = share::shares(&spread, &weights, partitions);
+    let shares: Vec<Share> = share::exact_shares(&spread, &weights, partitions)
+        .into_iter()
+        .map(Share::from)
+        .collect();
     let old_len = old.len() / partitions;
     let old: Vec<usize> = old.iter().map(|&node| index_of(&members, node)).collect();
     let problem = Problem {
@@ -82,14 +94,34 @@ pub(crate) fn claim(
         places: search::solve(&problem),
         len: list_len,
     };
-    order::settle(&mut lists, &old, old_len);
-    order::balance(&mut lists, &zones, &weights);
+    let old = Old {
+        places: &old,
+        len: old_len,
+    };
+    order::settle(&mut lists, old);
+    order::balance(&mut lists, &zones, &weights, old);
     let places = lists
         .places
         .iter()
         .map(|&member| members[member].id)
         .collect();
     Ok(Claimed { members, places })
+}
+
+/// The exact shares of members, none of them drained, for `copies` copies.
+pub(crate) fn exact_shares(
+    partitions: PartitionCount,
+    copies: u8,
+    members: &[Placed],
+) -> Vec<ExactShare> {
+    let list_len = members.len().min(usize::from(copies));
+    let spread = Spread::new(&ZoneTree::new(members), members.len(), list_len);
+    share::exact_shares(&spread, &weights(members), partitions.get() as usize)
+}
+
+fn weights(members: &[Placed]) -> Vec<u64> {
+    let weights = members.iter().map(|member| member.weight.get());
+    weights.map(u64::from).collect()
 }
 
 fn index_of(members: &[Placed], node: NodeId) -> usize {
@@ -112,6 +144,8 @@ fn sorted(members: &[Placed]) -> Result<Vec<Placed>, ClaimError> {
 
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod order_oracle;
 
 #[cfg(test)]
 mod tests {
@@ -148,6 +182,18 @@ mod tests {
             refused(3, &twice),
             Some(ClaimError::MemberTwice(NodeId::new(1)))
         );
+    }
+
+    #[test]
+    fn drained_members_are_left_out_and_must_not_be_all() {
+        let mut three = members(&["a", "b", "c"]);
+        three[1].weight = Weight::DRAINED;
+        let claimed = claim(partitions(4), 3, &three, &[]).unwrap();
+        assert_eq!(claimed.members, [three[0].clone(), three[2].clone()]);
+        assert_eq!(claimed.places.len(), 8);
+        assert!(!claimed.places.contains(&three[1].id));
+        let drained = claim(partitions(4), 3, &three[1..2], &[]).err();
+        assert_eq!(drained, Some(ClaimError::AllDrained));
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::flow::{NOBODY, Problem};
-use super::share::{Share, shares};
+use super::share::{Share, exact_shares};
 use super::spread::Spread;
 use super::{claim, search};
 use crate::hash::PartitionCount;
 use crate::ids::NodeId;
 use crate::member::{Placed, Weight};
+use crate::share::ExactShare;
 use crate::zone_tree::ZoneTree;
 
 /// All sets of `size` of the given members.
@@ -91,14 +92,50 @@ fn all_placements(
     reached
 }
 
-/// The largest load per weight, as a fraction that compares exactly: times 1 * 2 * 3 * 5 * 7.
-fn largest(loads: impl Iterator<Item = usize>, members: &[Placed]) -> usize {
-    let per_weight = |(load, member): (usize, &Placed)| {
-        let weight = usize::from(member.weight.get());
-        assert_eq!(210 % weight, 0, "weights in these tests divide 210");
-        load * (210 / weight)
-    };
-    loads.zip(members).map(per_weight).max().unwrap_or(0)
+/// Shares as whole numbers, and the number that stands for 1.
+fn scaled(exact: &[ExactShare]) -> (Vec<i128>, i128) {
+    let fractions = exact.iter().map(|share| share.as_fraction());
+    // At most six denominators, each a sum of six weights up to 7.
+    let one = fractions
+        .clone()
+        .fold(1, |one, (_, among)| one * i128::from(among));
+    let scaled = fractions.map(|(copies, among)| i128::from(copies) * (one / i128::from(among)));
+    (scaled.collect(), one)
+}
+
+/// Whether these shares are between the loads that placements have: no set of members has less than
+/// it has in any of them, or more. (The loads of placements are the whole points of a polytope that
+/// is described by just such bounds.)
+fn are_among(shares: &[i128], one: i128, placements: &[&Vec<usize>]) -> bool {
+    (0..1_u32 << shares.len()).all(|bits| {
+        let chosen = |at: &usize| bits & (1 << *at) != 0;
+        let set: Vec<usize> = (0..shares.len()).filter(chosen).collect();
+        let share: i128 = set.iter().map(|&member| shares[member]).sum();
+        let held =
+            |loads: &&Vec<usize>| set.iter().map(|&member| loads[member] as i128 * one).sum();
+        let held: BTreeSet<i128> = placements.iter().map(held).collect();
+        held.first().is_some_and(|&least| least <= share) && held.last() >= Some(&share)
+    })
+}
+
+/// Whether no step from these shares towards any placement makes the sum of share² / weight
+/// smaller. The sum is convex: if no first step does, they are the fairest shares between the
+/// placements.
+fn are_fairest(shares: &[i128], one: i128, placements: &[&Vec<usize>], members: &[Placed]) -> bool {
+    placements.iter().all(|loads| {
+        let slope = |((&share, &load), member): ((&i128, &usize), &Placed)| {
+            let weight = i128::from(member.weight.get());
+            assert_eq!(42 % weight, 0, "weights in these tests divide 42");
+            share * (42 / weight) * (load as i128 * one - share)
+        };
+        shares
+            .iter()
+            .zip(*loads)
+            .zip(members)
+            .map(slope)
+            .sum::<i128>()
+            >= 0
+    })
 }
 
 const ZONES: [&str; 10] = ["", "", "a", "a/1", "a/2", "b", "b/1", "b/2", "c", "d"];
@@ -146,14 +183,14 @@ fn old_nodes(case: &Case) -> Vec<NodeId> {
         .collect()
 }
 
-fn shares_of(case: &Case, copies: usize) -> (Spread, Vec<Share>) {
+fn shares_of(case: &Case, copies: usize) -> (Spread, Vec<ExactShare>) {
     let spread = Spread::new(&ZoneTree::new(&case.members), case.members.len(), copies);
     let weights: Vec<u64> = case
         .members
         .iter()
         .map(|m| u64::from(m.weight.get()))
         .collect();
-    let shares = shares(&spread, &weights, case.old.len());
+    let shares = exact_shares(&spread, &weights, case.old.len());
     (spread, shares)
 }
 
@@ -161,7 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_placement_has_a_smaller_largest_load_and_none_with_such_loads_has_fewer_additions(
+    fn shares_are_the_fairest_and_no_placement_that_rounds_them_has_fewer_additions(
         case in cases()
     ) {
         let copies = case.members.len().min(usize::from(case.copies));
@@ -169,11 +206,13 @@ proptest! {
             .map(|list| list.iter().map(|&id| usize::try_from(id).unwrap()).collect())
             .collect();
         let all = all_placements(&case.members, copies, &old);
-        let best = all.keys().map(|loads| largest(loads.iter().copied(), &case.members)).min();
+        let placements: Vec<&Vec<usize>> = all.keys().collect();
 
-        let (spread, shares) = shares_of(&case, copies);
-        let caps = largest(shares.iter().map(|share| share.most), &case.members);
-        prop_assert_eq!(Some(caps), best, "shares {:?}", shares);
+        let (spread, exact) = shares_of(&case, copies);
+        let (scaled, one) = scaled(&exact);
+        prop_assert!(are_among(&scaled, one, &placements), "shares {:?}", exact);
+        prop_assert!(are_fairest(&scaled, one, &placements, &case.members), "shares {:?}", exact);
+        let shares: Vec<Share> = exact.into_iter().map(Share::from).collect();
         let within = |loads: &[usize]| {
             loads.iter().zip(&shares).all(|(load, s)| (s.least..=s.most).contains(load))
         };

@@ -6,16 +6,19 @@
 //! is last is chosen such that
 //!
 //! 1. the first t are spread over zones like t copies should be, as far as the list allows;
-//! 2. the largest load of the first t per unit of weight is as small as the lists allow, then the
-//!    second largest, and so on;
-//! 3. members stay where they were, as far as that comes without searching for it.
+//! 2. loads of the first t are as near to weights as the lists allow: the sum of load² / weight is
+//!    the smallest there is. Between members of equal weight that makes the largest load as small
+//!    as possible, then the second largest, and so on;
+//! 3. as few members as possible are among the first t that were not before (`stay.rs`).
 //!
 //! Choosing one member of each list so that loads are even is a semi-matching: it is optimal when no
-//! chain of exchanges evens out two loads (Harvey, Ladner, Lovász and Tamir 2006).
+//! chain of exchanges evens out two loads (Harvey, Ladner, Lovász and Tamir 2006; the same holds for
+//! every sum of convex functions of the loads).
 
 use std::cmp::Reverse;
 
 use super::spread::Spread;
+use super::stay::{self, Old};
 use crate::zone_tree::ZoneTree;
 
 /// Lists of one length, one after the other.
@@ -25,16 +28,16 @@ pub(super) struct Lists {
     pub(super) len: usize,
 }
 
-/// Puts the members of each list where they were in the old one (the same number of lists, each
-/// `old_len` long), the others into the places left.
-pub(super) fn settle(lists: &mut Lists, old: &[usize], old_len: usize) {
-    if old_len == 0 {
+/// Puts the members of each list where they were in the old one (of as many lists), the others into
+/// the places left.
+pub(super) fn settle(lists: &mut Lists, old: Old<'_>) {
+    if old.len == 0 {
         return;
     }
     for (list, old) in lists
         .places
         .chunks_exact_mut(lists.len)
-        .zip(old.chunks_exact(old_len))
+        .zip(old.places.chunks_exact(old.len))
     {
         for (place, &member) in old.iter().enumerate().take(list.len()) {
             if let Some(found) = list.iter().position(|&listed| listed == member) {
@@ -47,26 +50,33 @@ pub(super) fn settle(lists: &mut Lists, old: &[usize], old_len: usize) {
 }
 
 /// Orders the lists by what the head of this file says.
-pub(super) fn balance(lists: &mut Lists, zones: &ZoneTree, weights: &[u64]) {
+pub(super) fn balance(lists: &mut Lists, zones: &ZoneTree, weights: &[u64], old: Old<'_>) {
     for last in (1..lists.len).rev() {
         let spread = Spread::new(zones, weights.len(), last);
-        Prefix::new(lists, &spread, weights, last).balance();
+        let mut prefix = Prefix::new(lists, &spread, weights, last);
+        prefix.balance();
+        stay::stay(&mut prefix, old);
     }
 }
 
 /// The placement of the first `last` copies, and who is in place `last`.
-struct Prefix<'a> {
+pub(super) struct Prefix<'a> {
     lists: &'a mut Lists,
-    last: usize,
-    weights: &'a [u64],
+    pub(super) last: usize,
+    pub(super) weights: &'a [u64],
     /// How many lists have each member in their first `last` places.
-    loads: Vec<u64>,
+    pub(super) loads: Vec<u64>,
     /// For each member the lists from which it may go to place `last`, unless it is there.
-    may_leave: Vec<Vec<usize>>,
+    pub(super) may_leave: Vec<Vec<usize>>,
 }
 
 impl<'a> Prefix<'a> {
-    fn new(lists: &'a mut Lists, spread: &Spread, weights: &'a [u64], last: usize) -> Self {
+    pub(super) fn new(
+        lists: &'a mut Lists,
+        spread: &Spread,
+        weights: &'a [u64],
+        last: usize,
+    ) -> Self {
         let mut may_leave = vec![Vec::new(); weights.len()];
         for (index, list) in lists.places.chunks_exact_mut(lists.len).enumerate() {
             let list = &mut list[..=last];
@@ -93,16 +103,17 @@ impl<'a> Prefix<'a> {
         }
     }
 
-    /// Whether one place less for `from` and one more for `to` evens out their loads.
+    /// Whether one place less for `from` and one more for `to`, another one, makes the sum of
+    /// load² / weight smaller.
     fn improves(&self, from: usize, to: usize) -> bool {
-        self.loads[from] * self.weights[to] > (self.loads[to] + 1) * self.weights[from]
+        let (heavy, light) = (self.weights[from], self.weights[to]);
+        2 * self.loads[from] * light > (2 * self.loads[to] + 1) * heavy + light
     }
 
     /// Exchanges until no chain of exchanges improves the balance.
     ///
-    /// Each exchange makes the loads per weight smaller, sorted from the largest, so this ends. In
-    /// practice a few passes do.
-    fn balance(&mut self) {
+    /// Each exchange makes the sum smaller, so this ends. In practice a few passes do.
+    pub(super) fn balance(&mut self) {
         while self.exchange_directly() {}
         while self.exchange_along_chains() {}
     }
@@ -127,11 +138,14 @@ impl<'a> Prefix<'a> {
 
     /// Looks once for chains of exchanges that improve the balance, from the member with the
     /// largest load per weight to that with the smallest; whether there were any.
+    ///
+    /// By load per weight is meant what one place less takes off the sum.
     fn exchange_along_chains(&mut self) -> bool {
         let mut members: Vec<usize> = (0..self.weights.len()).collect();
-        // As whole numbers: a load is below 2^17, a weight below 2^10, so that two loads per
-        // weight that differ do so by more than 2^-20.
-        members.sort_by_key(|&member| Reverse((self.loads[member] << 32) / self.weights[member]));
+        // What one place less takes off the sum, as whole numbers: a load is below 2^17, a weight
+        // below 2^10, so that two such values that differ do so by more than 2^-20.
+        let relief = |member: usize| (2 * self.loads[member]).saturating_sub(1);
+        members.sort_by_key(|&member| Reverse((relief(member) << 32) / self.weights[member]));
         let mut pass = Pass {
             met: vec![false; members.len()],
             next: vec![0; members.len()],
@@ -185,17 +199,19 @@ impl<'a> Prefix<'a> {
         None
     }
 
-    fn last_of(&self, list: usize) -> usize {
+    /// Who is in place `last` of a list.
+    pub(super) fn last_of(&self, list: usize) -> usize {
         self.lists.places[list * self.lists.len + self.last]
     }
 
-    fn shift_load(&mut self, from: usize, to: usize) {
+    /// Counts one place less for one member and one more for another.
+    pub(super) fn shift_load(&mut self, from: usize, to: usize) {
         self.loads[from] -= 1;
         self.loads[to] += 1;
     }
 
     /// A member of a list goes last; who was last takes its place.
-    fn exchange(&mut self, member: usize, list: usize) {
+    pub(super) fn exchange(&mut self, member: usize, list: usize) {
         let list = &mut self.lists.places[list * self.lists.len..][..=self.last];
         let place = list.iter().position(|&listed| listed == member);
         // Members of a list do not change here, only their order.

@@ -141,6 +141,19 @@ fn is_spread(chosen: &[&Placed], zone: &[&Placed], depth: usize) -> bool {
     })
 }
 
+/// Every member holds its exact share, rounded down or up.
+pub(crate) fn assert_shares_are_kept(ring: &Ring) {
+    let shares = ring.exact_shares(ring.copies());
+    for (member, share) in ring.members().iter().zip(shares) {
+        let load = u64::from(ring.load_of(member.id));
+        assert!(
+            (share.floor()..=share.ceil()).contains(&load),
+            "{} holds {load} of {share}",
+            member.id
+        );
+    }
+}
+
 /// Members that stand in one zone and have one weight differ by one partition at most.
 pub(crate) fn assert_equals_have_equal_loads(ring: &Ring) {
     let mut kinds: BTreeMap<_, Vec<u32>> = BTreeMap::new();

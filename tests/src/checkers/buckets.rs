@@ -272,7 +272,7 @@ mod tests {
     use quorate_protocol::options::Count;
 
     use super::*;
-    use crate::sim::config::bucket;
+    use crate::sim::map::bucket;
 
     fn made(id: u64, revision: u64, n: u8) -> Bucket {
         let mut made = bucket(id, "made", n, BucketMode::Siblings);

@@ -4,8 +4,9 @@ use quorate_protocol::ids::ClusterId;
 use quorate_protocol::map::{BucketMode, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_ring::{PartitionCount, Placed, Ring};
 
-use crate::sim::config::{Config, FaultPlan, NetworkPlan, Profile, bucket, member};
+use crate::sim::config::{Config, FaultPlan, NetworkPlan, Profile};
 use crate::sim::dice::Dice;
+use crate::sim::map::{bucket, member};
 
 /// Nodes of every scenario.
 pub const NODES: u64 = 5;

@@ -1,6 +1,8 @@
 //! The language of scenarios: who there is, what happens to them, and what is waited for. Requests are in
 //! `ask`.
 
+mod faults;
+
 use std::collections::BTreeMap;
 
 use quorate_core::Family;
@@ -10,10 +12,7 @@ use quorate_ring::BucketId;
 use super::failure::Failure;
 use super::stage::Weather;
 use crate::sim::dice::Dice;
-use crate::sim::driven::UNTIL_TOLD_US;
-use crate::sim::faults::Fault;
 use crate::sim::history::{Key, WriteId};
-use crate::sim::network::between;
 use crate::sim::trace::Trace;
 use crate::sim::world::{Prepare, World};
 
@@ -140,103 +139,6 @@ impl<'a> Walk<'a> {
     fn names_of(&self, who: &[Who]) -> String {
         let names: Vec<String> = who.iter().map(|&who| self.name(who)).collect();
         names.join(", ")
-    }
-
-    // What happens to them.
-
-    /// `kill -9`.
-    pub fn kill(&mut self, who: Who) {
-        self.say(format!("{} is killed", self.name(who)));
-        let (node, down_us) = (self.place(who), UNTIL_TOLD_US);
-        self.world.begin_fault(Fault::Kill { node, down_us });
-    }
-
-    /// The power goes off: nothing survives that was not synced.
-    pub fn power(&mut self, who: Who) {
-        let node = self.place(who);
-        let unsynced = self.world.nodes[node].disk.unsynced();
-        self.say(format!(
-            "the power of {} goes off, {unsynced} batches were not synced and are lost",
-            self.name(who)
-        ));
-        let (kept, down_us) = (0, UNTIL_TOLD_US);
-        self.world.begin_fault(Fault::Power {
-            node,
-            kept,
-            down_us,
-        });
-    }
-
-    /// Killed, and its data directory removed.
-    pub fn wipe(&mut self, who: Who) {
-        self.say(format!(
-            "{} is killed and its data directory is removed",
-            self.name(who)
-        ));
-        let (node, down_us) = (self.place(who), UNTIL_TOLD_US);
-        self.world.begin_fault(Fault::Wipe { node, down_us });
-    }
-
-    /// Starts a process again.
-    pub fn start(&mut self, who: Who) {
-        self.say(format!("{} starts", self.name(who)));
-        let node = self.place(who);
-        self.world.begin_process(node);
-    }
-
-    /// SIGSTOP.
-    pub fn pause(&mut self, who: Who) {
-        self.say(format!("{} is stopped and stands still", self.name(who)));
-        let (node, for_us) = (self.place(who), UNTIL_TOLD_US);
-        self.world.begin_fault(Fault::Pause { node, for_us });
-    }
-
-    /// SIGCONT.
-    pub fn go_on(&mut self, who: Who) {
-        self.say(format!("{} goes on", self.name(who)));
-        let node = self.place(who);
-        self.world.end_pause(node);
-    }
-
-    /// Cuts everything between two groups; returns the name of the cut.
-    pub fn cut(&mut self, one: &[Who], other: &[Who]) -> u64 {
-        let text = format!(
-            "{} and {} are cut off from each other",
-            self.names_of(one),
-            self.names_of(other)
-        );
-        self.say(text);
-        self.cut_silently(one, other)
-    }
-
-    /// As [`Self::cut`], and not told.
-    pub fn cut_silently(&mut self, one: &[Who], other: &[Who]) -> u64 {
-        let places = |who: &[Who]| who.iter().map(|&who| self.place(who)).collect::<Vec<_>>();
-        let links = between(&places(one), &places(other));
-        self.world.begin_cut(links)
-    }
-
-    /// Cuts the way from one to another and leaves the way back.
-    pub fn cut_one_way(&mut self, from: Who, to: Who) -> u64 {
-        self.say(format!(
-            "nothing from {} reaches {} any more; the way back works",
-            self.name(from),
-            self.name(to)
-        ));
-        let link = (self.place(from), self.place(to));
-        self.world.begin_cut([link].into())
-    }
-
-    /// Ends a cut.
-    pub fn mend(&mut self, cut: u64) {
-        self.world.end_cut(cut);
-    }
-
-    /// Another fault, which ends with the walk.
-    pub fn trouble(&mut self, text: &str, who: Who, fault: impl FnOnce(usize) -> Fault) {
-        self.say(format!("{}: {text}", self.name(who)));
-        let fault = fault(self.place(who));
-        self.world.begin_fault(fault);
     }
 
     /// All of them in an order that the seed decides.

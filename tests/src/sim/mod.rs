@@ -33,6 +33,7 @@
 //! agreeing  what a settled cluster must say of buckets
 //! serving   how clients reach nodes
 //! tries     what a client makes of an error, and of trying again
+//! map       the cluster map that it draws
 //! losses    which seeds destroy disks or cut dot logs
 //! vanishing records that vanish without a sign, and when that is made good
 //! converge  what the quiet cluster looks like, from its disks
@@ -65,6 +66,7 @@ mod hub;
 mod image;
 pub mod kept;
 mod losses;
+pub(crate) mod map;
 pub mod minimise;
 mod mishaps;
 pub mod network;

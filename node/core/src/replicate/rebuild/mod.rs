@@ -58,14 +58,13 @@ mod take;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::ids::StorageId;
-use quorate_protocol::peer::{
-    PeerVersion, Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace, SnapshotSpan,
-};
+use quorate_protocol::peer::{Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace, SnapshotSpan};
 use quorate_ring::{Class, NodeId};
 
 pub(crate) use self::sift::rest_of;
 pub(crate) use self::sweep::Owners;
 use self::sweep::Sweep;
+use self::take::page_bytes;
 use crate::causality::Clock;
 use crate::effects::Priority;
 use crate::record::{RebuildStage, Rebuilding, SnapshotSource};
@@ -321,17 +320,6 @@ fn place_of(stage: &RebuildStage) -> SnapshotPlace {
     }
 }
 
-fn page_bytes(page: &SnapshotPage) -> u64 {
-    let versions = page
-        .objects
-        .iter()
-        .flat_map(|object| &object.object.versions);
-    // What came, not what the sender says of it.
-    let came = |version: &PeerVersion| version.body.as_ref().map_or(0, |body| body.value.len());
-    let values: usize = versions.map(|version| came(version) + 64).sum();
-    (values + 64 * (page.objects.len() + page.entries.len())) as u64
-}
-
 impl Shared {
     fn is_rebuilding(&self, class: Class) -> bool {
         let vnode = self.vnodes.get(&class);
@@ -449,54 +437,5 @@ impl Shared {
         if lost && self.is_member(from, word.class) {
             self.mark_damaged(word.class);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use quorate_protocol::ids::{ActorId, Dot, RequestId};
-    use quorate_protocol::peer::{PeerObject, SettledObject};
-    use quorate_ring::{BucketId, PartitionId};
-
-    use super::*;
-
-    /// Found by malformed sequences of messages: two such claims overflowed, and one would have put
-    /// the next page off for ever.
-    #[test]
-    fn a_page_counts_for_what_came_whatever_sizes_it_claims() {
-        let version = |counter| PeerVersion {
-            dot: Dot::new(ActorId::new(1), counter),
-            stamp: 0,
-            expires_ms: 0,
-            request: RequestId::new(0, 0),
-            size: u64::MAX,
-            body: None,
-        };
-        let object = SettledObject {
-            bucket: BucketId::new(1),
-            key: Default::default(),
-            object: PeerObject {
-                versions: vec![version(1), version(2)],
-                context: Vec::new(),
-            },
-            settles: Vec::new(),
-            requests: Vec::new(),
-        };
-        let page = SnapshotPage {
-            voids: Box::default(),
-            same: Box::default(),
-            class: Class {
-                n: 3,
-                partition: PartitionId::new(0),
-            },
-            number: 1,
-            storage: StorageId::new(1),
-            clock: Vec::new(),
-            objects: vec![object],
-            entries: Vec::new(),
-            next: None,
-            error: None,
-        };
-        assert_eq!(page_bytes(&page), 3 * 64);
     }
 }

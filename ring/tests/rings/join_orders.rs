@@ -4,11 +4,9 @@
 //! (`riak_core` issue 913: 16 partitions, five nodes joined at once). Here nothing wraps around,
 //! and this is how we know.
 
-mod common;
-
 use quorate_ring::{Placed, Ring};
 
-use common::{additions, assert_well_formed, first_ring, imbalance, members_in_zones};
+use crate::common::{additions, assert_well_formed, first_ring, imbalance, members_in_zones};
 
 /// All ways to add the given nodes in one or several steps; a step is a set of nodes.
 fn ways(nodes: &[usize]) -> Vec<Vec<Vec<usize>>> {
@@ -37,7 +35,11 @@ fn ways(nodes: &[usize]) -> Vec<Vec<Vec<usize>>> {
 fn assert_balanced(ring: &Ring) {
     assert_well_formed(ring);
     for n in 1..=ring.copies() {
-        assert!(imbalance(ring, n) <= 1, "{:?}", common::loads(ring, n));
+        assert!(
+            imbalance(ring, n) <= 1,
+            "{:?}",
+            crate::common::loads(ring, n)
+        );
     }
 }
 
@@ -76,7 +78,11 @@ fn every_order_of_joins_gives_distinct_nodes_and_equal_loads() {
 
 /// How many more places the lists of `new` have than those of `old`.
 fn missing(old: &Ring, new: &Ring) -> usize {
-    let places = |ring: &Ring| common::loads(ring, ring.copies()).values().sum::<usize>();
+    let places = |ring: &Ring| {
+        crate::common::loads(ring, ring.copies())
+            .values()
+            .sum::<usize>()
+    };
     places(new) - places(old)
 }
 

@@ -1,7 +1,5 @@
 //! What a plan says about two rings, and how staged changes become one.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -12,7 +10,7 @@ use quorate_ring::{
     StageError, Staged, Warning, Weight,
 };
 
-use common::{additions, first_ring, loads, member, members_in_zones, next_ring};
+use crate::common::{additions, first_ring, loads, member, members_in_zones, next_ring};
 
 fn node(id: u64) -> NodeId {
     NodeId::new(id)

@@ -1,13 +1,11 @@
 //! Frozen values. Before a value is adapted: find out what changed, and for whom.
 
-mod common;
-
 use quorate_ring::{
     BucketId, Class, PartitionCount, PartitionId, Placed, Ring, RingDigest, RingParts, RingVersion,
     Weight, placement_hash,
 };
 
-use common::{first_ring, member, next_ring};
+use crate::common::{first_ring, member, next_ring};
 
 /// Another hash would put every key of every cluster somewhere else. The values are those of the
 /// reference implementation of XXH3.

@@ -1,13 +1,11 @@
 //! Large rings: balance, movement against lower bounds, how copies are strewn, and time.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use quorate_ring::{NodeId, Placed, Ring};
 
-use common::{
+use crate::common::{
     additions, assert_well_formed, first_ring, imbalance, members_in_zones, next_ring, peers,
 };
 

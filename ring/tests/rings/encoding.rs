@@ -1,14 +1,12 @@
 //! Rings as they travel: every encoding gives the same ring back, every damaged one is refused.
 
-mod common;
-
 use proptest::prelude::*;
 use quorate_ring::{
     COPIES_MAX, MEMBERS_MAX, NodeId, PartitionCount, Ring, RingDigest, RingError, RingParts,
     RingVersion, Weight,
 };
 
-use common::{first_ring, member, members_in_zones, next_ring};
+use crate::common::{first_ring, member, members_in_zones, next_ring};
 
 fn ring() -> Ring {
     next_ring(
@@ -179,11 +177,11 @@ proptest! {
             bytes.truncate(cut.index(bytes.len()));
         }
         if let Ok(ring) = rmp_serde::from_slice::<Ring>(&bytes) {
-            common::assert_well_formed(&ring);
+            crate::common::assert_well_formed(&ring);
             // A sound ring can be followed, whatever claim made it.
             if let Ok(next) = ring.next(&members_in_zones(4, 2)) {
-                common::assert_well_formed(&next);
-                common::assert_spread_over_zones(&next);
+                crate::common::assert_well_formed(&next);
+                crate::common::assert_spread_over_zones(&next);
             }
         }
     }

@@ -1,12 +1,10 @@
 //! Who is asked for a key, and in which order.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ring::{BucketId, Class, FALLBACKS_MAX, NodeId, PartitionId, Role};
 
-use common::{first_ring, member, members_in_zones};
+use crate::common::{first_ring, member, members_in_zones};
 
 #[test]
 fn a_key_is_held_by_the_first_members_of_its_partitions_list() {

@@ -1,5 +1,4 @@
 //! What the tests share: members to place, and naive checks of a ring.
-#![allow(dead_code, reason = "every test target uses a part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,9 @@
 //! What holds for any members, zones, weights and any way in which they change.
 
-mod common;
-
 use proptest::prelude::*;
 use quorate_ring::{ClaimError, Class, PartitionCount, Placed, Ring, Weight};
 
-use common::{
+use crate::common::{
     additions, assert_equals_have_equal_loads, assert_shares_are_kept, assert_spread_over_zones,
     assert_well_formed, imbalance, member, members_in_zones,
 };
@@ -160,7 +158,7 @@ proptest! {
             prop_assert!(imbalance(&ring, copies) <= 1);
             // Order alone cannot always do better: who shares a list is given.
             for n in 1..copies {
-                let loads = common::loads(&ring, n);
+                let loads = crate::common::loads(&ring, n);
                 prop_assert!(imbalance(&ring, n) <= 2, "n = {}: {:?}", n, loads);
             }
         }

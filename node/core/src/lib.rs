@@ -45,6 +45,7 @@
 pub mod agreement;
 mod alive;
 pub mod causality;
+mod census;
 mod coordinate;
 pub mod effects;
 mod expiry;
@@ -65,6 +66,7 @@ pub mod token;
 pub mod view;
 mod vnode;
 
+pub use census::{Census, ClockCount, FamilyCount, ObjectCount};
 pub use effects::{Effect, Input, Note, Now, Priority, Step, Ticket, When};
 pub use open::{OpenError, ReplicaConfig};
 pub use plant::Plant;

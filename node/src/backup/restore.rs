@@ -19,7 +19,7 @@ use super::manifest::{MAP_FILE, Manifest, ManifestError};
 use super::shelf::Shelf;
 use super::{BackupError, io_error};
 use crate::identity::{self, Identity, Lock, LockError, MapState, MapStateError, swap};
-use crate::storage::rocks::{AdoptError, RocksSettings, adopt};
+use crate::storage::rocks::{OfflineError, RocksSettings, adopt};
 
 /// Room for what the database writes at its first opening.
 const MARGIN_BYTES: u64 = 16 << 20;
@@ -149,7 +149,7 @@ pub enum RestoreError {
         /// The backup's number.
         backup: u64,
         /// What is wrong.
-        source: AdoptError,
+        source: OfflineError,
     },
     /// The backups cannot be read, or the file system refuses.
     #[error(transparent)]

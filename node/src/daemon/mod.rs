@@ -2,6 +2,8 @@
 
 #[cfg(feature = "rocksdb")]
 mod checks;
+#[cfg(feature = "rocksdb")]
+mod inspect;
 mod logging;
 #[cfg(feature = "rocksdb")]
 mod metrics;
@@ -25,6 +27,8 @@ use crate::tls::{Tls, TlsError, TlsFiles};
 
 #[cfg(feature = "rocksdb")]
 pub use checks::{DESCRIPTORS_MIN, LimitError};
+#[cfg(feature = "rocksdb")]
+pub use inspect::{Inspected, inspect};
 #[cfg(feature = "rocksdb")]
 pub use restore::{RestoreOptions, restore};
 #[cfg(feature = "rocksdb")]
@@ -66,6 +70,10 @@ pub enum DaemonError {
     #[cfg(feature = "rocksdb")]
     #[error(transparent)]
     Storage(#[from] crate::storage::rocks::OpenError),
+    /// The database was not inspected.
+    #[cfg(feature = "rocksdb")]
+    #[error(transparent)]
+    Offline(#[from] crate::storage::rocks::OfflineError),
     /// Nothing was restored.
     #[cfg(feature = "rocksdb")]
     #[error(transparent)]

@@ -10,6 +10,7 @@ mod causality;
 mod commands;
 mod disks;
 mod ending;
+mod leftovers;
 mod load;
 mod refusals;
 mod requests;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     commands::trials(&stage, &mut trials);
     disks::trials(&stage, &mut trials);
     backups::trials(&stage, &mut trials);
+    leftovers::trials(&stage, &mut trials);
     load::trials(&stage, &mut trials);
     storm::trials(&stage, &mut trials);
     starting::trials(&stage, &mut trials);

@@ -41,6 +41,13 @@ pub enum ChunkOwner {
     Hint(NodeId),
 }
 
+/// Every key of every family.
+#[must_use]
+pub fn everything() -> KeyRange {
+    // Of no family does a key begin with so many: nodes, times and actors are followed by a class.
+    (Vec::new(), vec![u8::MAX; 9])
+}
+
 /// Where an object lies.
 #[must_use]
 pub fn object_key(class: Class, bucket: BucketId, key: &[u8]) -> Vec<u8> {

@@ -9,9 +9,9 @@ use rocksdb::{Cache, WriteBatch, WriteOptions};
 use super::open::{Compactions, OWNER_KEY, OpenError, Opened};
 use super::{RocksSettings, add_writes};
 
-/// Why a database was not given to another storage.
+/// Why nothing was done with a closed database.
 #[derive(Debug, thiserror::Error)]
-pub enum AdoptError {
+pub enum OfflineError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -30,7 +30,7 @@ pub fn adopt(
     (from, to): (StorageId, StorageId),
     settings: RocksSettings,
     change: impl FnOnce(&dyn Store) -> Result<Vec<Write>, StoreError>,
-) -> Result<(), AdoptError> {
+) -> Result<(), OfflineError> {
     if !path.join("CURRENT").exists() {
         let (path, detail) = (path.to_owned(), "there is no database".to_owned());
         return Err(OpenError::Damaged { path, detail }.into());

@@ -16,6 +16,7 @@
 //!   what cannot be read, and the vnodes that it may have belonged to are marked.
 
 mod adopt;
+mod look;
 mod open;
 mod repair;
 mod salvage;
@@ -32,7 +33,8 @@ use quorate_core::store::{Batch, Family, Store, StoreError, Visit, Write};
 use quorate_protocol::StorageId;
 use rocksdb::{Cache, WriteBatch, checkpoint};
 
-pub use self::adopt::{AdoptError, adopt};
+pub use self::adopt::{OfflineError, adopt};
+pub use self::look::{compact, look};
 pub use self::open::OpenError;
 use self::open::{Compactions, Opened, store_error};
 use self::salvage::Suspect;

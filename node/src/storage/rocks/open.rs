@@ -132,6 +132,35 @@ impl Opened {
         Ok(Self { db, columns })
     }
 
+    /// Opens the database at `path` for reading. Nothing is written, not even what its log holds back.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; also where there is no database, or where it has never been opened by a node.
+    pub(super) fn open_read_only(
+        path: &Path,
+        owner: StorageId,
+        settings: RocksSettings,
+        cache: &Cache,
+    ) -> Result<Self, OpenError> {
+        let failed = |error| open_error(path, &error);
+        let mut options = database_options(settings);
+        options.create_if_missing(false);
+        let existing = DB::list_cf(&options, path).map_err(failed)?;
+        let families = existing.into_iter().map(|name| {
+            let of = family_of(&name);
+            let options = of.map_or_else(Options::default, |family| family_options(family, cache));
+            (name, options)
+        });
+        let db = DB::open_cf_with_opts_for_read_only(&options, path, families, false);
+        let db = db.map_err(failed)?;
+        let found = db.get(OWNER_KEY).map_err(failed)?;
+        if found.as_deref() != Some(owner.to_string().as_bytes()) {
+            return Err(foreign(path, &found.unwrap_or_default(), owner));
+        }
+        let columns = columns_in_force(&db).map_err(failed)?;
+        Ok(Self { db, columns })
+    }
+
     /// The column family of a kind of records.
     ///
     /// # Errors
@@ -197,19 +226,20 @@ fn check_owner(db: &DB, path: &Path, owner: StorageId) -> Result<(), OpenError> 
     let expected = owner.to_string();
     match db.get(OWNER_KEY).map_err(failed)? {
         Some(found) if found == expected.as_bytes() => Ok(()),
-        Some(found) => {
-            let found = String::from_utf8_lossy(&found).into_owned();
-            Err(OpenError::Foreign {
-                path: path.to_owned(),
-                found,
-                expected: owner,
-            })
-        }
+        Some(found) => Err(foreign(path, &found, owner)),
         None => {
             let mut synced = WriteOptions::default();
             synced.set_sync(true);
             db.put_opt(OWNER_KEY, expected, &synced).map_err(failed)
         }
+    }
+}
+
+fn foreign(path: &Path, found: &[u8], expected: StorageId) -> OpenError {
+    OpenError::Foreign {
+        path: path.to_owned(),
+        found: String::from_utf8_lossy(found).into_owned(),
+        expected,
     }
 }
 

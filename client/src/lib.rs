@@ -102,8 +102,8 @@ pub use profile::{DEADLINE_DEFAULT, Profile, ToCount};
 pub use quorate_protocol::ErrorCode;
 pub use quorate_protocol::client::{
     BackupAction, BackupEntry, BackupJob, BackupReport, HintsHeld, JobState, PeerStatus,
-    ReplicaPage, ReplicaReport, ReplicaStanding, ReplyInfo, Role, Scrub, ScrubState, StatusReport,
-    VnodeStatus,
+    RangeProgress, RangeRepair, ReplicaPage, ReplicaReport, ReplicaStanding, ReplyInfo, Role,
+    Scrub, ScrubState, StatusReport, VnodeStatus,
 };
 pub use quorate_protocol::map::{
     Bucket as BucketDefinition, BucketMode, BucketProps, ClusterMap, Member,

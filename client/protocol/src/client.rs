@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::backup::{Backup, BackupAction, BackupEntry, BackupJob, BackupReport, JobState};
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
-pub use self::scrub::{Scrub, ScrubState};
+pub use self::scrub::{RangeProgress, RangeRepair, Scrub, ScrubState};
 use crate::error::WireError;
 use crate::ids::{ActorId, ClusterId, ContentDigest, Dot, RequestId, VnodeId};
 use crate::map::{Bucket, BucketProps, ClusterMap};

@@ -26,8 +26,8 @@ pub use self::converge::{
     Hints, HintsAck, SettledObject, VnodeClock, is_end, writes_in,
 };
 pub use self::rebuild::{
-    Remembered, SnapshotAsk, SnapshotEntry, SnapshotPage, SnapshotPlace, SnapshotRange,
-    SnapshotSpan,
+    Remembered, SnapshotAsk, SnapshotEntry, SnapshotNames, SnapshotPage, SnapshotPlace,
+    SnapshotRange, SnapshotSpan,
 };
 pub use self::seal::{Seal, SealAnswer, SealAsk, SealStage};
 

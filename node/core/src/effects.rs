@@ -170,6 +170,10 @@ pub enum Note {
     Scrubbed,
     /// A vnode was read through, and less was there than it had stored: something was lost without a sign.
     SilentLossFound,
+    /// A range of keys was read and compared with all other replicas that could be asked.
+    RangeRepaired,
+    /// That showed that versions had been lost without a sign: they were put back.
+    RangeLossFound,
     /// A peer holds something else than this vnode under the same clock.
     DigestsDiffer,
     /// Both were read through and seem whole: they take over from each other what they lack.

@@ -23,6 +23,7 @@ use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
 use crate::replicate::cut::Cutter;
 use crate::replicate::handoff::Handoff;
+use crate::replicate::range::Ranges;
 use crate::replicate::rebuild::Rebuild;
 use crate::replicate::scrub::Scrub;
 use crate::replicate::seal::Sealing;
@@ -49,6 +50,7 @@ pub struct Replica {
     sealing: Sealing,
     cutter: Cutter,
     pub(crate) scrub: Scrub,
+    pub(crate) ranges: Ranges,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -76,6 +78,7 @@ impl Replica {
             sealing: Sealing::default(),
             cutter: Cutter::default(),
             scrub: Scrub::default(),
+            ranges: Ranges::default(),
         }
     }
 
@@ -213,6 +216,9 @@ impl Replica {
             PeerMessage::CatchUpAnswer(answer) => self.catch_up.on_answer(cx, from, answer),
             PeerMessage::Alive(alive) => cx.s.alive.learn(from, alive),
             PeerMessage::SnapshotAsk(ask) => cx.answer_snapshot(from, &ask),
+            PeerMessage::SnapshotPage(page) if self.ranges.awaits(from, page.number) => {
+                self.ranges.on_page(cx, page);
+            }
             PeerMessage::SnapshotPage(page) => self.rebuild.on_page(cx, from, page),
             PeerMessage::Remembered(word) => cx.s.on_remembered(from, &word),
             PeerMessage::SealAsk(ask) => cx.answer_seal(from, &ask),
@@ -348,6 +354,7 @@ impl Replica {
             self.collector.on_tick(cx);
             self.cutter.on_tick(cx);
             self.scrub.on_tick(cx);
+            self.ranges.on_tick(cx);
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }
     }

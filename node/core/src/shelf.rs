@@ -282,6 +282,18 @@ impl Shared {
     /// are no longer in it.
     pub(crate) fn store_object(&mut self, place: &Place, old: &Object, new: &Object) {
         self.count_object(place, old, new);
+        self.write_object(place, old, new);
+    }
+
+    /// As [`Self::store_object`], of what the digest counts already: a record that was lost without a sign.
+    pub(crate) fn put_back(&mut self, place: &Place, old: &Object, new: &Object) {
+        if let Some(vnode) = self.vnodes.get_mut(&place.class) {
+            vnode.pass = None; // it has counted what was there before; a new one follows
+        }
+        self.write_object(place, old, new);
+    }
+
+    fn write_object(&mut self, place: &Place, old: &Object, new: &Object) {
         let key = place.object_key();
         if new.is_empty() {
             self.delete(Family::Objects, key);

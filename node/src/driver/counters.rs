@@ -44,6 +44,8 @@ named! { NOTES, note_name, Note {
     Rebuilt => "rebuilds_ended", "Vnodes filled again from a peer";
     Scrubbed => "scrubs", "Vnodes read through and found whole";
     SilentLossFound => "silent_losses_found", "Vnodes that had lost something without any sign, found by reading them through";
+    RangeRepaired => "range_repairs", "Ranges of keys read and compared with the other replicas";
+    RangeLossFound => "range_losses_found", "Times that versions which had been lost without a sign were found and put back by comparing a range of keys";
     DigestsDiffer => "digests_differ", "Times a peer held something else than this node under the same clock";
     ReplicasDiffer => "replicas_differ", "Vnodes that took over what a peer held otherwise, because both seemed whole";
     PeerBehindItsWord => "peers_behind_their_word", "Peers whose durable clock fell behind what it had confirmed";

@@ -246,7 +246,7 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 header,
                 request: NodeRequest::Scrub(request),
             } => {
-                let parts = scrub::ask(&self.shards, request);
+                let parts = scrub::ask(&self.shards, &request);
                 let node = self.context.node;
                 self.reply_later(client, header, scrub::gather(node, now.wall_ms, parts));
             }

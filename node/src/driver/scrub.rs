@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_core::ScrubOrdered;
-use quorate_protocol::client::{ClientReply, Scrub, ScrubState};
+use quorate_protocol::client::{ClientReply, RangeProgress, Scrub, ScrubState};
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 use tokio::sync::oneshot;
@@ -14,10 +14,10 @@ use super::inbox::{Control, Outlet};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Gives every shard the order.
-pub(super) fn ask(shards: &[Outlet], request: Scrub) -> Vec<oneshot::Receiver<ScrubOrdered>> {
+pub(super) fn ask(shards: &[Outlet], request: &Scrub) -> Vec<oneshot::Receiver<ScrubOrdered>> {
     let ask_one = |shard: &Outlet| {
         let (report, reported) = oneshot::channel();
-        shard.tell(Control::Scrub(request, report));
+        shard.tell(Control::Scrub(request.clone(), report));
         reported
     };
     shards.iter().map(ask_one).collect()
@@ -31,11 +31,13 @@ pub(super) async fn gather(
 ) -> ClientReply {
     let end = tokio::time::Instant::now() + PATIENCE;
     let (mut vnodes, mut paused) = (0_u32, false);
+    let mut repair = Some(RangeProgress::default());
     for (number, part) in parts.into_iter().enumerate() {
         match tokio::time::timeout_at(end, part).await {
             Ok(Ok(part)) => {
                 vnodes = vnodes.saturating_add(part.vnodes);
                 paused |= part.paused;
+                repair = repair.zip(part.repair).map(|(all, part)| all.and(part));
             }
             Ok(Err(_)) => return missing(number, "has no storage at the moment"),
             Err(_) => return missing(number, "did not answer in time"),
@@ -46,6 +48,7 @@ pub(super) async fn gather(
         at_ms,
         vnodes,
         paused,
+        repair,
     }
     .into()
 }

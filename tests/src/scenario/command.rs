@@ -6,6 +6,13 @@ use std::process::ExitCode;
 use super::failure::Failure;
 use super::play::{How, Played, play};
 use super::{Scenario, all};
+use crate::sim::hour;
+
+/// What the hour promises.
+const HOUR: &str =
+    "after an hour of everything metadata and logs are back at their floor (no part of `all`)";
+/// The seed of an hour where none is given.
+const HOUR_SEED: u64 = 1;
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -28,15 +35,20 @@ pub fn main(wish: &Wish) -> Option<ExitCode> {
         for Scenario { name, sentence, .. } in all() {
             println!("{name:<5} {sentence}");
         }
+        println!("hour  {HOUR}");
         return Some(ExitCode::SUCCESS);
     }
     let name = wish.name.to_lowercase();
+    if name == "hour" {
+        let seed = wish.seeds.as_ref().map_or(HOUR_SEED, |seeds| seeds.start);
+        return Some(hour::main(seed));
+    }
     let mut chosen = all();
     chosen.retain(|scenario| name == "all" || scenario.name == name);
     if chosen.is_empty() {
         let names: Vec<&str> = all().iter().map(|scenario| scenario.name).collect();
         eprintln!(
-            "there is no scenario {}; there are: {}, all, list",
+            "there is no scenario {}; there are: {}, hour, all, list",
             wish.name,
             names.join(", ")
         );

@@ -12,6 +12,7 @@ use super::history::Key;
 use super::losses;
 use super::map;
 use super::overrides::{Case, Overrides};
+use super::repairing;
 use super::returning;
 use super::vanishing;
 
@@ -168,6 +169,8 @@ pub struct Config {
     pub founding: Option<Plan>,
     /// Puts whose values live for a limited time, of a thousand.
     pub expiring: u32,
+    /// Mean time between two orders to repair a range, microseconds; 0: none.
+    pub repair_every_us: u64,
 }
 
 impl Config {
@@ -197,6 +200,7 @@ impl Config {
             let permille = small(dice.between(50, 600));
             config.let_values_expire(permille);
         }
+        repairing::draw(&mut config);
         case.overrides.apply(&mut config);
         config
     }
@@ -266,6 +270,7 @@ impl Config {
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
             founding: None,
             expiring: 0,
+            repair_every_us: 0,
         };
         if profile == Profile::Returning {
             returning::reshape(&mut config, &mut dice);

@@ -105,6 +105,7 @@ pub const PROVOKED: &[Counter] = &[
     Counter::Core(Note::SilentLossFound),
     Counter::Core(Note::DenialDisproved),
     Counter::Core(Note::DenialDoubted),
+    Counter::Core(Note::RangeRepaired),
     Counter::Fault("vanished records"),
     Counter::World("an object vanished"),
     Counter::World("a piece of a long value vanished"),

@@ -62,6 +62,7 @@ pub mod fault;
 mod fault_words;
 pub mod faults;
 pub mod founding;
+pub mod hour;
 mod hub;
 mod image;
 pub mod kept;
@@ -74,6 +75,7 @@ pub mod node;
 pub mod overrides;
 #[cfg(feature = "planted")]
 pub mod planted;
+mod repairing;
 pub mod restoring;
 pub mod returning;
 // The node's own: what it gets wrong is to be seen here.

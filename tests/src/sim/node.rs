@@ -268,10 +268,8 @@ impl Node {
             | ClientRequest::Ping(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
-            | ClientRequest::Backup(_)
-            | ClientRequest::Scrub(_) => {
-                return false;
-            }
+            | ClientRequest::Backup(_) => return false,
+            ClientRequest::Scrub(order) => return Shard::order_all(&mut process.shards, &order),
         };
         let shard = route::shard_of(partition, self.setup.shards);
         process.shards[usize::from(shard)].request(ticket, request, deadline_ms, wants);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use quorate_core::{
     BatchSeq, Effect, Input, Now, Replica, ReplicaConfig, Step, Ticket, Timing, When,
 };
-use quorate_protocol::client::{ClientReply, ClientRequest};
+use quorate_protocol::client::{ClientReply, ClientRequest, Scrub};
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::map::ClusterMap;
 use quorate_ring::NodeId;
@@ -128,6 +128,14 @@ impl Shard {
         if !std::mem::replace(&mut self.run_wanted, true) {
             wants.push(Want::Run(self.number));
         }
+    }
+
+    /// Gives an order about reading data through to every shard that lives.
+    pub(super) fn order_all(shards: &mut [Self], order: &Scrub) -> bool {
+        for replica in shards.iter_mut().filter_map(|shard| shard.replica.as_mut()) {
+            replica.order_scrub(order.clone());
+        }
+        true
     }
 
     /// Takes a client's request; refuses it by name between two lives.

@@ -80,6 +80,9 @@ impl World<'_> {
                 if note == Note::SilentLossFound {
                     self.judge_find(node);
                 }
+                if note == Note::RangeLossFound {
+                    self.judge_range_loss(node);
+                }
             }
             Want::Count(what) => self.counters.count(what),
             Want::Wrote(number, batch) => self.wrote(node, number, &batch),

@@ -192,6 +192,7 @@ impl<'a> World<'a> {
         }
         self.schedule_fault();
         self.invite_askers();
+        self.order_repairs();
     }
 
     pub(super) fn schedule(&mut self, after_us: u64, event: Event) {

@@ -38,6 +38,15 @@ pub struct SnapshotRange {
     pub upto: Option<(BucketId, Bytes)>,
 }
 
+/// What is wanted is to be compared: which versions there are of these keys. No log entries follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotNames {
+    /// Keys of this bucket that begin so; `None`: all keys of the class.
+    pub keys: Option<(BucketId, Bytes)>,
+    /// With their values.
+    pub values: bool,
+}
+
 /// Please hand over a page of what your vnode of this class has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotAsk {
@@ -54,6 +63,8 @@ pub struct SnapshotAsk {
     /// What the asker's own keys from `place` on sum up to, in order; empty where it does not say. Then everything is
     /// handed over.
     pub spans: Vec<SnapshotSpan>,
+    /// Objects to be compared, instead of all that is there to be stored.
+    pub names: Option<Box<SnapshotNames>>,
     /// What is wanted.
     pub place: SnapshotPlace,
 }

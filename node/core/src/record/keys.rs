@@ -60,6 +60,12 @@ pub fn object_range(class: Class, bucket: BucketId) -> KeyRange {
     below(object_key(class, bucket, &[]))
 }
 
+/// All objects of one bucket in one class whose keys begin so.
+#[must_use]
+pub fn object_prefix_range(class: Class, bucket: BucketId, prefix: &[u8]) -> KeyRange {
+    below(object_key(class, bucket, prefix))
+}
+
 /// Everything of one class, in the families whose keys start with it: objects, log, requests.
 #[must_use]
 pub fn class_range(class: Class) -> KeyRange {

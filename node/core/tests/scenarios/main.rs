@@ -14,9 +14,11 @@ mod cutting;
 mod denial;
 mod digests;
 mod expiry;
+mod metadata;
 mod old_storage;
 #[cfg(feature = "planted")]
 mod planted;
+mod ranges;
 mod rebuilding;
 #[cfg(feature = "planted")]
 mod rebuilding_planted;

@@ -10,6 +10,7 @@ use crate::cutting::read_after_a_cut_delete;
 use crate::denial::{read_what_one_denies, replace_what_is_shown, replace_what_was_written};
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
+use crate::ranges::{comes_back, late_pages};
 use crate::scrubbing::{false_alarms, vanished_and_overwritten};
 use crate::sealing::{read_a_late_copy, read_what_a_damaged_member_kept, read_what_was_in_a_hint};
 
@@ -17,6 +18,18 @@ use crate::sealing::{read_a_late_copy, read_what_a_damaged_member_kept, read_wha
 fn not_counting_what_is_written_behind_a_scrub_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::ScrubIgnoresWrites);
     assert!(false_alarms(planted) > 0, "the rule makes no difference");
+}
+
+#[test]
+fn leaving_what_a_range_lacks_at_that_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::RangeLossIgnored);
+    assert!(!comes_back(planted), "the rule makes no difference");
+}
+
+#[test]
+fn judging_a_range_at_the_first_look_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::RangeJudgedAtFirstLook);
+    assert_eq!(late_pages(planted), 1, "the rule makes no difference");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use quorate_ring::{Class, NodeId};
 
 use crate::walk::{SIBLINGS, Walk, a_get, values};
 
-const KEY: &str = "a key";
+pub(crate) const KEY: &str = "a key";
 const LONG: usize = 150_000;
 
 fn often() -> Timing {
@@ -21,7 +21,7 @@ fn often() -> Timing {
 }
 
 /// Five nodes; the key and fifty others are written, and every log is collected.
-fn filled(prepare: fn(&mut Replica), timing: Timing) -> Walk {
+pub(crate) fn filled(prepare: fn(&mut Replica), timing: Timing) -> Walk {
     let mut walk = Walk::paced(5, prepare, timing);
     for number in 0..50 {
         put(&mut walk, &format!("key {number}"), "other");
@@ -31,21 +31,21 @@ fn filled(prepare: fn(&mut Replica), timing: Timing) -> Walk {
     walk
 }
 
-fn put(walk: &mut Walk, key: &str, value: &str) {
+pub(crate) fn put(walk: &mut Walk, key: &str, value: &str) {
     let at = walk.preference(SIBLINGS, key).primaries[0];
     let mut put = walk.a_put(key, value);
     put.options.w = Some(Count::Exactly(3));
     walk.put(at, put).unwrap();
 }
 
-fn class_of(walk: &Walk, key: &str) -> Class {
+pub(crate) fn class_of(walk: &Walk, key: &str) -> Class {
     Class {
         n: 3,
         partition: walk.map.ring.partition_of(SIBLINGS, key.as_bytes()),
     }
 }
 
-fn record_of(walk: &Walk, key: &str) -> Vec<u8> {
+pub(crate) fn record_of(walk: &Walk, key: &str) -> Vec<u8> {
     keys::object_key(class_of(walk, key), SIBLINGS, key.as_bytes())
 }
 
@@ -53,7 +53,7 @@ fn victim(walk: &Walk) -> NodeId {
     walk.preference(SIBLINGS, KEY).primaries[1]
 }
 
-fn held(walk: &Walk, at: NodeId, key: &str) -> Option<Bytes> {
+pub(crate) fn held(walk: &Walk, at: NodeId, key: &str) -> Option<Bytes> {
     walk.disk(at)
         .records(Family::Objects)
         .get(&record_of(walk, key))
@@ -61,7 +61,7 @@ fn held(walk: &Walk, at: NodeId, key: &str) -> Option<Bytes> {
 }
 
 /// Every replica is whole and holds the same.
-fn assert_healed(walk: &Walk) {
+pub(crate) fn assert_healed(walk: &Walk) {
     let class = class_of(walk, KEY);
     let mut digests: Vec<Digest> = Vec::new();
     for node in walk.preference(SIBLINGS, KEY).primaries {
@@ -316,7 +316,7 @@ fn by_order_a_partition_or_all_are_read_through_at_once_whatever_the_pace() {
     };
     let one = Scrub {
         partition: Some(class.partition),
-        ..now
+        ..now.clone()
     };
     let key = record_of(&walk, KEY);
     walk.disk_mut(node).lose(Family::Objects, &key);

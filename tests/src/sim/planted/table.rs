@@ -217,7 +217,7 @@ fn buckets() -> Vec<Row> {
 }
 
 #[cfg(test)]
-/// Those that need deaths in an order which no weather plays: each has a walk in the core's `tests/scenarios`.
+/// Those that need deaths or delays in an order which no weather plays, or hardly ever: each has a walk in the core's `tests/scenarios`.
 const WALKED: &[Plant] = &[
     Plant::CurrentWithoutHints,
     Plant::CutForgotten,
@@ -226,6 +226,8 @@ const WALKED: &[Plant] = &[
     Plant::ForgetsWhoWasAlive,
     Plant::OldStorageTrusted,
     Plant::PromiseBroken,
+    Plant::RangeJudgedAtFirstLook,
+    Plant::RangeLossIgnored,
     Plant::RefusedAndCurrent,
     Plant::ScrubIgnoresWrites,
     Plant::SealedWhileIncomplete,

@@ -16,6 +16,7 @@ pub(crate) mod ping;
 pub(crate) mod preflist;
 pub(crate) mod put;
 pub(crate) mod repair;
+mod repair_range;
 pub(crate) mod ring;
 pub(crate) mod scrub;
 pub(crate) mod status;

@@ -1,4 +1,5 @@
-//! `quorate repair`: all stored data is read through now, and compared between replicas.
+//! `quorate repair`: all stored data is read through now, and compared between replicas; or the keys of one bucket
+//! (`repair_range.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use clap::Args;
 use quorate_client::{Class, Client, Error, Member, NodeId, PartitionId, Scrub, VnodeStatus};
 use serde_json::json;
 
+use super::repair_range::{self, Wanted};
 use super::scrub::Which;
 use crate::connect::{Connect, duration, name_of};
 use crate::outcome::{Done, Failure, complain, error_json};
@@ -17,10 +19,13 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// An order that shows no effect after so many looks is given again: a node that met damage has forgotten it.
 const LOOKS_MAX: u32 = 10;
 
-/// Read all stored data through now, and mend what is damaged
+/// Read all stored data through now, or a range of it, and mend what is damaged
 ///
 /// Every vnode of the nodes is read from its disk, without any client read, and held against what must be there; what is
 /// damaged or missing is filled again from peers. Then replicas are compared by the digests of what they hold.
+///
+/// With --bucket, only keys of that bucket are read, and compared with what every other replica of them holds: what
+/// one has lost is put back, and what is unreadable is filled again. Interrupted, it can simply be given again.
 ///
 /// Exit code 0: everything is whole, and replicas are equal. 1: damage was found; it is healed, or being healed when the
 /// time ran out. 2: a node could not be asked.
@@ -29,9 +34,15 @@ pub(crate) struct Repair {
     /// Only this node, by name or id; may be given several times
     #[arg(long = "node", value_name = "NODE")]
     nodes: Vec<String>,
-    /// Only this partition
-    #[arg(long, value_name = "NUMBER", conflicts_with = "all")]
-    partition: Option<u16>,
+    /// Only this partition, or these: 3-7
+    #[arg(long, value_name = "NUMBERS", conflicts_with = "all")]
+    partition: Option<Partitions>,
+    /// Only keys of this bucket
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    bucket: Option<String>,
+    /// Only keys that begin so
+    #[arg(long, value_name = "TEXT", requires = "bucket")]
+    prefix: Option<String>,
     /// All partitions; so it is where none is named
     #[arg(long)]
     all: bool,
@@ -43,6 +54,46 @@ pub(crate) struct Repair {
     timeout: Duration,
     #[command(flatten)]
     connect: Connect,
+}
+
+/// Partitions from one to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Partitions {
+    /// The first.
+    pub(super) first: PartitionId,
+    /// The last.
+    pub(super) last: PartitionId,
+}
+
+impl Partitions {
+    /// As many as there can be.
+    pub(super) const fn all() -> Self {
+        Self {
+            first: PartitionId::new(0),
+            last: PartitionId::new(u16::MAX),
+        }
+    }
+
+    fn contains(self, partition: PartitionId) -> bool {
+        (self.first..=self.last).contains(&partition)
+    }
+
+    fn each(self) -> impl Iterator<Item = PartitionId> {
+        (self.first.get()..=self.last.get()).map(PartitionId::new)
+    }
+}
+
+impl std::str::FromStr for Partitions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let number = |text: &str| text.parse().map(PartitionId::new).ok();
+        let both = number(first).zip(number(last));
+        both.filter(|(first, last)| first <= last)
+            .map(|(first, last)| Self { first, last })
+            .ok_or_else(|| "write a number, or the first and the last: 3-7".to_owned())
+    }
 }
 
 /// The state of one node's part.
@@ -103,7 +154,18 @@ pub(crate) async fn run(args: Repair, out: &mut Out) -> Done {
     let end = Instant::now() + args.timeout;
     let client = args.connect.client().await?;
     let named = Which::members(&client, &args.nodes)?;
-    let partition = args.partition.map(PartitionId::new);
+    if let Some(bucket) = args.bucket {
+        let wanted = Wanted {
+            members: named,
+            bucket,
+            prefix: args.prefix.unwrap_or_default().into(),
+            partitions: args.partition,
+            watch: args.watch,
+            end,
+        };
+        return repair_range::run(client, wanted, out).await;
+    }
+    let partition = args.partition;
     let mut parts = begin(&client, &named, partition).await;
     let mut told = String::new();
     let differing = loop {
@@ -143,7 +205,7 @@ pub(crate) async fn run(args: Repair, out: &mut Out) -> Done {
 async fn begin(
     client: &Client,
     named: &[Member],
-    partition: Option<PartitionId>,
+    partition: Option<Partitions>,
 ) -> BTreeMap<NodeId, Part> {
     let mut parts: BTreeMap<NodeId, Part> = BTreeMap::new();
     for member in client.map().members.iter() {
@@ -162,11 +224,7 @@ async fn begin(
     parts
 }
 
-async fn go_on(
-    client: &Client,
-    partition: Option<PartitionId>,
-    parts: &mut BTreeMap<NodeId, Part>,
-) {
+async fn go_on(client: &Client, partition: Option<Partitions>, parts: &mut BTreeMap<NodeId, Part>) {
     for (&node, part) in parts {
         look(client, node, partition, part).await;
         if part.open() > 0 && part.idle > LOOKS_MAX {
@@ -176,23 +234,37 @@ async fn go_on(
     }
 }
 
-async fn give(client: &Client, node: NodeId, partition: Option<PartitionId>, part: &mut Part) {
-    let order = Scrub {
-        now: true,
-        partition,
-        ..Scrub::default()
+/// Orders all partitions, or one after the other; by the time of the first order it is judged what was read since.
+async fn give(client: &Client, node: NodeId, partitions: Option<Partitions>, part: &mut Part) {
+    let held: BTreeSet<PartitionId> = part.vnodes.iter().map(|v| v.class.partition).collect();
+    let orders: Vec<Option<PartitionId>> = match partitions {
+        None => vec![None],
+        Some(some) => some
+            .each()
+            .filter(|one| held.contains(one))
+            .map(Some)
+            .collect(),
     };
-    match client.scrub(node, order).await {
-        Ok(state) => (part.at_ms, part.error) = (state.at_ms, None),
-        Err(error) => part.error = Some(error),
+    let mut at_ms = None;
+    for partition in orders {
+        let order = Scrub {
+            now: true,
+            partition,
+            ..Scrub::default()
+        };
+        match client.scrub(node, order).await {
+            Ok(state) => at_ms = at_ms.or(Some(state.at_ms)),
+            Err(error) => return part.error = Some(error),
+        }
     }
+    (part.at_ms, part.error) = (at_ms.unwrap_or(part.at_ms), None);
 }
 
-async fn look(client: &Client, node: NodeId, partition: Option<PartitionId>, part: &mut Part) {
+async fn look(client: &Client, node: NodeId, partition: Option<Partitions>, part: &mut Part) {
     match client.status(node, true).await {
         Ok(report) => {
             let wanted = |vnode: &VnodeStatus| {
-                partition.is_none_or(|partition| vnode.class.partition == partition)
+                partition.is_none_or(|some| some.contains(vnode.class.partition))
             };
             part.take(report.vnodes.into_iter().filter(wanted).collect());
             (part.error, part.missed) = (None, 0);

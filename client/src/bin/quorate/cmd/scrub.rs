@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Scrub, out: &mut Out) -> Done {
     ]);
     let (mut shown, mut silent) = (Vec::new(), false);
     for member in Which::members(&client, &which.nodes)? {
-        match ask(&client, &member, order).await {
+        match ask(&client, &member, order.clone()).await {
             Ok((state, vnodes)) => {
                 shown.push(as_json(&member, &state, &vnodes));
                 rows.add_row(row(&member, &state, &vnodes));

@@ -49,6 +49,7 @@
 //! read and never claims an absence: the only member of its class, or when all are damaged at once.
 
 mod discard;
+mod names;
 mod pages;
 mod sift;
 mod spans;
@@ -61,6 +62,7 @@ use quorate_protocol::ids::StorageId;
 use quorate_protocol::peer::{Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace, SnapshotSpan};
 use quorate_ring::{Class, NodeId};
 
+pub(crate) use self::names::range_of;
 pub(crate) use self::sift::rest_of;
 pub(crate) use self::sweep::Owners;
 use self::sweep::Sweep;
@@ -219,6 +221,7 @@ impl Rebuild {
             storage,
             current: state.lost,
             spans: cx.spans_for(class, &state.stage),
+            names: None,
             place: place_of(&state.stage),
         };
         let number = cx.s.new_op();

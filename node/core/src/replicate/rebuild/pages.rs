@@ -49,7 +49,9 @@ impl Cx<'_> {
             error: refusal(vnode, ask).map(Box::new),
         };
         if page.error.is_none() {
-            let filled = if ask.place.log {
+            let filled = if let Some(names) = &ask.names {
+                self.fill_names(&mut page, names, ask.place.key.as_ref())
+            } else if ask.place.log {
                 self.fill_log(&mut page, ask.place.dot)
             } else if ask.spans.is_empty() || !are_sound(&ask.spans, ask.place.key.as_ref()) {
                 self.fill_objects(&mut page, ask.place.key.as_ref())

@@ -1,6 +1,6 @@
 //! Orders from outside: read this through now, pause, go on.
 
-use quorate_protocol::client::Scrub;
+use quorate_protocol::client::{RangeProgress, Scrub};
 use quorate_ring::Class;
 
 use crate::replica::Replica;
@@ -13,11 +13,14 @@ pub struct ScrubOrdered {
     pub vnodes: u32,
     /// Whether nothing is read but what is suspected or ordered.
     pub paused: bool,
+    /// How far the repair of a range has come that the order names; `None` also where there are too many.
+    pub repair: Option<RangeProgress>,
 }
 
 impl Replica {
     /// Takes an order. What is to be read through now goes as what is suspected does: before all else, and
     /// each vnode from its beginning. A vnode that lost something is none of it: it is being filled.
+    /// What is said of the repair of a range is [`crate::replicate::range`]'s business.
     pub fn order_scrub(&mut self, order: Scrub) -> ScrubOrdered {
         let concerned = |class: &&Class| order.partition.is_none_or(|one| class.partition == one);
         let vnodes = self.shared.vnodes.keys();
@@ -28,7 +31,11 @@ impl Replica {
         if let Some(pause) = order.pause {
             self.scrub.paused = pause;
         }
+        let repair = order
+            .repair
+            .and_then(|order| self.ranges.order(&self.shared, *order));
         ScrubOrdered {
+            repair,
             vnodes: u32::try_from(classes.len()).unwrap_or(u32::MAX),
             paused: self.scrub.is_paused(&self.shared),
         }

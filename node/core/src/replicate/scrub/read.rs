@@ -21,9 +21,9 @@ use crate::store::{Family, StoreError};
 const LOOK_BYTES: u64 = 64;
 
 /// Records in order, and whether they are all of their range.
-struct Records {
-    found: BTreeMap<Vec<u8>, Bytes>,
-    all: bool,
+pub(in crate::replicate) struct Records {
+    pub(in crate::replicate) found: BTreeMap<Vec<u8>, Bytes>,
+    pub(in crate::replicate) all: bool,
     bytes: u64,
 }
 
@@ -220,7 +220,7 @@ impl Cx<'_> {
 
     /// The first records of a range, those that this step wrote included and those that it removed
     /// left out.
-    fn records_between(
+    pub(in crate::replicate) fn records_between(
         &self,
         family: Family,
         (from, to): KeyRange,

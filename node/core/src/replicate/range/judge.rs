@@ -120,7 +120,7 @@ impl Cx<'_> {
                 bucket: object.bucket,
                 key: object.key.clone(),
             };
-            let loaded = self.load(&place);
+            let loaded = self.load_apart(&place);
             let own = self.watch(class, loaded)?;
             let Some(vnode) = self.s.vnodes.get(&class) else {
                 continue;
@@ -135,6 +135,19 @@ impl Cx<'_> {
             }
         }
         Ok(judged)
+    }
+
+    /// This node's copy of a key. What is read is not left in any cache: the next repair is to see what is stored then.
+    fn load_apart(&self, place: &Place) -> Result<Object, StoreError> {
+        let key = place.object_key();
+        let next = [&key[..], &[0]].concat();
+        let records = self.records_between(Family::Objects, (key.clone(), next), u64::MAX)?;
+        match records.found.get(&key) {
+            None => Ok(Object::default()),
+            Some(record) => {
+                decode_object(&key, record).map_err(|error| damaged(Family::Objects, &error))
+            }
+        }
     }
 
     /// Puts versions back that a peer's page has with their values. Returns how many.

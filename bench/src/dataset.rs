@@ -42,6 +42,15 @@ pub enum Last {
     Deleted(u64),
 }
 
+/// What is done to one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key's number.
+    pub key: u64,
+    /// What is done.
+    pub last: Last,
+}
+
 /// The objects of a replica; their places are the numbers of their keys.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
@@ -58,11 +67,11 @@ impl Dataset {
         }
     }
 
-    /// The same replica after changes, given as key number and what was done.
+    /// The same replica after changes.
     #[must_use]
-    pub fn changed(&self, workload: &Workload, changes: &[(u64, Last)]) -> Self {
+    pub fn changed(&self, workload: &Workload, changes: &[Change]) -> Self {
         let mut objects = self.objects.clone();
-        for &(key, last) in changes {
+        for &Change { key, last } in changes {
             let place = usize::try_from(key).unwrap_or(usize::MAX);
             if let Some(slot) = objects.get_mut(place) {
                 *slot = Arc::new(object(workload, key, last));
@@ -192,6 +201,7 @@ fn send_batch(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::merkle::exchange;
@@ -223,6 +233,7 @@ mod tests {
             (17, Last::Deleted(1)),
             (2_999, Last::Put(9)),
         ];
+        let changes = changes.map(|(key, last)| Change { key, last });
         let after = before.changed(&workload(), &changes);
         let found = exchange(&before.tree(2), &after.tree(2));
         let mut places: Vec<_> = found

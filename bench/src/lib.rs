@@ -7,8 +7,14 @@
 //! The program `quorate-bench` (feature `processes`) fills a cluster, and measures what it costs a node
 //! that was away to catch up; see its help. [`merkle`] and [`dataset`] are what that is compared with.
 
+#[cfg(feature = "processes")]
+pub mod catch_up;
 pub mod dataset;
+#[cfg(feature = "processes")]
+pub mod load;
 pub mod merkle;
+#[cfg(feature = "processes")]
+mod progress;
 mod workload;
 
 pub use workload::{HEADER_BYTES, Seen, Workload};

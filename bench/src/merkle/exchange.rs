@@ -196,6 +196,7 @@ fn merge(mine: &[Entry], own: &[Entry], sent: &[u8], differs: &mut dyn FnMut(Dif
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 

@@ -51,29 +51,30 @@ pub struct Change {
     pub last: Last,
 }
 
-/// The objects of a replica; their places are the numbers of their keys.
+/// The objects of a replica; their places are the numbers of their keys. There is none where the replica has
+/// no copy of a key.
 #[derive(Clone, Debug, Default)]
 pub struct Dataset {
-    objects: Vec<Arc<SettledObject>>,
+    objects: Vec<Option<Arc<SettledObject>>>,
 }
 
 impl Dataset {
-    /// The objects of keys `0..`, each with what was done last to it.
-    pub fn new(workload: &Workload, lasts: impl Iterator<Item = Last>) -> Self {
+    /// The objects of keys `0..`, each with what was done last to it, if it belongs to the replica.
+    pub fn new(workload: &Workload, lasts: impl Iterator<Item = Option<Last>>) -> Self {
         let objects = (0..).zip(lasts);
-        let objects = objects.map(|(key, last)| Arc::new(object(workload, key, last)));
+        let objects = objects.map(|(key, last)| Some(Arc::new(object(workload, key, last?))));
         Self {
             objects: objects.collect(),
         }
     }
 
-    /// The same replica after changes.
+    /// The same replica after changes; those of keys that it has no copy of do not concern it.
     #[must_use]
     pub fn changed(&self, workload: &Workload, changes: &[Change]) -> Self {
         let mut objects = self.objects.clone();
         for &Change { key, last } in changes {
             let place = usize::try_from(key).unwrap_or(usize::MAX);
-            if let Some(slot) = objects.get_mut(place) {
+            if let Some(Some(slot)) = objects.get_mut(place) {
                 *slot = Arc::new(object(workload, key, last));
             }
         }
@@ -83,10 +84,13 @@ impl Dataset {
     /// Hashes every object and builds the tree.
     #[must_use]
     pub fn tree(&self, depth: u32) -> Tree {
-        let entries = (0..).zip(&self.objects).map(|(place, object)| Entry {
-            key: xxh3_64(&object.key),
-            content: content(object),
-            place,
+        let entries = (0..).zip(&self.objects).filter_map(|(place, object)| {
+            let object = object.as_ref()?;
+            Some(Entry {
+                key: xxh3_64(&object.key),
+                content: content(object),
+                place,
+            })
         });
         Tree::build(entries.collect(), depth)
     }
@@ -96,7 +100,7 @@ impl Dataset {
     /// # Errors
     /// What was written is not what is read: a defect of the protocol.
     pub fn send_all(&self) -> Result<u64, DecodeError> {
-        send(self.objects.iter())
+        send(self.objects.iter().flatten())
     }
 
     /// Sends the objects at these places.
@@ -104,7 +108,7 @@ impl Dataset {
     /// # Errors
     /// As [`Self::send_all`].
     pub fn send_some(&self, places: impl Iterator<Item = u32>) -> Result<u64, DecodeError> {
-        send(places.filter_map(|place| self.objects.get(place as usize)))
+        send(places.filter_map(|place| self.objects.get(place as usize)?.as_ref()))
     }
 }
 
@@ -213,7 +217,7 @@ mod tests {
     }
 
     fn fresh() -> Dataset {
-        Dataset::new(&workload(), (0..KEYS).map(|_| Last::Put(0)))
+        Dataset::new(&workload(), (0..KEYS).map(|_| Some(Last::Put(0))))
     }
 
     #[test]
@@ -250,5 +254,21 @@ mod tests {
             .send_some(places.iter().filter_map(|place| place.1))
             .unwrap();
         assert!(some < after.send_all().unwrap() / 100);
+    }
+
+    #[test]
+    fn keys_without_a_copy_are_neither_sent_nor_compared() {
+        let held = |key: u64| (key % 2 == 0).then_some(Last::Put(0));
+        let half = Dataset::new(&workload(), (0..KEYS).map(held));
+        let (some, all) = (half.send_all().unwrap(), fresh().send_all().unwrap());
+        assert!(some < all * 51 / 100, "{some} of {all}");
+        let changes = [4, 5].map(|key| Change {
+            key,
+            last: Last::Put(1),
+        });
+        let after = half.changed(&workload(), &changes);
+        let found = exchange(&half.tree(2), &after.tree(2));
+        let places: Vec<_> = found.differences.iter().map(|one| one.theirs).collect();
+        assert_eq!(places, [Some(4)]);
     }
 }

@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn everything_costs_the_same_and_the_tree_as_many_leaves_as_differ() {
         let (workload, lasts) = (Workload::new(7, 100), vec![Last::Put(0); 10_000]);
-        let before = Dataset::new(&workload, lasts.iter().copied());
+        let before = Dataset::new(&workload, lasts.iter().copied().map(Some));
         let depth = depth_for(10_000, 100);
         let compared = |count| {
             let changes = choose(&lasts, count, 1, 7);

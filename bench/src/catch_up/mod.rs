@@ -4,7 +4,7 @@
 //! stopped, some keys change, the node is started, and until all replicas are proved equal bytes
 //! between nodes, time, and CPU time of all node processes are counted. A return without any change
 //! comes first each time: what it costs is the price of a restart, and is subtracted where a cost is
-//! given for each changed key.
+//! given for each key that was missed.
 
 mod choose;
 mod compare;
@@ -73,12 +73,12 @@ pub enum Failure {
         key: u64,
     },
     /// The tree that is compared with does not find what changed.
-    #[error("the hash tree found {found} differences where {changed} keys changed")]
+    #[error("the hash tree found {found} differences where {missed} changed keys are")]
     Tree {
         /// What it found.
         found: u64,
         /// What there is.
-        changed: u64,
+        missed: u64,
     },
     /// A message is read otherwise than it was written.
     #[error("a message is not read as it was written: {0}")]

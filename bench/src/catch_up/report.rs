@@ -117,6 +117,7 @@ impl Report {
         table.load_preset(presets::NOTHING);
         table.set_header([
             "CHANGED",
+            "MISSED",
             "WAY",
             "BYTES",
             "PER KEY",
@@ -132,7 +133,7 @@ impl Report {
         }
         for (place, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
-            if place >= 2 {
+            if place != 2 {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
@@ -156,32 +157,27 @@ impl Row {
         (more >= base.cpu_step).then_some(more)
     }
 
-    /// A cost for each changed key.
+    /// A cost for each key that was missed.
     fn per_key(&self, cost: f64) -> Option<f64> {
-        (self.changed > 0.0).then(|| cost / self.changed)
+        (self.missed > 0.0).then(|| cost / self.missed)
     }
 
-    fn cells(&self, way: usize, base: &Self) -> [String; 7] {
+    fn cells(&self, way: usize, base: &Self) -> [String; 8] {
         let bytes = self.per_key(self.bytes_for_changes(way, base));
         let bytes = bytes.map(|bytes| format!("{bytes:.0}"));
         let cpu = self.cpu_for_changes(way, base).map(|cpu| self.per_key(cpu));
         let cpu = match cpu {
             Some(Some(cpu)) => format!("{:.2}", cpu * 1e6),
-            None if self.changed > 0.0 => "too small".to_owned(),
+            None if self.missed > 0.0 => "too small".to_owned(),
             Some(None) | None => String::new(),
         };
-        let changed = if way == 0 {
-            format!("{}", self.changed)
-        } else {
-            String::new()
-        };
-        let seconds = if way == 0 {
-            format!("{:.2}", self.seconds)
-        } else {
-            String::new()
-        };
+        let first = |text: String| if way == 0 { text } else { String::new() };
+        let (changed, missed) = (self.changed.to_string(), self.missed.to_string());
+        let (changed, missed) = (first(changed), first(missed));
+        let seconds = first(format!("{:.2}", self.seconds));
         [
             changed,
+            missed,
             WAYS[way].to_owned(),
             human(self.bytes[way]),
             bytes.unwrap_or_default(),
@@ -252,11 +248,10 @@ impl fmt::Display for Report {
         for row in &rows {
             writeln!(
                 f,
-                "{} changed: the node had missed {}; {} hints were kept, {} objects fetched by clocks, {} vnodes filled from snapshots; \
+                "{} changed: {} hints were stored, {} objects fetched by clocks, {} vnodes filled from snapshots; \
                  it served after {:.2} s, was sent {} and sent {}; of the tree {} leaves differed, {} of hashes in {} messages, \
                  and building one costs {:.3} s",
                 row.changed,
-                row.missed,
                 row.hints,
                 row.fetched,
                 row.rebuilt,
@@ -275,7 +270,7 @@ impl fmt::Display for Report {
 
 const WHAT: &str = "\
 clocks: measured. Bytes of all frames between all nodes; CPU time of all node processes, TLS, storage and \
-the start of one of them included; per key without what a return without a change costs.
+the start of one of them included; per key that was missed, without what a return without a change costs.
 everything, hash tree: computed on the same data. Bytes of frames; CPU time of hashing, comparing, writing and \
 reading messages, with objects in memory: no network, no TLS, no storage. Compare it with itself, not with the nodes'.";
 
@@ -344,7 +339,7 @@ mod tests {
             ..Row::default()
         };
         let row = |cpu| Row {
-            changed: 10.0,
+            missed: 10.0,
             bytes: [4_000.0, 9_000.0, 0.0],
             cpu: [cpu, 0.2, 0.0],
             ..base

@@ -137,7 +137,11 @@ impl Bench {
             loaded.rate()
         ));
         self.lasts = (0..self.settings.keys).map(|_| Last::Put(0)).collect();
-        self.dataset = Dataset::new(&self.loader.workload, self.lasts.iter().copied());
+        let mut held = Vec::new();
+        for (key, last) in (0..).zip(&self.lasts) {
+            held.push(self.is_held(key)?.then_some(*last));
+        }
+        self.dataset = Dataset::new(&self.loader.workload, held.into_iter());
         self.until_equal(Instant::now()).await?;
         Ok(loaded)
     }
@@ -172,15 +176,19 @@ impl Bench {
         let after = Usages::look(&mut self.cluster).await?;
 
         self.check(&changes).await?;
+        let mut missed = 0;
+        for change in &changes {
+            missed += u64::from(self.is_held(change.key)?);
+        }
         let measured = Measured {
             changed: changes.len(),
-            missed: self.missed(&changes)?,
+            missed,
             all: after.since(&before),
             returned: after.of(self.away),
             hints: before.since(&at_first).hints_stored,
             serving,
             equal,
-            compared: self.compared(&changes).await?,
+            compared: self.compared(&changes, missed).await?,
         };
         say(&format!(
             "{count} changed: equal after {:.2} s, {} bytes between nodes, {:.2} s of CPU time",
@@ -235,19 +243,15 @@ impl Bench {
         Ok(())
     }
 
-    /// How many of these keys the node has copies of.
-    fn missed(&self, changes: &[Change]) -> Result<u64, Failure> {
-        let mut missed = 0;
-        for change in changes {
-            let key = self.loader.workload.key(change.key);
-            let members = self.cluster.members_of(&String::from_utf8_lossy(&key))?;
-            missed += u64::from(members.primaries.contains(&self.away));
-        }
-        Ok(missed)
+    /// Whether the node that goes away has a copy of a key.
+    fn is_held(&self, key: u64) -> Result<bool, Failure> {
+        let name = self.loader.workload.key(key);
+        let members = self.cluster.members_of(&String::from_utf8_lossy(&name))?;
+        Ok(members.primaries.contains(&self.away))
     }
 
     /// The other ways on the same change. The data set then is what the nodes hold now.
-    async fn compared(&mut self, changes: &[Change]) -> Result<Compared, Failure> {
+    async fn compared(&mut self, changes: &[Change], missed: u64) -> Result<Compared, Failure> {
         let before = std::mem::take(&mut self.dataset);
         let after = before.changed(&self.loader.workload, changes);
         for change in changes {
@@ -269,13 +273,13 @@ impl Bench {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         self.dataset = after;
-        let (compared, changed) = (compared?, changes.len() as u64);
-        if compared.found == changed {
+        let compared = compared?;
+        if compared.found == missed {
             Ok(compared)
         } else {
             Err(Failure::Tree {
                 found: compared.found,
-                changed,
+                missed,
             })
         }
     }

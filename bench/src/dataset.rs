@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn keys_without_a_copy_are_neither_sent_nor_compared() {
-        let held = |key: u64| (key % 2 == 0).then_some(Last::Put(0));
+        let held = |key: u64| key.is_multiple_of(2).then_some(Last::Put(0));
         let half = Dataset::new(&workload(), (0..KEYS).map(held));
         let (some, all) = (half.send_all().unwrap(), fresh().send_all().unwrap());
         assert!(some < all * 51 / 100, "{some} of {all}");

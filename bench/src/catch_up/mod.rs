@@ -46,6 +46,8 @@ pub struct Settings {
     pub leaf_keys: u64,
     /// What chance starts from.
     pub seed: u64,
+    /// How long the cluster at rest is watched.
+    pub rest: Duration,
     /// How long one return may take.
     pub patience: Duration,
 }

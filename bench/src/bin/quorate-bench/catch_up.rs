@@ -64,6 +64,9 @@ pub(crate) struct CatchUp {
     json: Option<PathBuf>,
 }
 
+/// How long the cluster at rest is watched.
+const REST: Duration = Duration::from_secs(10);
+
 impl CatchUp {
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
         let settings = Settings {
@@ -77,6 +80,7 @@ impl CatchUp {
             clients: self.clients.into(),
             leaf_keys: self.leaf_keys,
             seed: self.seed,
+            rest: REST,
             patience: Duration::from_secs(self.patience),
         };
         let programs = Programs::find()?;

@@ -1,0 +1,46 @@
+//! The benchmark itself, small, with real processes: its figures must be those of what happened.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use quorate_bench::catch_up::{Settings, run};
+use quorate_tests::process::Programs;
+
+const KEYS: u64 = 3_000;
+const CHANGED: usize = 300;
+
+#[tokio::test]
+async fn a_return_is_measured_and_all_that_was_missed_comes_by_clocks_where_nobody_stands_in() {
+    let settings = Settings {
+        nodes: 3,
+        partitions: 64,
+        keys: KEYS,
+        size: 100,
+        changed: vec![CHANGED],
+        runs: 1,
+        hints: false,
+        clients: 16,
+        leaf_keys: 100,
+        seed: 7,
+        rest: Duration::from_secs(1),
+        patience: Duration::from_secs(100),
+    };
+    let report = run(&Programs::find().unwrap(), settings).await.unwrap();
+    let [none, some] = report.measured.as_slice() else {
+        panic!("{:?}", report.measured);
+    };
+    assert_eq!((none.missed, some.missed), (0, CHANGED as u64));
+    assert_eq!((none.hints, some.hints), (0, 0));
+    assert_eq!((none.returned.fetched, none.compared.found), (0, 0));
+    assert_eq!(some.compared.found, CHANGED as u64);
+    assert!(some.returned.fetched >= CHANGED as u64, "{some:?}");
+    // Keys and values alone: a delete has no value.
+    let least = CHANGED as u64 * (32 + 90);
+    assert!(some.returned.received > least, "{some:?}");
+    assert!(some.equal >= some.serving);
+    assert!(some.all.cpu > Duration::ZERO);
+    let medians = &report.json()["medians"];
+    assert_eq!(medians[1]["clocks"]["bytes"], some.all.sent as f64);
+    assert!(report.to_string().contains("hash tree"));
+}

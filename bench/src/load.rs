@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quorate_client::{Bucket, Error, Kind};
-use tokio::task::{JoinError, JoinSet};
 
 use crate::dataset::{Change, Last};
+use crate::failure::Failure;
+use crate::many::many;
 use crate::progress::Progress;
 use crate::workload::Workload;
 
@@ -80,29 +81,39 @@ impl Loader {
             .await
     }
 
+    /// Deletes keys, each through the context of a read of its own if `contexts`; otherwise the node that takes
+    /// the request deletes what it finds, and all tries are one request.
+    pub async fn delete(&self, keys: &[u64], contexts: bool) -> Loaded {
+        let total = keys.len() as u64;
+        let one = move |loader: Self, key| async move {
+            if contexts {
+                let last = Last::Deleted(0);
+                loader.replace(Change { key, last }).await
+            } else {
+                loader.delete_found(key).await
+            }
+        };
+        self.run("delete", total, keys.iter().copied(), one).await
+    }
+
     async fn run<Item, Work>(
         &self,
         what: &'static str,
         total: u64,
-        mut items: impl Iterator<Item = Item>,
+        items: impl Iterator<Item = Item>,
         one: impl Fn(Self, Item) -> Work,
     ) -> Loaded
     where
         Work: Future<Output = Result<u32, Error>> + Send + 'static,
     {
         let (mut progress, mut loaded) = (Progress::new(what, total), Loaded::default());
-        let (begin, mut running) = (Instant::now(), JoinSet::new());
-        loop {
-            while running.len() < self.clients.max(1) {
-                let Some(item) = items.next() else { break };
-                running.spawn(one(self.clone(), item));
-            }
-            let Some(ended) = running.join_next().await else {
-                break;
-            };
-            let ok = loaded.add(ended.unwrap_or_else(pass_on));
+        let begin = Instant::now();
+        let work = |item| one(self.clone(), item);
+        many(self.clients, items, work, |ended| {
+            let ok = loaded.add(ended);
             progress.step(ok);
-        }
+        })
+        .await;
         loaded.took = begin.elapsed();
         progress.finish();
         loaded
@@ -123,6 +134,22 @@ impl Loader {
             }
             tries += 1;
             put = self.bucket.put(&name, value.clone()).retry_of(id);
+        }
+    }
+
+    async fn delete_found(&self, key: u64) -> Result<u32, Error> {
+        let name = self.workload.key(key);
+        let mut delete = self.bucket.delete(&name);
+        let id = delete.request_id();
+        let mut tries = 1;
+        loop {
+            match delete.send().await {
+                Ok(_) => return Ok(tries),
+                Err(error) if may_help(&error, tries) => pause(&error, tries).await,
+                Err(error) => return Err(error),
+            }
+            tries += 1;
+            delete = self.bucket.delete(&name).retry_of(id);
         }
     }
 
@@ -154,16 +181,22 @@ impl Loader {
     }
 }
 
-fn may_help(error: &Error, tries: u32) -> bool {
+pub(crate) fn may_help(error: &Error, tries: u32) -> bool {
     tries < TRIES_MAX && matches!(error.kind(), Kind::Retry | Kind::InDoubt)
 }
 
-async fn pause(error: &Error, tries: u32) {
+pub(crate) async fn pause(error: &Error, tries: u32) {
     let pause = error.retry_after().unwrap_or(PAUSE * (1 << tries));
     tokio::time::sleep(pause).await;
 }
 
-/// A task is never cancelled: it panicked, and so does whoever waits for it.
-fn pass_on<T>(error: JoinError) -> T {
-    std::panic::resume_unwind(error.into_panic())
+/// All writes, or what the first failure said.
+pub(crate) fn all_done(loaded: Loaded) -> Result<Loaded, Failure> {
+    match &loaded.first_failure {
+        None => Ok(loaded),
+        Some(first) => Err(Failure::Writes {
+            failed: loaded.failed.values().sum(),
+            first: first.clone(),
+        }),
+    }
 }

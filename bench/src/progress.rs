@@ -10,7 +10,7 @@ const TEMPLATE: &str = "{prefix} [{wide_bar}] {pos}/{len} {per_sec} {msg} {eta}"
 
 /// Counts writes and failures.
 pub(crate) struct Progress {
-    what: &'static str,
+    what: String,
     total: u64,
     done: u64,
     failed: u64,
@@ -20,10 +20,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(what: &'static str, total: u64) -> Self {
+    pub(crate) fn new(what: &str, total: u64) -> Self {
         let now = Instant::now();
         Self {
-            what,
+            what: what.to_owned(),
             total,
             done: 0,
             failed: 0,
@@ -70,13 +70,13 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn bar(what: &'static str, total: u64) -> ProgressBar {
+fn bar(what: &str, total: u64) -> ProgressBar {
     let bar = ProgressBar::new(total);
     // A template without mistakes: it is a constant, checked by a test.
     if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
         bar.set_style(style);
     }
-    bar.set_prefix(what);
+    bar.set_prefix(what.to_owned());
     bar
 }
 

@@ -8,9 +8,11 @@ use quorate_tests::process::{self, Cluster, Index, Programs, Trouble};
 use super::compare::{Compared, compare};
 use super::report::Report;
 use super::usage::{Usage, Usages};
-use super::{Failure, Settings, choose};
+use super::{Settings, choose};
 use crate::dataset::{Change, Dataset, Last};
-use crate::load::{Loaded, Loader};
+use crate::equal::until_equal;
+use crate::failure::Failure;
+use crate::load::{Loaded, Loader, all_done};
 use crate::merkle::depth_for;
 use crate::progress::say;
 use crate::workload::{Seen, Workload};
@@ -23,8 +25,6 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const QUIET: Duration = Duration::from_secs(3);
 /// Keys read back through the node that was away, at most, for each return.
 const CHECKED_MAX: usize = 1_000;
-/// Pauses between questions whether all is equal: a twentieth of what it took so far, within bounds.
-const ASK_EVERY: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(1_000)];
 
 /// What a cluster does in a second in which nobody wants anything.
 #[derive(Clone, Copy, Debug, Default)]
@@ -197,25 +197,8 @@ impl Bench {
         Ok(measured)
     }
 
-    /// Asks until all replicas are proved equal; returns the time since `begin`.
     async fn until_equal(&self, begin: Instant) -> Result<Duration, Failure> {
-        loop {
-            let found = self.cluster.client().convergence().await;
-            let took = begin.elapsed();
-            if found.is_converged() {
-                return Ok(took);
-            }
-            if took > self.settings.patience {
-                let away = self.cluster.id(self.away)?;
-                return Err(Failure::Cluster(Trouble::NeverHappened {
-                    what: "all replicas are equal".to_owned(),
-                    waited: took,
-                    seen: format!("the node that was away lacks {} writes", found.lacks(away)),
-                }));
-            }
-            let [least, most] = ASK_EVERY;
-            tokio::time::sleep((took / 20).clamp(least, most)).await;
-        }
+        until_equal(&self.cluster, self.away, begin, self.settings.patience).await
     }
 
     /// Reads changed keys with one answer, through the node that was away.
@@ -280,15 +263,5 @@ impl Bench {
                 missed,
             })
         }
-    }
-}
-
-fn all_done(loaded: Loaded) -> Result<Loaded, Failure> {
-    match &loaded.first_failure {
-        None => Ok(loaded),
-        Some(first) => Err(Failure::Writes {
-            failed: loaded.failed.values().sum(),
-            first: first.clone(),
-        }),
     }
 }

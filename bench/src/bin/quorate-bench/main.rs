@@ -1,6 +1,7 @@
 //! Measures Quorate; see the help of each command.
 
 mod catch_up;
+mod delete;
 mod load;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ struct Arguments {
 enum Command {
     Load(load::Load),
     CatchUp(catch_up::CatchUp),
+    Delete(delete::Delete),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,6 +30,7 @@ async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Load(load) => load.run().await,
         Command::CatchUp(catch_up) => catch_up.run().await,
+        Command::Delete(delete) => delete.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

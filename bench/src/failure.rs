@@ -36,10 +36,4 @@ pub enum Failure {
     /// A message is read otherwise than it was written.
     #[error("a message is not read as it was written: {0}")]
     Message(#[from] DecodeError),
-    /// The count of a node's database is not what was expected of it.
-    #[error("the count of a node's database cannot be had: {what}")]
-    Count {
-        /// What is wrong with it.
-        what: String,
-    },
 }

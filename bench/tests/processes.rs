@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use quorate_bench::catch_up::{Settings, run};
+use quorate_bench::deletes;
 use quorate_tests::process::Programs;
 
 const KEYS: u64 = 3_000;
@@ -42,4 +43,29 @@ async fn a_return_is_measured_and_all_that_was_missed_comes_by_clocks_where_nobo
     let medians = &report.json()["medians"];
     assert_eq!(medians[1]["clocks"]["bytes"], some.all.sent as f64);
     assert!(report.to_string().contains("hash tree"));
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_a_node_is_away_stays_deleted_and_nothing_is_left_of_it() {
+    let settings = deletes::Settings {
+        nodes: 3,
+        partitions: 64,
+        keys: KEYS,
+        deleted: 1_000,
+        contexts: false,
+        size: 100,
+        clients: 16,
+        seed: 7,
+        patience: Duration::from_secs(100),
+    };
+    let report = deletes::run(&Programs::find().unwrap(), settings)
+        .await
+        .unwrap();
+    assert_eq!(report.problems(), Vec::<String>::new());
+    assert!(report.checked.iter().all(|checked| checked.read == KEYS));
+    for stored in &report.compacted {
+        assert_eq!(stored.of("objects"), KEYS - 1_000);
+        assert!(stored.file_bytes > stored.client_bytes / 10, "{stored:?}");
+    }
+    assert_eq!(report.json()["problems"].as_array().map(Vec::len), Some(0));
 }

@@ -9,7 +9,7 @@ use quorate_tests::process::{self, Cluster, Index, Programs, until};
 use super::Settings;
 use super::check::{Checked, check};
 use super::report::Report;
-use super::stored::{Stored, stored};
+use super::stored::Stored;
 use crate::catch_up::{Usage, Usages};
 use crate::draw::draw;
 use crate::equal::until_equal;
@@ -116,7 +116,7 @@ impl Bench {
         let mut counted = Vec::new();
         for node in self.cluster.all() {
             self.cluster.stop(node).await?;
-            counted.push(stored(&mut self.cluster, node, false).await?);
+            counted.push(self.stored(node, false)?);
             let begin = Instant::now();
             self.cluster.restart(node).await?;
             let serving = begin.elapsed();
@@ -225,6 +225,11 @@ impl Bench {
         Ok(repairs)
     }
 
+    fn stored(&mut self, node: Index, compacted: bool) -> Result<Stored, Failure> {
+        let counted = self.cluster.inspect(node, compacted)?;
+        Ok(Stored::of_database(&counted)?)
+    }
+
     /// All nodes stopped: as it is, and after one compaction.
     async fn count_at_the_end(&mut self) -> Result<(Vec<Stored>, Vec<Stored>), Failure> {
         for node in self.cluster.all() {
@@ -232,8 +237,8 @@ impl Bench {
         }
         let (mut after, mut compacted) = (Vec::new(), Vec::new());
         for node in self.cluster.all() {
-            after.push(stored(&mut self.cluster, node, false).await?);
-            compacted.push(stored(&mut self.cluster, node, true).await?);
+            after.push(self.stored(node, false)?);
+            compacted.push(self.stored(node, true)?);
         }
         Ok((after, compacted))
     }

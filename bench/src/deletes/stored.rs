@@ -1,12 +1,6 @@
 //! What a stopped node's database holds, as `quorate-node inspect` counts it.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-
-use quorate_tests::process::{Cluster, Index, Trouble};
-
-use crate::failure::Failure;
+use quorate_tests::process::{Inspection, Trouble};
 
 /// The kinds of records, by the names that the node gives them.
 pub const FAMILIES: [&str; 7] = [
@@ -35,36 +29,24 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Reads `NAME NUMBER` lines; those with other names are for others.
+    /// What was counted.
     ///
     /// # Errors
-    /// A figure is missing, or is no number.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
-        let figures: BTreeMap<&str, &str> = text
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .collect();
-        let figure = |name: &str| {
-            let found = figures
-                .get(name)
-                .and_then(|number| number.trim().parse().ok());
-            found.ok_or_else(|| Failure::Count {
-                what: format!("no number is given for {name}"),
-            })
-        };
+    /// A figure is missing.
+    pub fn of_database(counted: &Inspection) -> Result<Self, Trouble> {
         let mut entries = [0; FAMILIES.len()];
         for (count, family) in entries.iter_mut().zip(FAMILIES) {
-            *count = figure(&format!("{family}.entries"))?;
+            *count = counted.figure(&format!("{family}.entries"))?;
         }
         Ok(Self {
             entries,
-            deleted: figure("objects.deleted")?,
-            contexts: figure("objects.contexts")?,
-            values_max: figure("objects.dots_max")?,
-            client_bytes: figure("objects.client_bytes")?,
-            metadata_bytes: figure("objects.metadata_bytes")?,
-            unreadable: figure("unreadable")?,
-            file_bytes: figure("file_bytes")?,
+            deleted: counted.figure("objects.deleted")?,
+            contexts: counted.figure("objects.contexts")?,
+            values_max: counted.figure("objects.dots_max")?,
+            client_bytes: counted.figure("objects.client_bytes")?,
+            metadata_bytes: counted.figure("objects.metadata_bytes")?,
+            unreadable: counted.figure("unreadable")?,
+            file_bytes: counted.figure("file_bytes")?,
         })
     }
 
@@ -83,82 +65,19 @@ impl Stored {
     }
 }
 
-/// Counts what a stopped node's database holds, after a compaction if wanted.
-///
-/// # Errors
-/// The node runs, or its database cannot be counted.
-pub(super) async fn stored(
-    cluster: &mut Cluster,
-    node: Index,
-    compacted: bool,
-) -> Result<Stored, Failure> {
-    let program = cluster.programs().node.clone();
-    let config = cluster.node(node).config().to_owned();
-    let counted = tokio::task::spawn_blocking(move || inspect(&program, &config, compacted)).await;
-    match counted {
-        Ok(text) => Stored::parse(&text?),
-        // It is never cancelled: it panicked, and so does whoever waits for it.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-fn inspect(program: &Path, config: &Path, compacted: bool) -> Result<String, Failure> {
-    let mut command = Command::new(program);
-    command.arg("inspect").arg("--config").arg(config);
-    if compacted {
-        command.arg("--compact");
-    }
-    let output = command
-        .output()
-        .map_err(Trouble::io("quorate-node inspect"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(Failure::Count {
-        what: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn lines() -> String {
-        let mut text = String::from("objects.key_bytes 9\nsomething else\n");
-        for (place, family) in FAMILIES.iter().enumerate() {
-            text.push_str(&format!("{family}.entries {}\n", place + 4));
-        }
-        for (place, name) in [
-            "deleted",
-            "contexts",
-            "dots_max",
-            "client_bytes",
-            "metadata_bytes",
-        ]
-        .iter()
-        .enumerate()
-        {
-            text.push_str(&format!("objects.{name} {}\n", place + 20));
-        }
-        text + "unreadable 1\nfile_bytes 1000\n"
-    }
-
     #[test]
-    fn figures_are_found_by_their_names() {
-        let stored = Stored::parse(&lines()).unwrap();
-        assert_eq!(stored.entries, [4, 5, 6, 7, 8, 9, 10]);
-        assert_eq!((stored.of("log"), stored.of("nothing")), (7, 0));
-        assert_eq!((stored.deleted, stored.values_max), (20, 22));
-        assert_eq!((stored.unreadable, stored.file_bytes), (1, 1_000));
+    fn metadata_is_given_for_each_object_where_there_are_any() {
+        let mut stored = Stored {
+            metadata_bytes: 24,
+            ..Stored::default()
+        };
+        assert_eq!(stored.metadata_per_object(), None);
+        stored.entries[0] = 4;
         assert_eq!(stored.metadata_per_object(), Some(6.0));
-        assert_eq!(Stored::default().metadata_per_object(), None);
-    }
-
-    #[test]
-    fn a_missing_figure_is_named() {
-        let text = lines().replace("log.entries", "dog.entries");
-        let failure = Stored::parse(&text).unwrap_err();
-        assert!(failure.to_string().contains("log.entries"), "{failure}");
+        assert_eq!((stored.of("objects"), stored.of("nothing")), (4, 0));
     }
 }

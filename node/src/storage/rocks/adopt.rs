@@ -6,7 +6,8 @@ use quorate_core::store::{Store, StoreError, Write};
 use quorate_protocol::StorageId;
 use rocksdb::{WriteBatch, WriteOptions};
 
-use super::open::{Compactions, OWNER_KEY, OpenError, Opened, new_cache};
+use super::cache::new_cache;
+use super::open::{Compactions, OWNER_KEY, OpenError, Opened};
 use super::{RocksSettings, add_writes};
 
 /// Why nothing was done with a closed database.

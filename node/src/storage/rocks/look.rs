@@ -8,7 +8,8 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::RocksSettings;
 use super::adopt::OfflineError;
-use super::open::{Compactions, Opened, new_cache, store_error};
+use super::cache::new_cache;
+use super::open::{Compactions, Opened, store_error};
 
 /// Lets `view` read the closed database at `path`. Nothing is changed.
 ///

@@ -16,6 +16,7 @@
 //!   what cannot be read, and the vnodes that it may have belonged to are marked.
 
 mod adopt;
+mod cache;
 mod look;
 mod open;
 mod repair;
@@ -34,9 +35,10 @@ use quorate_protocol::StorageId;
 use rocksdb::{Cache, WriteBatch, checkpoint};
 
 pub use self::adopt::{OfflineError, adopt};
+use self::cache::new_cache;
 pub use self::look::{compact, look};
 pub use self::open::OpenError;
-use self::open::{Compactions, Opened, new_cache, store_error};
+use self::open::{Compactions, Opened, store_error};
 use self::salvage::Suspect;
 use super::{Checkpoint, Storage};
 
@@ -123,7 +125,9 @@ impl Rocks {
                 let flushed = opened.db.flush_cf(opened.column(family)?);
                 flushed.map_err(|error| store_error(family.name(), &error))?;
             }
-            Ok(())
+            // The owner and the columns in force: what one column family has in the log keeps all of it.
+            let flushed = opened.db.flush();
+            flushed.map_err(|error| store_error("the default family", &error))
         })
     }
 

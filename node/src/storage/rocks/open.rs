@@ -11,7 +11,7 @@ use quorate_core::store::{Family, Store, StoreError, Visit};
 use quorate_protocol::StorageId;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, ErrorKind, LogLevel, LruCacheOptions, Options, ReadOptions, WriteOptions,
+    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteOptions,
 };
 
 use super::RocksSettings;
@@ -39,12 +39,6 @@ const TEXT_LOGS_MAX: usize = 4;
 const BACKGROUND_JOBS: i32 = 2;
 /// Bytes of one block, uncompressed.
 const BLOCK_BYTES: usize = 8 << 10;
-/// Bytes of one part of the cache, each with a lock of its own. The filter of a table of 64 MiB with small
-/// values has nearly a megabyte, its index as much. What does not fit into a part is never kept: by RocksDB's own
-/// choice, parts of 512 KiB in a small cache, each point read would read both again.
-const CACHE_PART_BYTES_MIN: usize = 32 << 20;
-/// Two to this power is the most parts: few threads read.
-const CACHE_PART_BITS_MAX: u32 = 4;
 /// Before a family's name: the key, in the default family, of the column family in force for it.
 const COLUMN_KEY: &str = "column/";
 
@@ -247,17 +241,6 @@ fn foreign(path: &Path, found: &[u8], expected: StorageId) -> OpenError {
         found: String::from_utf8_lossy(found).into_owned(),
         expected,
     }
-}
-
-/// A cache of so many bytes.
-pub(super) fn new_cache(bytes: usize) -> Cache {
-    let parts = (bytes / CACHE_PART_BYTES_MIN).max(1);
-    let bits = parts.ilog2().min(CACHE_PART_BITS_MAX);
-    let mut options = LruCacheOptions::default();
-    options.set_capacity(bytes);
-    // At most CACHE_PART_BITS_MAX.
-    options.set_num_shard_bits(i32::try_from(bits).unwrap_or(0));
-    Cache::new_lru_cache_opts(&options)
 }
 
 pub(super) fn database_options(settings: RocksSettings) -> Options {

@@ -1,11 +1,32 @@
-//! Workloads for measuring Quorate.
+//! Workloads and benchmarks of Quorate.
 //!
 //! Measuring needs values that prove themselves: a load generator that keeps no copy of what it
 //! wrote must still be able to say of any answer whether it is a value that some write put under
-//! that key, and which one. [`Workload`] names keys and makes such values. What runs workloads
-//! against a cluster and reports on them comes with the work on speed; nothing here is
-//! measured yet, and no number is claimed anywhere in this repository.
+//! that key, and which one. [`Workload`] names keys and makes such values.
+//!
+//! The program `quorate-bench` (feature `processes`) fills a cluster, and measures what it costs a node
+//! that was away to catch up, and shows that what was deleted meanwhile stays deleted; see its help. [`merkle`] and [`dataset`] are what that is compared with.
 
+#[cfg(feature = "processes")]
+pub mod catch_up;
+pub mod dataset;
+#[cfg(feature = "processes")]
+pub mod deletes;
+#[cfg(feature = "processes")]
+mod draw;
+#[cfg(feature = "processes")]
+mod equal;
+#[cfg(feature = "processes")]
+mod failure;
+#[cfg(feature = "processes")]
+pub mod load;
+#[cfg(feature = "processes")]
+mod many;
+pub mod merkle;
+#[cfg(feature = "processes")]
+mod progress;
 mod workload;
 
+#[cfg(feature = "processes")]
+pub use failure::Failure;
 pub use workload::{HEADER_BYTES, Seen, Workload};

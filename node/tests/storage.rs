@@ -180,6 +180,33 @@ mod rocks {
     }
 
     #[test]
+    fn after_a_flush_the_log_holds_nothing_and_the_tables_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let rocks = open(dir.path());
+        let write = |number: u8, family| Write::Put {
+            family,
+            key: vec![number],
+            value: vec![number; 10_000].into(),
+        };
+        for number in 0..100 {
+            let writes = Family::ALL.map(|family| write(number, family));
+            let writes = writes.into_iter().collect();
+            rocks.commit(&Batch { writes }).unwrap();
+        }
+        rocks.sync().unwrap();
+        let bytes_of_logs = || -> u64 {
+            let sizes = logs(dir.path()).into_iter();
+            sizes.map(|log| fs::metadata(log).unwrap().len()).sum()
+        };
+        let before = (bytes_of_logs(), content(&rocks));
+        rocks.flush().unwrap();
+        drop(rocks);
+        assert!(before.0 > 1 << 20);
+        assert!(bytes_of_logs() < 1 << 10, "{}", bytes_of_logs());
+        assert_eq!(content(&open(dir.path())), before.1);
+    }
+
+    #[test]
     fn memory_and_rocksdb_answer_the_same_also_after_reopening() {
         for seed in 0..8 {
             let mut random = ChaCha8Rng::seed_from_u64(seed);

@@ -223,6 +223,14 @@ fn spawners(shards: u16) -> Spawners<'static> {
     }
 }
 
+/// Spares the next start the replay of the log.
+async fn flush(storage: Arc<Rocks>) {
+    let flushed = tokio::task::spawn_blocking(move || storage.flush()).await;
+    if let Ok(Err(error)) = flushed {
+        tracing::warn!(%error, "not everything could be written into tables: the next start replays the log");
+    }
+}
+
 /// Who makes backups of the node.
 fn desk(config: &Config, dir: &DataDir, source: Arc<Rocks>) -> Desk {
     Desk::new(backup::Parts {
@@ -410,7 +418,8 @@ impl Node {
             // It ends within a moment, as long as the disk answers.
             let _ = tokio::task::spawn_blocking(move || backups.stop()).await;
             driver.stop().await;
-            network.close("the node is stopping").await;
+            let flushing = flush(Arc::clone(&storage));
+            tokio::join!(network.close("the node is stopping"), flushing);
         };
         if tokio::time::timeout(STOP_PATIENCE, ordered).await.is_err() {
             tracing::error!(

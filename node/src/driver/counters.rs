@@ -81,6 +81,10 @@ pub enum Event {
     PeerFrameDropped,
     /// A reply was not taken by the network.
     ReplyDropped,
+    /// Frames for a peer were taken by the network; counted in bytes, headers included.
+    PeerBytesSent,
+    /// A peer's frame arrived; counted in bytes, header included.
+    PeerBytesReceived,
 }
 
 named! { EVENTS, event_name, Event {
@@ -93,6 +97,8 @@ named! { EVENTS, event_name, Event {
     PeerSendDropped => "peer_sends_dropped", "Messages to peers that the network did not take";
     PeerFrameDropped => "peer_frames_dropped", "Messages of peers dropped for load";
     ReplyDropped => "replies_dropped", "Replies that the network did not take";
+    PeerBytesSent => "peer_bytes_sent", "Bytes of frames given to the network for peers";
+    PeerBytesReceived => "peer_bytes_received", "Bytes of frames that came from peers";
 }}
 
 /// All counters of a node.
@@ -121,6 +127,11 @@ impl Counters {
     /// Counts what the driver met.
     pub fn event(&self, event: Event) {
         self.events[event as usize].inc();
+    }
+
+    /// Counts bytes, for events that are counted so.
+    pub fn bytes(&self, event: Event, bytes: usize) {
+        self.events[event as usize].inc_by(bytes as u64);
     }
 
     /// The count of one of the core's notes.

@@ -111,9 +111,11 @@ fn append(buffer: &mut Vec<u8>, outgoing: &Outgoing<'_>) {
 }
 
 fn hand_over(network: &impl Network, counters: &Counters, to: NodeId, lane: Lane, frames: Bytes) {
+    let bytes = frames.len();
     // The core bears lost messages: a dead link or a full queue is no error here.
-    if network.send_peer(to, lane, frames).is_err() {
-        counters.event(Event::PeerSendDropped);
+    match network.send_peer(to, lane, frames) {
+        Ok(()) => counters.bytes(Event::PeerBytesSent, bytes),
+        Err(_) => counters.event(Event::PeerSendDropped),
     }
 }
 

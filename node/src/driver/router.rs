@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use quorate_protocol::client::{ClientReply, ClientRequest, MapReply, Pong};
 use quorate_protocol::codec::DecodeError;
-use quorate_protocol::frame::Header;
+use quorate_protocol::frame::{HEADER_BYTES, Header};
 use quorate_protocol::hello::{Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 use quorate_protocol::limits::DEADLINE_MS_MAX;
 use quorate_protocol::peer::PeerMessage;
@@ -99,6 +99,8 @@ impl<N: Network> Router<N> {
 
     fn peer_frame(&self, from: NodeId, header: &Header, body: &Bytes) -> Result<(), NoMessage> {
         let opcode = header.opcode;
+        let bytes = HEADER_BYTES + body.len();
+        self.counters.bytes(Event::PeerBytesReceived, bytes);
         let mut message = match PeerMessage::decode_body(opcode, body) {
             Ok(message) => message,
             Err(error) => {

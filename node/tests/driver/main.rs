@@ -496,3 +496,22 @@ fn what_the_core_notes_is_counted() {
         assert_eq!(puts, keys().len() as u64);
     });
 }
+
+#[test]
+fn bytes_between_peers_are_counted_at_both_ends() {
+    run(async {
+        let cluster = Cluster::start(3, 2);
+        let bucket = bucket(&cluster).await;
+        fill(&cluster, bucket).await;
+        let all = |event| -> u64 {
+            let counted = |&node| cluster.driver(node).counters().of_event(event);
+            cluster.nodes.iter().map(counted).sum()
+        };
+        // What was sent may still be on its way, and nothing arrives that was not sent.
+        let received = all(Event::PeerBytesReceived);
+        let sent = all(Event::PeerBytesSent);
+        assert!(received <= sent, "{received} of {sent}");
+        let keys: usize = keys().iter().map(|key| key.len()).sum();
+        assert!(received >= keys as u64, "{received} for {keys}");
+    });
+}

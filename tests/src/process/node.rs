@@ -88,6 +88,12 @@ impl NodeProcess {
         self.child.is_some()
     }
 
+    /// The number of a process that was started and has not been waited for.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Starts the process, and does not wait until it is ready.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use crate::effects::{Note, Priority};
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{RebuildStage, decode_log};
 use crate::replicate::handoff::arrival;
+use crate::replicate::questions::Questions;
 use crate::shared::{Cx, Shared};
 use crate::shelf::{Place, damaged};
 use crate::store::{Family, StoreError};
@@ -27,14 +28,6 @@ const QUESTIONS_MAX: usize = 16;
 /// Clocks in one frame: with hundreds of actors each they still fit its bounds.
 const CLOCKS_PER_FRAME: usize = 256;
 
-/// One question that has no answer yet.
-#[derive(Debug)]
-struct Question {
-    to: NodeId,
-    number: u64,
-    sent_us: u64,
-}
-
 /// Anti-entropy of one replica.
 #[derive(Debug, Default)]
 pub(crate) struct AntiEntropy {
@@ -42,7 +35,7 @@ pub(crate) struct AntiEntropy {
     told: BTreeMap<(NodeId, Class), u64>,
     told_us: u64,
     told_all_us: u64,
-    questions: BTreeMap<Class, Question>,
+    questions: Questions,
     /// Who was asked last: the others come before it, so that one silent peer cannot keep a vnode from
     /// asking those that would answer.
     asked: BTreeMap<Class, NodeId>,
@@ -54,13 +47,12 @@ impl AntiEntropy {
     /// A peer answers (again): it is told everything, and what it was asked may be lost.
     pub(crate) fn on_peer_change(&mut self, node: NodeId) {
         self.told.retain(|(told, _), _| *told != node);
-        self.questions.retain(|_, question| question.to != node);
+        self.questions.forget(node);
     }
 
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
         let now_us = cx.s.now.mono_us;
-        self.questions
-            .retain(|_, question| question.sent_us + cx.s.timing.resend_us > now_us);
+        self.questions.forget_late(cx.s.timing.resend_us, now_us);
         if self.told_us + cx.s.timing.clocks_us <= now_us {
             self.told_us = now_us;
             if self.told_all_us + cx.s.timing.clocks_again_us <= now_us {
@@ -108,7 +100,7 @@ impl AntiEntropy {
             if self.questions.len() >= QUESTIONS_MAX {
                 return;
             }
-            if !self.questions.contains_key(&class) {
+            if !self.questions.has(class) {
                 self.ask_class(cx, class);
             }
         }
@@ -151,14 +143,8 @@ impl AntiEntropy {
         if let Some((to, runs)) = question {
             let number = cx.s.new_op();
             self.asked.insert(class, to);
-            self.questions.insert(
-                class,
-                Question {
-                    to,
-                    number,
-                    sent_us: cx.s.now.mono_us,
-                },
-            );
+            let now_us = cx.s.now.mono_us;
+            self.questions.add(class, to, number, now_us);
             cx.s.send(
                 to,
                 DotsAsk {
@@ -177,13 +163,8 @@ impl AntiEntropy {
         if !cx.s.is_member(from, class) {
             return; // only members are asked, late answers are as good as any
         }
-        let expected = self
-            .questions
-            .get(&class)
-            .is_some_and(|question| (question.to, question.number) == (from, answer.number));
-        if expected {
-            self.questions.remove(&class);
-        }
+        let now_us = cx.s.now.mono_us;
+        let expected = self.questions.answered(class, from, answer.number, now_us);
         let progress = cx.take_dots(answer);
         cx.s.settle_all();
         // Without progress the next tick is soon enough: asking at once could go on for ever.

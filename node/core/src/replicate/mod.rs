@@ -7,6 +7,7 @@ pub(crate) mod cut;
 pub(crate) mod denial;
 pub(crate) mod digests;
 pub(crate) mod handoff;
+mod questions;
 pub(crate) mod range;
 pub(crate) mod rebuild;
 pub(crate) mod refused;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use quorate_core::store::{Store, StoreError, Write};
 use quorate_protocol::StorageId;
-use rocksdb::{Cache, WriteBatch, WriteOptions};
+use rocksdb::{WriteBatch, WriteOptions};
 
+use super::cache::new_cache;
 use super::open::{Compactions, OWNER_KEY, OpenError, Opened};
 use super::{RocksSettings, add_writes};
 
@@ -35,7 +36,7 @@ pub fn adopt(
         let (path, detail) = (path.to_owned(), "there is no database".to_owned());
         return Err(OpenError::Damaged { path, detail }.into());
     }
-    let cache = Cache::new_lru_cache(settings.cache_bytes);
+    let cache = new_cache(settings.cache_bytes);
     let opened = Opened::open(path, from, settings, &cache, Compactions::Off)?;
     let mut batch = WriteBatch::default();
     add_writes(&opened, &change(&opened)?, &mut batch)?;

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use quorate_core::store::{Family, Store, StoreError};
 use quorate_protocol::StorageId;
-use rocksdb::{BottommostLevelCompaction, Cache, CompactOptions};
+use rocksdb::{BottommostLevelCompaction, CompactOptions};
 
 use super::RocksSettings;
 use super::adopt::OfflineError;
+use super::cache::new_cache;
 use super::open::{Compactions, Opened, store_error};
 
 /// Lets `view` read the closed database at `path`. Nothing is changed.
@@ -20,7 +21,7 @@ pub fn look<T>(
     settings: RocksSettings,
     view: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
 ) -> Result<T, OfflineError> {
-    let cache = Cache::new_lru_cache(settings.cache_bytes);
+    let cache = new_cache(settings.cache_bytes);
     let opened = Opened::open_read_only(path, owner, settings, &cache)?;
     Ok(view(&opened)?)
 }
@@ -30,7 +31,7 @@ pub fn look<T>(
 /// # Errors
 /// It cannot be opened or written: what it holds is as it was.
 pub fn compact(path: &Path, owner: StorageId, settings: RocksSettings) -> Result<(), OfflineError> {
-    let cache = Cache::new_lru_cache(settings.cache_bytes);
+    let cache = new_cache(settings.cache_bytes);
     let opened = Opened::open(path, owner, settings, &cache, Compactions::Off)?;
     for family in Family::ALL {
         let column = opened.column(family)?;

@@ -16,6 +16,7 @@
 //!   what cannot be read, and the vnodes that it may have belonged to are marked.
 
 mod adopt;
+mod cache;
 mod look;
 mod open;
 mod repair;
@@ -34,6 +35,7 @@ use quorate_protocol::StorageId;
 use rocksdb::{Cache, WriteBatch, checkpoint};
 
 pub use self::adopt::{OfflineError, adopt};
+use self::cache::new_cache;
 pub use self::look::{compact, look};
 pub use self::open::OpenError;
 use self::open::{Compactions, Opened, store_error};
@@ -96,7 +98,7 @@ impl Rocks {
     /// # Errors
     /// See [`OpenError`]. Nothing was changed, except that an empty database may have been made.
     pub fn open(path: &Path, owner: StorageId, settings: RocksSettings) -> Result<Self, OpenError> {
-        let cache = Cache::new_lru_cache(settings.cache_bytes);
+        let cache = new_cache(settings.cache_bytes);
         let (opened, _) = repair::open_whole(path, owner, settings, &cache)?;
         let db = ArcSwapOption::from_pointee(opened);
         Ok(Self {
@@ -110,6 +112,22 @@ impl Rocks {
             damaged_families: Mutex::default(),
             gaps: AtomicU64::new(0),
             salvage_after: Mutex::new(None),
+        })
+    }
+
+    /// Writes what only the log holds into tables, so that the next opening has little to replay.
+    ///
+    /// # Errors
+    /// The device or the file system refused: the log still holds everything.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.with(|opened| {
+            for family in Family::ALL {
+                let flushed = opened.db.flush_cf(opened.column(family)?);
+                flushed.map_err(|error| store_error(family.name(), &error))?;
+            }
+            // The owner and the columns in force: what one column family has in the log keeps all of it.
+            let flushed = opened.db.flush();
+            flushed.map_err(|error| store_error("the default family", &error))
         })
     }
 

@@ -1,0 +1,42 @@
+//! Measures Quorate; see the help of each command.
+
+mod catch_up;
+mod delete;
+mod load;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Quorate
+///
+/// Exit codes: 0 done, 1 something failed, 2 the command line is wrong.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Load(load::Load),
+    CatchUp(catch_up::CatchUp),
+    Delete(delete::Delete),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Load(load) => load.run().await,
+        Command::CatchUp(catch_up) => catch_up.run().await,
+        Command::Delete(delete) => delete.run().await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quorate-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

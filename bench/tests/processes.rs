@@ -1,0 +1,71 @@
+//! The benchmark itself, small, with real processes: its figures must be those of what happened.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use quorate_bench::catch_up::{Settings, run};
+use quorate_bench::deletes;
+use quorate_tests::process::Programs;
+
+const KEYS: u64 = 3_000;
+const CHANGED: usize = 300;
+
+#[tokio::test]
+async fn a_return_is_measured_and_all_that_was_missed_comes_by_clocks_where_nobody_stands_in() {
+    let settings = Settings {
+        nodes: 3,
+        partitions: 64,
+        keys: KEYS,
+        size: 100,
+        changed: vec![CHANGED],
+        runs: 1,
+        hints: false,
+        clients: 16,
+        leaf_keys: 100,
+        seed: 7,
+        rest: Duration::from_secs(1),
+        patience: Duration::from_secs(100),
+    };
+    let report = run(&Programs::find().unwrap(), settings).await.unwrap();
+    assert_eq!(report.measured.len(), 2);
+    let [none, some] = [&report.measured[0], &report.measured[1]];
+    assert_eq!((none.missed, some.missed), (0, CHANGED as u64));
+    assert_eq!((none.hints, some.hints), (0, 0));
+    assert_eq!((none.returned.fetched, none.compared.found), (0, 0));
+    assert_eq!(some.compared.found, CHANGED as u64);
+    assert!(some.returned.fetched >= CHANGED as u64, "{some:?}");
+    // Keys and values alone: a delete has no value.
+    let least = CHANGED as u64 * (32 + 90);
+    assert!(some.returned.received > least, "{some:?}");
+    assert!(some.equal >= some.serving);
+    assert!(some.all.cpu > Duration::ZERO);
+    let medians = &report.json()["medians"];
+    assert_eq!(medians[1]["clocks"]["bytes"], some.all.sent as f64);
+    assert!(report.to_string().contains("hash tree"));
+}
+
+#[tokio::test]
+async fn what_is_deleted_while_a_node_is_away_stays_deleted_and_nothing_is_left_of_it() {
+    let settings = deletes::Settings {
+        nodes: 3,
+        partitions: 64,
+        keys: KEYS,
+        deleted: 1_000,
+        contexts: false,
+        size: 100,
+        clients: 16,
+        seed: 7,
+        patience: Duration::from_secs(100),
+    };
+    let report = deletes::run(&Programs::find().unwrap(), settings)
+        .await
+        .unwrap();
+    assert_eq!(report.problems(), Vec::<String>::new());
+    assert!(report.checked.iter().all(|checked| checked.read == KEYS));
+    for stored in &report.compacted {
+        assert_eq!(stored.of("objects"), KEYS - 1_000);
+        assert!(stored.file_bytes > stored.client_bytes / 10, "{stored:?}");
+    }
+    assert_eq!(report.json()["problems"].as_array().map(Vec::len), Some(0));
+}

@@ -7,7 +7,7 @@ use quorate_protocol::ids::Dot;
 use quorate_protocol::peer::{PeerVersion, SnapshotPage};
 use quorate_ring::Class;
 
-use crate::causality::{Body, Object};
+use crate::causality::{Body, Clock, Object};
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{KeyPlace, decode_object};
 use crate::replicate::handoff::arrival;
@@ -113,6 +113,8 @@ impl Cx<'_> {
             doubted: BTreeSet::new(),
             next,
         };
+        let seen_there = Clock::from_wire(&page.clock)
+            .map_err(|error| StoreError::Failed(format!("a page that cannot be read: {error}")))?;
         for object in &page.objects {
             let lasting: Vec<Dot> = object.object.versions.iter().filter_map(lasting).collect();
             let place = Place {
@@ -129,8 +131,12 @@ impl Cx<'_> {
                 if !vnode.clock.contains(dot) {
                     judged.behind += 1;
                 } else if !own.has(dot) && !own.context.covers(dot) && !vnode.voids.contains(dot) {
-                    let place = (place.bucket, place.key.clone());
-                    judged.doubted.insert((place, dot));
+                    // Where a log was cut, its context may go before everybody has what superseded it.
+                    let ground = vnode.ground(place.bucket, &place.key);
+                    if seen_there.covers(&ground) {
+                        let place = (place.bucket, place.key.clone());
+                        judged.doubted.insert((place, dot));
+                    }
                 }
             }
         }

@@ -95,11 +95,11 @@ plants! {
     OldStorageTrusted,
     /// A member that has promised to take no late copies of a retired actor's writes takes them.
     PromiseBroken,
-    /// A version that a peer holds and this vnode does not is put back at the first look, whatever the peer had not
-    /// seen yet.
-    RangeJudgedAtFirstLook,
     /// What a repair of a range finds missing is left at that.
     RangeLossIgnored,
+    /// A version that a peer holds and this vnode does not is put back at the first look, whatever the peer had not
+    /// seen yet.
+    RangeProofIgnored,
     /// A vnode that found damage keeps its clock while it is filled again.
     RebuildTrustsOldClock,
     /// A replica that refused a write counts as current all the same.

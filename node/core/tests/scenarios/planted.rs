@@ -27,8 +27,8 @@ fn leaving_what_a_range_lacks_at_that_is_caught() {
 }
 
 #[test]
-fn judging_a_range_at_the_first_look_is_caught() {
-    let planted = |replica: &mut Replica| replica.plant(Plant::RangeJudgedAtFirstLook);
+fn putting_back_what_a_peer_holds_that_has_not_seen_it_superseded_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::RangeProofIgnored);
     assert_eq!(late_pages(planted), 1, "the rule makes no difference");
 }
 

@@ -201,7 +201,7 @@ impl Job {
         if shared.breaks(Plant::RangeLossIgnored) {
             return BTreeSet::new();
         }
-        if shared.breaks(Plant::RangeJudgedAtFirstLook) {
+        if shared.breaks(Plant::RangeProofIgnored) {
             return judged.doubted.clone();
         }
         let before = self.turn.as_ref().map(|turn| &turn.doubted);

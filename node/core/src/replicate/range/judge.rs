@@ -8,6 +8,7 @@ use quorate_protocol::peer::{PeerVersion, SnapshotPage};
 use quorate_ring::Class;
 
 use crate::causality::{Body, Clock, Object};
+use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{KeyPlace, decode_object};
 use crate::replicate::handoff::arrival;
@@ -133,7 +134,7 @@ impl Cx<'_> {
                 } else if !own.has(dot) && !own.context.covers(dot) && !vnode.voids.contains(dot) {
                     // Where a log was cut, its context may go before everybody has what superseded it.
                     let ground = vnode.ground(place.bucket, &place.key);
-                    if seen_there.covers(&ground) {
+                    if seen_there.covers(&ground) || self.s.breaks(Plant::RangeProofIgnored) {
                         let place = (place.bucket, place.key.clone());
                         judged.doubted.insert((place, dot));
                     }

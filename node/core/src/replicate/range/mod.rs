@@ -211,7 +211,7 @@ fn names_ask(shared: &Shared, keys: Option<&KeyPlace>, turn: &Turn) -> Option<Sn
         spans: Vec::new(),
         names: Some(Box::new(SnapshotNames {
             keys: keys.cloned(),
-            values: turn.looks_again() || shared.breaks(Plant::RangeJudgedAtFirstLook),
+            values: turn.looks_again() || shared.breaks(Plant::RangeProofIgnored),
         })),
         place: SnapshotPlace {
             key: turn.after().cloned(),

@@ -269,7 +269,7 @@ impl Node {
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_) => return false,
-            ClientRequest::Scrub(order) => return Shard::order_all(&mut process.shards, &order),
+            ClientRequest::Scrub(order) => return Shard::order_all(&mut process.shards, order),
         };
         let shard = route::shard_of(partition, self.setup.shards);
         process.shards[usize::from(shard)].request(ticket, request, deadline_ms, wants);

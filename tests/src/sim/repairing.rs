@@ -63,7 +63,7 @@ impl World<'_> {
 /// All keys, a bucket, or those of its keys that begin in some way; in some partitions.
 fn an_order(config: &Config, dice: &mut Dice) -> Scrub {
     let last = config.map.ring.partitions().get().saturating_sub(1);
-    let last = u64::try_from(last).unwrap_or(0);
+    let last = u64::from(last);
     let (one, other) = (dice.between(0, last), dice.between(0, last));
     let partition = |number: u64| PartitionId::new(u16::try_from(number).unwrap_or(0));
     let bucket = dice.pick(&config.map.buckets).map(|bucket| bucket.id);

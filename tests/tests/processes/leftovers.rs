@@ -132,7 +132,7 @@ async fn is_gone(bucket: Bucket, key: usize) -> Result<(), Error> {
 }
 
 /// Waits until no node has a log entry or a hint any more. Returns how long that took.
-pub(crate) async fn collected(cluster: &Cluster) -> Result<Duration, Trouble> {
+async fn collected(cluster: &Cluster) -> Result<Duration, Trouble> {
     let begin = Instant::now();
     cluster.settled().await?;
     until("no log entry is left", NOTHING_WITHIN, async || {

@@ -347,3 +347,21 @@ fn a_pause_lasts_until_it_is_lifted() {
     walk.pass(10_000);
     assert_eq!(read_through(&walk, node), walk.status(node).vnodes.len());
 }
+
+#[test]
+fn who_gives_the_same_order_again_and_again_keeps_no_vnode_from_its_turn() {
+    let mut walk = Walk::new(5);
+    let node = walk.map.members[0].id;
+    let vnodes = walk.status(node).vnodes.len();
+    let now = Scrub {
+        now: true,
+        ..Scrub::default()
+    };
+    // In the time between two orders there is none for all of them.
+    for _ in 0..vnodes {
+        walk.order_scrub(node, now.clone());
+        walk.pass(200);
+    }
+    assert!(vnodes > 3, "{vnodes}");
+    assert_eq!(read_through(&walk, node), vnodes);
+}

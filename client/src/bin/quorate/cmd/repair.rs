@@ -109,7 +109,7 @@ struct Part {
     /// Bad records of each vnode before the order.
     before: BTreeMap<Class, u64>,
     found: bool,
-    /// Looks without a vnode at work.
+    /// Looks in a row without a vnode at work, and without one less to be read.
     idle: u32,
     /// Looks in a row without an answer; after [`LOOKS_MAX`] it is waited for no more.
     missed: u32,
@@ -141,12 +141,11 @@ impl Part {
             .iter()
             .any(|vnode| vnode.damaged || vnode.rebuilding.is_some());
         self.found |= self.ordered && (lost || bad != self.bad);
-        self.idle = if vnodes.iter().any(at_work) {
-            0
-        } else {
-            self.idle + 1
-        };
+        let (before, busy) = (self.open(), vnodes.iter().any(at_work));
         (self.bad, self.vnodes) = (bad, vnodes);
+        // Small vnodes are read between two looks: what counts is that fewer are open.
+        let goes_on = busy || self.open() < before;
+        self.idle = if goes_on { 0 } else { self.idle + 1 };
     }
 }
 

@@ -1,13 +1,16 @@
 //! `quorate repair --bucket`: keys of one bucket are read and compared between their replicas.
 //!
 //! A node is asked how far it has come by giving it the order again, under the same number: so one that has restarted
-//! meanwhile begins anew, and nobody needs to notice.
+//! meanwhile begins anew. One that meets damage in its tables does so: it opens its storage again without what cannot be
+//! read, and has forgotten the order and what it found. How many vnodes had to be filled again its counters tell.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quorate_client::{Client, Error, Member, NodeId, RangeProgress, RangeRepair, Scrub};
+use quorate_client::{
+    Client, Error, Member, NodeId, RangeProgress, RangeRepair, Scrub, StatusReport,
+};
 use serde_json::json;
 
 use super::repair::Partitions;
@@ -34,6 +37,8 @@ pub(super) struct Wanted {
 #[derive(Default)]
 struct Part {
     progress: RangeProgress,
+    /// Vnodes in which damage was found since the node's start, before the order.
+    damaged_before: Option<u64>,
     /// Whether all its vnodes were read and compared, and those that are filled again are whole.
     done: bool,
     missed: u32,
@@ -52,7 +57,12 @@ pub(super) async fn run(client: Client, wanted: Wanted, out: &mut Out) -> Done {
     let order = order(&client, &wanted)?;
     let mut parts: BTreeMap<NodeId, Part> = BTreeMap::new();
     for member in &wanted.members {
-        parts.insert(member.id, Part::default());
+        let report = client.status(member.id, false).await;
+        let part = Part {
+            damaged_before: report.ok().as_ref().map(damage_found),
+            ..Part::default()
+        };
+        parts.insert(member.id, part);
     }
     let mut told = String::new();
     loop {
@@ -105,7 +115,7 @@ async fn ask(client: &Client, node: NodeId, order: &RangeRepair, part: &mut Part
             part.busy = state.repair.is_none();
             part.progress = state.repair.unwrap_or_default();
             let over = !part.busy && part.progress.done == part.progress.vnodes;
-            healed(client, node, order, over).await
+            healed(client, node, order, part, over).await
         }
         Err(error) => Err(error),
     };
@@ -123,18 +133,33 @@ async fn healed(
     client: &Client,
     node: NodeId,
     order: &RangeRepair,
+    part: &mut Part,
     over: bool,
 ) -> Result<bool, Error> {
     if !over {
         return Ok(false);
     }
     let report = client.status(node, true).await?;
+    let (before, now) = (part.damaged_before.unwrap_or(0), damage_found(&report));
+    // A process that began anew counts from 0.
+    let found = if now < before { now } else { now - before };
+    part.progress.damaged = part
+        .progress
+        .damaged
+        .max(u32::try_from(found).unwrap_or(u32::MAX));
     let partitions = order.first..=order.last;
     let mut concerned = report
         .vnodes
         .iter()
         .filter(|vnode| partitions.contains(&vnode.class.partition));
     Ok(!concerned.any(|vnode| vnode.damaged || vnode.rebuilding.is_some()))
+}
+
+/// Vnodes in which a node has found damage since its start.
+fn damage_found(report: &StatusReport) -> u64 {
+    let mut counters = report.counters.iter();
+    let counter = counters.find(|(name, _)| name.as_str() == "damage_found");
+    counter.map_or(0, |(_, found)| *found)
 }
 
 fn sum(parts: &BTreeMap<NodeId, Part>) -> RangeProgress {

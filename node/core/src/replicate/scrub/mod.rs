@@ -114,7 +114,10 @@ impl Scrub {
 
     /// The vnode to go on with, or to begin with.
     fn turn(&mut self, shared: &mut Shared) -> Option<Class> {
-        let suspected = shared.suspected.first().copied();
+        // Who is suspected again and again keeps nobody else waiting.
+        let ended = |class: &Class| self.ended_us.get(class).copied().unwrap_or(0);
+        let suspected = shared.suspected.iter().copied();
+        let suspected = suspected.min_by_key(|class| (ended(class), *class));
         if self.current.is_some() && (suspected.is_none() || self.is_urgent(shared)) {
             return self.current;
         }

@@ -20,7 +20,7 @@ pub struct ScrubOrdered {
 impl Replica {
     /// Takes an order. What is to be read through now goes as what is suspected does: before all else, and
     /// each vnode from its beginning. A vnode that lost something is none of it: it is being filled.
-    /// What is said of the repair of a range is [`crate::replicate::range`]'s business.
+    /// How far the repair of a range has come is told where one is ordered.
     pub fn order_scrub(&mut self, order: Scrub) -> ScrubOrdered {
         let concerned = |class: &&Class| order.partition.is_none_or(|one| class.partition == one);
         let vnodes = self.shared.vnodes.keys();

@@ -25,6 +25,8 @@ mod many;
 pub mod merkle;
 #[cfg(feature = "processes")]
 mod progress;
+#[cfg(feature = "processes")]
+mod stage;
 mod workload;
 
 #[cfg(feature = "processes")]

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use quorate_client::Profile;
-use quorate_tests::process::{self, Cluster, Index, Programs, Trouble};
+use quorate_tests::process::{Cluster, Index, Programs, Trouble};
 
 use super::compare::{Compared, compare};
 use super::report::Report;
@@ -15,12 +14,9 @@ use crate::failure::Failure;
 use crate::load::{Loaded, Loader, all_done};
 use crate::merkle::depth_for;
 use crate::progress::say;
+use crate::stage::stage;
 use crate::workload::{Seen, Workload};
 
-/// The bucket that every cluster starts with.
-const BUCKET: &str = "default";
-/// What a request may take while nodes are stopped and started beside it.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// Nodes compare clocks once a second, and sync ten times a second: by then all of that was done.
 const QUIET: Duration = Duration::from_secs(3);
 /// Keys read back through the node that was away, at most, for each return.
@@ -93,22 +89,10 @@ struct Bench {
 
 impl Bench {
     async fn start(programs: &Programs, settings: Settings) -> Result<Self, Failure> {
-        let cluster = process::Settings {
-            nodes: settings.nodes,
-            partitions: settings.partitions,
-            ..process::Settings::default()
-        };
-        let cluster = Cluster::start(programs, &cluster).await?;
-        let profile = Profile {
-            deadline: Some(DEADLINE),
-            sloppy: (!settings.hints).then_some(false),
-            ..Profile::default()
-        };
-        let loader = Loader {
-            bucket: cluster.client().with_profile(profile).bucket(BUCKET),
-            workload: Workload::new(settings.seed, settings.size),
-            clients: settings.clients,
-        };
+        let size = (settings.nodes, settings.partitions);
+        let workload = Workload::new(settings.seed, settings.size);
+        let sloppy = (!settings.hints).then_some(false);
+        let (cluster, loader) = stage(programs, size, sloppy, (workload, settings.clients)).await?;
         Ok(Self {
             away: settings.nodes - 1,
             cluster,

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use quorate_client::Profile;
-use quorate_tests::process::{self, Cluster, Index, Programs, until};
+use quorate_tests::process::{Cluster, Index, Programs, until};
 
 use super::Settings;
 use super::check::{Checked, check};
@@ -16,12 +15,9 @@ use crate::equal::until_equal;
 use crate::failure::Failure;
 use crate::load::{Loaded, Loader, all_done};
 use crate::progress::say;
+use crate::stage::stage;
 use crate::workload::Workload;
 
-/// The bucket that every cluster starts with.
-const BUCKET: &str = "default";
-/// What a request may take while nodes are stopped and started beside it.
-const DEADLINE: Duration = Duration::from_secs(20);
 /// Nodes compare clocks once a second, and sync ten times a second: by then all of that was done.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -74,21 +70,9 @@ struct Bench {
 
 impl Bench {
     async fn start(programs: &Programs, settings: Settings) -> Result<Self, Failure> {
-        let cluster = process::Settings {
-            nodes: settings.nodes,
-            partitions: settings.partitions,
-            ..process::Settings::default()
-        };
-        let cluster = Cluster::start(programs, &cluster).await?;
-        let profile = Profile {
-            deadline: Some(DEADLINE),
-            ..Profile::default()
-        };
-        let loader = Loader {
-            bucket: cluster.client().with_profile(profile).bucket(BUCKET),
-            workload: Workload::new(settings.seed, settings.size),
-            clients: settings.clients,
-        };
+        let size = (settings.nodes, settings.partitions);
+        let workload = Workload::new(settings.seed, settings.size);
+        let (cluster, loader) = stage(programs, size, None, (workload, settings.clients)).await?;
         Ok(Self {
             away: settings.nodes - 1,
             cluster,

@@ -360,7 +360,7 @@ impl Shared {
         {
             if let Some(vnode) = self.vnodes.get_mut(&class) {
                 vnode.durable.merge(&clock);
-                vnode.filled = vnode.filled.take_if(|filled| !vnode.durable.covers(filled));
+                vnode.filled.take_if(|filled| vnode.durable.covers(filled));
                 vnode.revision += 1;
             }
         }

@@ -2,11 +2,10 @@
 
 use quorate_protocol::ids::ClusterId;
 use quorate_protocol::map::{BucketMode, ClusterMap, FORMAT_LEVEL, Member};
-use quorate_ring::{PartitionCount, Placed, Ring};
 
 use crate::sim::config::{Config, FaultPlan, NetworkPlan, Profile};
 use crate::sim::dice::Dice;
-use crate::sim::map::{bucket, member};
+use crate::sim::map::{bucket, first_ring, member};
 
 /// Nodes of every scenario.
 pub const NODES: u64 = 5;
@@ -76,18 +75,7 @@ fn network(dice: &mut Dice, weather: Weather) -> NetworkPlan {
 
 fn map() -> ClusterMap {
     let members: Vec<Member> = (1..=NODES).map(member).collect();
-    let placed: Vec<Placed> = members
-        .iter()
-        .map(|member| Placed {
-            id: member.id,
-            zone: member.zone.clone(),
-            weight: member.weight,
-        })
-        .collect();
-    let partitions =
-        PartitionCount::new(PARTITIONS).unwrap_or_else(|error| unreachable!("{error}"));
-    let ring =
-        Ring::first(partitions, COPIES, &placed).unwrap_or_else(|error| unreachable!("{error}"));
+    let ring = first_ring(PARTITIONS, COPIES, &members);
     ClusterMap {
         cluster: ClusterId::new(5, 64),
         name: "scenario".to_owned(),

@@ -11,22 +11,11 @@ use super::dice::Dice;
 /// drawn.
 pub(super) fn draw(dice: &mut Dice, nodes: u64) -> ClusterMap {
     let members: Vec<Member> = (1..=nodes).map(member).collect();
-    let placed: Vec<Placed> = members
-        .iter()
-        .map(|member| Placed {
-            id: member.id,
-            zone: member.zone.clone(),
-            weight: member.weight,
-        })
-        .collect();
     let partitions = 1 << dice.between(2, 4);
     let most = if nodes >= 5 { 5 } else { 3.min(nodes) };
     let most_copies = u8::try_from(most).unwrap_or(5);
     let copies = most_copies.min(3);
-    let partitions =
-        PartitionCount::new(partitions).unwrap_or_else(|error| unreachable!("{error}"));
-    let ring = Ring::first(partitions, most_copies, &placed)
-        .unwrap_or_else(|error| unreachable!("{error}"));
+    let ring = first_ring(partitions, most_copies, &members);
     let mut buckets = vec![
         bucket(1, "a-siblings", copies, BucketMode::Siblings),
         bucket(2, "b-lww", copies, BucketMode::Lww),
@@ -47,6 +36,21 @@ pub(super) fn draw(dice: &mut Dice, nodes: u64) -> ClusterMap {
         ring,
         buckets,
     }
+}
+
+/// The first ring of these members. The simulator gives valid numbers.
+pub(crate) fn first_ring(partitions: u32, copies: u8, members: &[Member]) -> Ring {
+    let placed: Vec<Placed> = members
+        .iter()
+        .map(|member| Placed {
+            id: member.id,
+            zone: member.zone.clone(),
+            weight: member.weight,
+        })
+        .collect();
+    let partitions =
+        PartitionCount::new(partitions).unwrap_or_else(|error| unreachable!("{error}"));
+    Ring::first(partitions, copies, &placed).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 pub(crate) fn member(id: u64) -> Member {

@@ -1,7 +1,6 @@
 //! `quorate-bench catch-up`: what it costs a node to return.
 
 use std::error::Error;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,8 @@ use clap::Args;
 use quorate_bench::catch_up::{self, Settings};
 use quorate_bench::merkle::LEAF_KEYS;
 use quorate_tests::process::Programs;
+
+use crate::tell;
 
 /// Measure what it costs a node that was away to catch up
 ///
@@ -89,11 +90,7 @@ impl CatchUp {
             report = catch_up::run(&programs, settings) => report?,
             _ = tokio::signal::ctrl_c() => return Err("interrupted: nothing is reported".into()),
         };
-        print!("{report}");
-        if let Some(file) = &self.json {
-            let text = format!("{:#}\n", report.json());
-            fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-        }
+        tell(&report, &report.json(), self.json.as_deref())?;
         Ok(())
     }
 

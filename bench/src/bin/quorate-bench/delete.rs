@@ -1,13 +1,14 @@
 //! `quorate-bench delete`: many deletes while a node is away.
 
 use std::error::Error;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use quorate_bench::deletes::{self, Settings};
 use quorate_tests::process::Programs;
+
+use crate::tell;
 
 /// Delete many keys while a node is away, and see that none comes back and nothing stays
 ///
@@ -73,11 +74,7 @@ impl Delete {
             report = deletes::run(&programs, settings) => report?,
             _ = tokio::signal::ctrl_c() => return Err("interrupted: nothing is reported".into()),
         };
-        print!("{report}");
-        if let Some(file) = &self.json {
-            let text = format!("{:#}\n", report.json());
-            fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
-        }
+        tell(&report, &report.json(), self.json.as_deref())?;
         match report.problems().len() {
             0 => Ok(()),
             count => Err(format!("{count} things are not right: see above").into()),

@@ -4,9 +4,13 @@ mod catch_up;
 mod delete;
 mod load;
 
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::Value;
 
 /// Measures Quorate
 ///
@@ -39,4 +43,14 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a report, and writes its figures into a file if wanted.
+fn tell(report: &impl Display, figures: &Value, file: Option<&Path>) -> Result<(), String> {
+    print!("{report}");
+    let Some(file) = file else {
+        return Ok(());
+    };
+    fs::write(file, format!("{figures:#}\n"))
+        .map_err(|error| format!("{}: {error}", file.display()))
 }

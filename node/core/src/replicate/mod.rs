@@ -1,5 +1,6 @@
 //! The replica's side: serving coordinators, and bringing replicas together without them.
 
+mod allowance;
 pub(crate) mod anti_entropy;
 pub(crate) mod catch_up;
 pub(crate) mod collect;

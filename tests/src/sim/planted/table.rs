@@ -43,6 +43,12 @@ const LONG: Needs = |config| {
     config.operations *= 3;
 };
 
+/// Disks damaged and destroyed, often.
+const DAMAGED: Needs = |config| {
+    config.faults.every_us = 500_000;
+    (config.faults.damage, config.faults.wipe) = (true, true);
+};
+
 /// Clients that ask for buckets.
 const FOUNDING: Needs = |config| config.found_buckets();
 
@@ -155,10 +161,7 @@ fn convergence() -> Vec<Row> {
             &["I1", "I3", "I6", "I18", "stuck"],
         )
         .in_weather(STORM)
-        .needing(|config| {
-            config.faults.every_us = 500_000;
-            (config.faults.damage, config.faults.wipe) = (true, true);
-        }),
+        .needing(DAMAGED),
         row(
             Plant::RebuildTrustsOldClock,
             "edges 4, 5, 6",
@@ -166,10 +169,7 @@ fn convergence() -> Vec<Row> {
         )
         .within(600)
         .in_weather(STORM)
-        .needing(|config| {
-            config.faults.every_us = 500_000;
-            (config.faults.damage, config.faults.wipe) = (true, true);
-        }),
+        .needing(DAMAGED),
         row(
             Plant::SnapshotClockAtEnd,
             "edges 4, 5, 6",
@@ -177,10 +177,7 @@ fn convergence() -> Vec<Row> {
         )
         .within(600)
         .in_weather(STORM)
-        .needing(|config| {
-            config.faults.every_us = 500_000;
-            (config.faults.damage, config.faults.wipe) = (true, true);
-        }),
+        .needing(DAMAGED),
     ]
 }
 

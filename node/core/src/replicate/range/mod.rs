@@ -43,6 +43,7 @@ use self::job::{Job, Next, Turn};
 use crate::effects::{Note, Priority};
 use crate::plant::Plant;
 use crate::record::KeyPlace;
+use crate::replicate::allowance::Allowance;
 use crate::shared::{Cx, Shared};
 
 /// Repairs that are remembered, those that are over included. A further one is refused while none of them is over.
@@ -69,9 +70,8 @@ struct Awaited {
 pub(crate) struct Ranges {
     jobs: VecDeque<Job>,
     awaited: Option<Awaited>,
-    /// Bytes that may be read and fetched now. Goes below 0 by what a page was larger than expected.
-    allowance: i64,
-    last_us: Option<u64>,
+    /// What may be read and fetched now.
+    allowance: Allowance,
 }
 
 impl Ranges {
@@ -103,10 +103,11 @@ impl Ranges {
             self.give_up(now_us);
         }
         if self.jobs.iter().all(Job::is_over) {
-            self.last_us = None;
+            self.allowance.rest();
             return;
         }
-        self.refill(cx.s);
+        let rate = cx.s.timing.scrub_bytes_per_s.max(BYTES_PER_S);
+        self.allowance.refill(cx.s, rate);
         self.go_on(cx);
     }
 
@@ -126,7 +127,7 @@ impl Ranges {
             return turn.refused(now_us);
         }
         let bytes = names_bytes(&page);
-        self.allowance -= i64::try_from(bytes + PAGE_BYTES).unwrap_or(i64::MAX);
+        self.allowance.spend(bytes + PAGE_BYTES);
         if let Ok(judged) = cx.judge_names(&page) {
             let lost = job.confirmed(cx.s, &judged);
             let put_back = cx.put_back(page, &lost);
@@ -138,7 +139,7 @@ impl Ranges {
     /// Reads and asks on, as far as the pace allows.
     fn go_on(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..PAGES_PER_TICK {
-            if self.allowance <= 0 || self.awaited.is_some() {
+            if self.allowance.is_used_up() || self.awaited.is_some() {
                 return;
             }
             let open = |job: &&mut Job| !job.is_over() && !job.is_stuck(cx.s);
@@ -149,7 +150,7 @@ impl Ranges {
                 Next::Read { class, after } => {
                     let read = cx.read_range(class, job.keys(), after.as_ref());
                     let bytes = job.was_read(cx.s, read);
-                    self.allowance -= i64::try_from(bytes + PAGE_BYTES).unwrap_or(i64::MAX);
+                    self.allowance.spend(bytes + PAGE_BYTES);
                 }
                 Next::Ask(ask, to) => {
                     let job = job.id();
@@ -180,22 +181,6 @@ impl Ranges {
         if let Some(turn) = job.and_then(Job::turn_mut) {
             turn.refused(now_us);
         }
-    }
-
-    /// Time brings new allowance; unused it is kept for a tenth of a second.
-    fn refill(&mut self, shared: &Shared) {
-        let rate = shared.timing.scrub_bytes_per_s.max(BYTES_PER_S);
-        let now_us = shared.now.mono_us;
-        let since_us = self
-            .last_us
-            .replace(now_us)
-            .map_or(shared.timing.tick_us, |last_us| {
-                now_us.saturating_sub(last_us)
-            });
-        let bytes = u128::from(rate) * u128::from(since_us) / 1_000_000;
-        let most = i64::try_from(rate / 10).unwrap_or(i64::MAX).max(1);
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.allowance = self.allowance.saturating_add(bytes).min(most);
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) use self::differ::Differing;
 pub use self::order::ScrubOrdered;
 pub(crate) use self::pass::Pass;
 use crate::effects::Note;
+use crate::replicate::allowance::Allowance;
 use crate::shared::{Cx, Shared};
 use crate::vnode::Vnode;
 
@@ -51,9 +52,8 @@ pub(crate) struct Scrub {
     current: Option<Class>,
     /// When each vnode's last pass ended, monotonic microseconds; 0: not in this life.
     ended_us: BTreeMap<Class, u64>,
-    /// Bytes that may be read now. Goes below 0 by what a page was larger than expected.
-    allowance: i64,
-    last_us: Option<u64>,
+    /// What may be read now.
+    allowance: Allowance,
     /// Until then no vnode's turn comes, if none is suspected.
     idle_until_us: u64,
     /// By order: nothing is read but what is suspected.
@@ -70,18 +70,19 @@ impl Scrub {
         }
         self.hold_if_paused(cx.s);
         let Some(class) = self.turn(cx.s) else {
-            self.last_us = None;
+            self.allowance.rest();
             return;
         };
-        self.refill(cx.s, class);
+        let rate = self.rate(cx.s, class);
+        self.allowance.refill(cx.s, rate);
         for _ in 0..PAGES_PER_TICK {
-            if self.allowance <= 0 || self.current.is_none() {
+            if self.allowance.is_used_up() || self.current.is_none() {
                 return;
             }
             // A slow pace makes small pages, or one would use up many seconds of it.
             let page = (self.rate(cx.s, class) / 10).clamp(1, PAGE_BYTES);
             let bytes = cx.scrub_page(class, page);
-            self.allowance -= i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.allowance.spend(bytes);
             if cx
                 .s
                 .vnodes
@@ -174,22 +175,6 @@ impl Scrub {
         } else {
             rate
         }
-    }
-
-    /// Time brings new allowance; unused it is kept for a tenth of a second.
-    fn refill(&mut self, shared: &Shared, class: Class) {
-        let rate = self.rate(shared, class);
-        let now_us = shared.now.mono_us;
-        let since_us = self
-            .last_us
-            .replace(now_us)
-            .map_or(shared.timing.tick_us, |last_us| {
-                now_us.saturating_sub(last_us)
-            });
-        let bytes = u128::from(rate) * u128::from(since_us) / 1_000_000;
-        let most = i64::try_from(rate / 10).unwrap_or(i64::MAX).max(1);
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.allowance = self.allowance.saturating_add(bytes).min(most);
     }
 }
 

@@ -170,7 +170,7 @@ impl Cx<'_> {
     fn collect_hints(&mut self, target: NodeId, after: Option<&[u8]>) -> Option<Batch> {
         let classes = self.s.hints.classes(target);
         classes.into_iter().find_map(|class| {
-            let range = after_key(keys::hint_class_range(target, class), after);
+            let range = after_key(keys::hint_class_range(target, class), after)?;
             let mut records: Vec<(Vec<u8>, Bytes)> = Vec::new();
             let mut bytes = 0;
             let scanned = self.scan(Family::Hints, range, |key, record| {
@@ -382,13 +382,14 @@ fn settled(place: Place, hint: HintRecord) -> SettledObject {
     }
 }
 
-fn after_key((from, to): KeyRange, after: Option<&[u8]>) -> KeyRange {
+/// What of a range lies behind a key, if anything can.
+fn after_key((from, to): KeyRange, after: Option<&[u8]>) -> Option<KeyRange> {
     match after {
         Some(after) if after >= from.as_slice() => {
             let mut next = after.to_vec();
             next.push(0);
-            (next, to)
+            (next < to).then_some((next, to))
         }
-        Some(_) | None => (from, to),
+        Some(_) | None => Some((from, to)),
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use quorate_core::{Note, Replica};
+use quorate_core::effects::Input;
+use quorate_core::{Note, Replica, Timing};
 use quorate_protocol::options::Count;
 use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 
-use crate::walk::{Walk, a_get};
+use crate::walk::{SIBLINGS, Walk, a_get};
 use crate::{KEY, fallbacks, primaries, read_r};
 
 /// Something of the key is on all primaries.
@@ -338,4 +339,57 @@ fn r12_what_hints_bring_reaches_the_other_members_before_their_takers_can_die() 
     kill_all(&mut walk, &[p1, p2]);
     walk.pass(2_000);
     assert_eq!(read_r(&mut walk, p3, 2).unwrap(), ["new", "old"]);
+}
+
+/// Two keys of two classes, both with this primary and kept for it by this fallback: the class first in order comes first.
+fn two_classes(walk: &Walk, primary: NodeId, keeper: NodeId) -> [String; 2] {
+    let fits = |key: &String| {
+        let list = walk.preference(SIBLINGS, key);
+        list.primaries.contains(&primary) && list.fallbacks.first() == Some(&keeper)
+    };
+    let partition = |key: &String| walk.map.ring.partition_of(SIBLINGS, key.as_bytes());
+    let mut keys: Vec<String> = (0..200).map(|number| format!("key {number}")).collect();
+    keys.retain(fits);
+    keys.sort_by_key(partition);
+    keys.dedup_by_key(|key| partition(key));
+    [keys.swap_remove(0), keys.pop().unwrap()]
+}
+
+/// Found by a random history: a paced handoff stood behind the last hint of one class when there were hints of an
+/// earlier class only.
+#[test]
+fn hints_of_an_earlier_class_that_come_while_a_handoff_pauses_are_handed_over_too() {
+    let timing = Timing {
+        handoff_bytes_per_s: 200,
+        ..Timing::default()
+    };
+    let mut walk = Walk::paced(5, |_| {}, timing);
+    let ([p1, ..], [f4, _]) = nodes_of(&walk);
+    let [early, late] = two_classes(&walk, p1, f4);
+    walk.kill(p1);
+    put_at_another(&mut walk, &late, p1);
+    walk.lose("HintsAck", f4, 0);
+    walk.start(p1);
+    walk.pass(200);
+    let coordinator = another_primary(&walk, &early, p1);
+    walk.give(coordinator, Input::PeerDown(p1));
+    put_at_another(&mut walk, &early, p1);
+    assert_eq!(walk.hints_for(f4, p1), 2);
+    walk.lose_nothing();
+    walk.deliver_late("HintsAck", f4);
+    assert_eq!(walk.hints_for(f4, p1), 1);
+    walk.pass(10_000);
+    assert_eq!(walk.hints_for(f4, p1), 0);
+}
+
+fn another_primary(walk: &Walk, key: &str, other: NodeId) -> NodeId {
+    let primaries = walk.preference(SIBLINGS, key).primaries;
+    primaries.into_iter().find(|&node| node != other).unwrap()
+}
+
+fn put_at_another(walk: &mut Walk, key: &str, other: NodeId) {
+    let mut put = walk.a_put(key, "v");
+    put.options.w = Some(Count::All);
+    let at = another_primary(walk, key, other);
+    walk.put(at, put).unwrap();
 }

@@ -77,6 +77,10 @@ pub struct RequestId(u64, u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContentDigest(u64, u64);
 
+/// What one version of the cluster map says, in one number: 128 bits of a cryptographic hash of its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MapDigest(u64, u64);
+
 macro_rules! wide_id {
     ($name:ident) => {
         impl $name {
@@ -128,6 +132,7 @@ macro_rules! wide_id {
 wide_id!(ClusterId);
 wide_id!(RequestId);
 wide_id!(ContentDigest);
+wide_id!(MapDigest);
 
 /// The identity of one accepted write: the issuing actor and its counter, which starts at 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -23,6 +23,7 @@ mod messages;
 pub mod names;
 pub mod options;
 pub mod peer;
+pub mod versioned;
 
 pub use error::{ErrorCode, WireError};
-pub use ids::{ActorId, ClusterId, ContentDigest, Dot, RequestId, StorageId, VnodeId};
+pub use ids::{ActorId, ClusterId, ContentDigest, Dot, MapDigest, RequestId, StorageId, VnodeId};

@@ -61,3 +61,12 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 1000;
 pub const BACKUP_LABEL_BYTES_MAX: usize = 64;
 /// Most backups that one node keeps: they are listed in one message.
 pub const BACKUPS_MAX: usize = 1024;
+/// Versions of the cluster map that each version remembers: enough to find out what became of any change
+/// that somebody still waits for, and a page for people.
+pub const PAST_VERSIONS_MAX: usize = 64;
+/// Longest sentence that says what a version changed, bytes.
+pub const CHANGE_TEXT_BYTES_MAX: usize = 512;
+/// Most changes of the members that wait to be committed: each member may be replaced.
+pub const STAGED_MAX: usize = 2 * MEMBERS_MAX;
+/// Most classes that a map has records of: all partitions at the most n there is.
+pub const CLASS_RECORDS_MAX: usize = 7 * 65_536;

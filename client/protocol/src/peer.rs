@@ -6,6 +6,7 @@ mod alive;
 mod cluster;
 mod converge;
 mod rebuild;
+mod register;
 mod seal;
 
 use bytes::Bytes;
@@ -28,6 +29,10 @@ pub use self::converge::{
 pub use self::rebuild::{
     Remembered, SnapshotAsk, SnapshotEntry, SnapshotNames, SnapshotPage, SnapshotPlace,
     SnapshotRange, SnapshotSpan,
+};
+pub use self::register::{
+    Ballot, MapAccept, MapAccepted, MapAsk, MapDecided, MapNewest, MapPrepare, MapPromise,
+    MapRefused,
 };
 pub use self::seal::{Seal, SealAnswer, SealAsk, SealStage};
 

@@ -55,6 +55,7 @@ mod open;
 pub mod plant;
 pub mod quorum;
 pub mod record;
+pub mod register;
 mod replica;
 mod replicate;
 mod shared;

@@ -26,12 +26,18 @@ macro_rules! plants {
 plants! {
     /// A fallback that holds nothing counts as a replica that says there is nothing.
     AbsenceClaimedByFallback,
+    /// A proposer of a map's version offers its own although a voter has accepted another.
+    AcceptedValueIgnored,
     /// An acknowledgement that is repeated counts as one more node.
     AckCountedTwice,
     /// A replica that can be reached counts as one that has stored the write.
     AcksGuessed,
     /// A vnode keeps one actor for good, and counts on from what its clock has.
     ActorReused,
+    /// A node that lost its storage votes on the map's next version as if it had not voted before.
+    AmnesiacVotes,
+    /// A proposer that starts again uses the ballots of its last life for something else.
+    BallotReused,
     /// A client is told of a bucket before it is durable that it is in force.
     BucketToldEarly,
     /// A replica that is catching up counts like a current one.
@@ -75,6 +81,8 @@ plants! {
     FallbackAsPrimary,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
     ForgetsWhoWasAlive,
+    /// The first voters of a map are named by most of them, not all.
+    FoundedByMajority,
     /// Hints are sent to the first node that answers, and its word for having them is taken.
     HandoffUnverified,
     /// A fallback acknowledges a hint and does not store it.
@@ -85,14 +93,20 @@ plants! {
     LateAckCounted,
     /// Log entries are dropped once this node alone has them durably.
     LogDroppedEarly,
+    /// A voter accepts what it has promised not to accept any more.
+    LowerBallotTaken,
     /// A bucket comes into force with the votes of a majority of the members.
     MajorityAgrees,
     /// What a delete leaves behind is dropped while a member that has not seen it cannot be reached.
     MarkerDroppedWhileAway,
+    /// A version of the map is decided by those whom it makes voters.
+    NewMembersDecide,
     /// A bucket's definition that was in force somewhere replaces whatever is in force, older or not.
     OldRevisionTaken,
     /// A vnode whose storage went back in time goes on with what it has.
     OldStorageTrusted,
+    /// A version of the map that somebody once decided replaces a newer one.
+    OlderMapTaken,
     /// A member that has promised to take no late copies of a retired actor's writes takes them.
     PromiseBroken,
     /// What a repair of a range finds missing is left at that.
@@ -106,6 +120,8 @@ plants! {
     RefusedAndCurrent,
     /// Every replica that answered a read is written to, stale or not.
     RepairOnEveryRead,
+    /// A change of the map that was made already is made again when it is asked for again.
+    RetriedChangeMadeAgain,
     /// A retried request is coordinated as if it were new.
     RetryMintsAgain,
     /// What is written behind the place of a scrub is not taken into account.
@@ -126,6 +142,8 @@ plants! {
     SnapshotClockAtEnd,
     /// A stretch of keys counts as held alike on both sides, whatever is in it.
     SpansUnchecked,
+    /// A change of the map that was computed from an older version is made all the same.
+    StaleChangeMade,
     /// Time stamps are those of the local clock alone.
     StampOfLocalClock,
     /// A fallback coordinates writes that ask for a strict quorum.
@@ -136,6 +154,8 @@ plants! {
     ToldWhileTakenForDead,
     /// A replica that comes back takes anybody's testimony for complete.
     TrustsAnIncompleteWitness,
+    /// A voter answers before its word is on disk.
+    VoteBeforeFsync,
     /// A member says yes to a bucket's definition and does not keep it.
     VoteNotKept,
     /// A write's context is returned although a replica holds what its coordinator has lost of the same actor.

@@ -1,0 +1,223 @@
+//! One version of the cluster map: everything that members decide together, as one value.
+//!
+//! A version is immutable and complete. It names its parent's digest, so versions form a chain, and it
+//! says who decides the version after it ([`Voter`]). `quorate-core`'s register decides versions;
+//! clients see the [`ClusterMap`] in it, never the rest.
+
+mod moves;
+mod past;
+
+use std::fmt;
+
+use quorate_ring::NodeId;
+use serde::{Deserialize, Serialize};
+
+pub use self::moves::{ClassRecord, ClassState, Place, StagedChange, StagedError};
+pub use self::past::{MapChange, PastVersion};
+use crate::ids::{MapDigest, StorageId};
+use crate::limits::{CLASS_RECORDS_MAX, PAST_VERSIONS_MAX, STAGED_MAX};
+use crate::map::ClusterMap;
+
+/// The number of a version of the cluster map. The one that a cluster is created with has number 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MapVersion(u64);
+
+impl MapVersion {
+    /// The version that a cluster is created with.
+    pub const FIRST: Self = Self(1);
+
+    /// The version of this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The version after this one. The largest number follows itself, and nothing is decided there.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for MapVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A version, named by its number and by what is in it. Orders by number first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MapName {
+    /// Its number.
+    pub version: MapVersion,
+    /// The digest of its bytes.
+    pub digest: MapDigest,
+}
+
+impl fmt::Display for MapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digest = self.digest.to_string();
+        write!(
+            f,
+            "{} ({})",
+            self.version,
+            digest.get(..8).unwrap_or(&digest)
+        )
+    }
+}
+
+impl fmt::Debug for MapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MapName({self})")
+    }
+}
+
+/// A member that takes part in deciding the next version.
+///
+/// What it said before it lost its storage is nothing that it knows afterwards. So a voter is a node
+/// *with its storage*: a wiped node is none until a version names its new storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voter {
+    /// The member.
+    pub node: NodeId,
+    /// The storage that remembers what it promised. `None` only in the first version, which is made
+    /// before the nodes have storages.
+    pub storage: Option<StorageId>,
+}
+
+/// One version of the cluster map, whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionedMap {
+    /// Its number.
+    pub version: MapVersion,
+    /// The digest of the version before; none for the first.
+    pub parent: Option<MapDigest>,
+    /// What was changed, by whom.
+    pub change: MapChange,
+    /// The versions before this one, as many as are remembered, the youngest last.
+    pub past: Vec<PastVersion>,
+    /// Members, ring, buckets and format level: what clients and nodes work by.
+    pub map: ClusterMap,
+    /// Who decides the next version, ordered by node.
+    pub voters: Vec<Voter>,
+    /// Changes of the members that are staged and not committed, in the order they were staged.
+    pub staged: Vec<StagedChange>,
+    /// The classes whose placement is not simply that of the ring, ordered.
+    pub records: Vec<ClassRecord>,
+}
+
+impl VersionedMap {
+    /// The first version of a cluster, as `cluster create` makes it: all members vote, and nobody's
+    /// storage is known yet.
+    #[must_use]
+    pub fn first(map: ClusterMap, change: MapChange) -> Self {
+        let voter = |node| Voter {
+            node,
+            storage: None,
+        };
+        let voters = map.members.iter().map(|member| voter(member.id)).collect();
+        Self {
+            version: MapVersion::FIRST,
+            parent: None,
+            change,
+            past: Vec::new(),
+            map,
+            voters,
+            staged: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// The voter of that node.
+    #[must_use]
+    pub fn voter(&self, node: NodeId) -> Option<&Voter> {
+        self.voters.iter().find(|voter| voter.node == node)
+    }
+
+    /// Whether every voter's storage is known.
+    #[must_use]
+    pub fn is_founded(&self) -> bool {
+        self.voters.iter().all(|voter| voter.storage.is_some())
+    }
+
+    /// Checks what the types alone do not say, each part and their fit.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        self.map.check()?;
+        self.check_bounds()?;
+        self.check_chain()?;
+        self.check_voters()?;
+        self.change.check()?;
+        if !self.records.is_sorted_by(|a, b| a.class < b.class) {
+            return Err("class records are not distinct and ordered by class".to_owned());
+        }
+        self.records.iter().try_for_each(ClassRecord::check)?;
+        self.staged.iter().try_for_each(|staged| {
+            let change: Result<quorate_ring::Change, _> = staged.clone().try_into();
+            change
+                .map(drop)
+                .map_err(|error: StagedError| error.to_string())
+        })
+    }
+
+    fn check_bounds(&self) -> Result<(), String> {
+        let bounds = [
+            ("past versions", self.past.len(), PAST_VERSIONS_MAX),
+            ("staged changes", self.staged.len(), STAGED_MAX),
+            ("class records", self.records.len(), CLASS_RECORDS_MAX),
+        ];
+        let over = bounds.iter().find(|(_, found, most)| found > most);
+        over.map_or(Ok(()), |(what, found, most)| {
+            Err(format!("{found} {what} are over the limit of {most}"))
+        })
+    }
+
+    fn check_chain(&self) -> Result<(), String> {
+        let first = self.version == MapVersion::FIRST;
+        if self.version.get() == 0 || first != self.parent.is_none() {
+            let version = self.version;
+            return Err(format!("version {version} does not go with its parent"));
+        }
+        let consecutive = self
+            .past
+            .windows(2)
+            .all(|pair| pair[0].name.version.next() == pair[1].name.version);
+        let youngest = self.past.last().map(|past| past.name);
+        let follows = youngest.map_or(first, |name| {
+            name.version.next() == self.version && Some(name.digest) == self.parent
+        });
+        if consecutive && follows {
+            Ok(())
+        } else {
+            Err("the past versions do not lead to this one".to_owned())
+        }
+    }
+
+    fn check_voters(&self) -> Result<(), String> {
+        if !self.voters.is_sorted_by(|a, b| a.node < b.node) {
+            return Err("voters are not distinct and ordered by node".to_owned());
+        }
+        if self.voters.is_empty() {
+            return Err("nobody votes: no version could follow".to_owned());
+        }
+        let stranger = |voter: &&Voter| self.map.member(voter.node).is_none();
+        if let Some(voter) = self.voters.iter().find(stranger) {
+            return Err(format!("{} votes and is no member", voter.node));
+        }
+        let known = self.voters.iter().filter(|voter| voter.storage.is_some());
+        match known.count() {
+            0 if self.version == MapVersion::FIRST => Ok(()),
+            all if all == self.voters.len() => Ok(()),
+            _ => Err("some voter's storage is not known".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Learning what was decided.
+
+use quorate_protocol::peer::{MapAsk, MapDecided, MapNewest};
+use quorate_protocol::versioned::MapName;
+use quorate_ring::NodeId;
+
+use super::acceptor::Acceptor;
+use super::outbox::Out;
+use super::{Register, RegisterEffect, RegisterMessage, Version};
+use crate::plant::Plant;
+
+impl Register {
+    /// A peer says which version is the newest there.
+    pub(super) fn newest_of(&mut self, from: NodeId, MapNewest { newest }: MapNewest) {
+        let mine = self.newest.name();
+        if self.contradicts(from, newest) || newest.version == mine.version {
+            return;
+        }
+        if newest.version < mine.version {
+            let message = MapNewest { newest: mine };
+            return self.send_once_durable(from, RegisterMessage::Newest(message));
+        }
+        let accepted = self.acceptor.accepted.as_ref();
+        let held = accepted.filter(|(_, version)| version.name() == newest);
+        match held.map(|(_, version)| version.clone()) {
+            Some(version) => self.adopt(version),
+            None => self.ask(from),
+        }
+    }
+
+    /// A peer has that version and wants to know a newer one.
+    pub(super) fn asked(&mut self, from: NodeId, MapAsk { have }: MapAsk) {
+        if !self.contradicts(from, have) && have.version < self.newest.name().version {
+            self.send_newest(from);
+        }
+    }
+
+    /// A peer sends a decided version.
+    pub(super) fn decided(&mut self, from: NodeId, MapDecided { map }: &MapDecided) {
+        let Ok(version) = Version::parse(map) else {
+            return;
+        };
+        let (mine, theirs) = (self.newest.name(), version.name());
+        let same_cluster = version.map().map.cluster == self.newest.map().map.cluster;
+        if !same_cluster || self.contradicts(from, theirs) {
+            return;
+        }
+        if self.breaks(Plant::OlderMapTaken) && theirs != mine {
+            return self.adopt(version);
+        }
+        if theirs.version <= mine.version {
+            return;
+        }
+        if version.remembers(mine) == Some(false) {
+            self.report(from, theirs);
+        } else {
+            self.adopt(version);
+        }
+    }
+
+    /// Whether a message is about the version after the newest one here. If not, whoever is behind is
+    /// helped.
+    pub(super) fn is_about_next(&mut self, from: NodeId, parent: MapName) -> bool {
+        if self.contradicts(from, parent) {
+            return false;
+        }
+        let mine = self.newest.name().version;
+        if parent.version < mine {
+            self.send_newest(from);
+        } else if parent.version > mine {
+            self.ask(from);
+        }
+        parent.version == mine
+    }
+
+    /// Takes a decided version: the word on it is worth nothing any more, and what waits for it is
+    /// answered once it is durable.
+    pub(super) fn adopt(&mut self, version: Version) {
+        self.newest = version.clone();
+        self.acceptor = Acceptor::default();
+        self.round = None;
+        self.seen_round = 0;
+        self.wake_us = None;
+        self.overtaken = 0;
+        self.outbox.changed();
+        let changed = RegisterEffect::Changed(version);
+        self.outbox.once_durable(Out::Effect(changed));
+        for (wanted, tickets) in self.waiting.take_all() {
+            let made = self.made(wanted.version.map().change.request);
+            let refusal = self.stale(wanted.base);
+            for ticket in tickets {
+                match made {
+                    Some(name) => self.tell(ticket, name),
+                    None => self.refuse(ticket, refusal.clone()),
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, from: NodeId) {
+        let have = self.newest.name();
+        self.send(from, RegisterMessage::Ask(MapAsk { have }));
+    }
+
+    fn send_newest(&mut self, to: NodeId) {
+        let map = self.newest.bytes().clone();
+        self.send_once_durable(to, RegisterMessage::Decided(MapDecided { map }));
+    }
+
+    /// Whether a version that is decided elsewhere cannot be, by what is known here. Reported once for
+    /// each peer and version.
+    fn contradicts(&mut self, peer: NodeId, there: MapName) -> bool {
+        let mine = self.newest.name();
+        let fits = if there.version == mine.version {
+            there == mine
+        } else {
+            self.newest.remembers(there) != Some(false)
+        };
+        if !fits {
+            self.report(peer, there);
+        }
+        !fits
+    }
+
+    fn report(&mut self, peer: NodeId, there: MapName) {
+        if self.contradicted.insert(peer, there) != Some(there) {
+            let here = self.newest.name();
+            let effect = RegisterEffect::Contradiction { here, there, peer };
+            self.outbox.now(Out::Effect(effect));
+        }
+    }
+}

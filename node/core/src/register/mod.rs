@@ -1,0 +1,325 @@
+//! The next version of the cluster map, decided without a leader.
+//!
+//! Each version of the map names its *voters*. The version after it is what a majority of exactly these
+//! accepted in one attempt: single-decree Paxos, as CASPaxos uses it (Rystsov, "CASPaxos: Replicated State
+//! Machines without logs", 2018; Lamport, "Paxos Made Simple", 2001). Any member may propose, none leads, and
+//! nothing is kept but the newest version and a voter's word on the next one.
+//!
+//! # Where this differs from CASPaxos
+//!
+//! CASPaxos has one register that is overwritten, and changes its members by growing and shrinking
+//! quorums in steps. Here **every version is a register of its own**, written once:
+//! its voters are fixed by the version before it, which everybody who takes part has. So the quorums of two
+//! member sets never need to meet, any change of members is one version, and the versions form a chain by their
+//! parents' digests. Further, a change is a *whole next version*, not a function: one that was computed
+//! from an older version is refused by name ([`Refusal::Stale`]), nothing is merged silently.
+//!
+//! # The protocol
+//!
+//! 1. A proposer takes a [`Ballot`](quorate_protocol::peer::Ballot) above all it has heard of and asks the newest version's voters to
+//!    *promise* to take part in no earlier attempt. A promise brings what the voter accepted last.
+//! 2. With a majority of promises it asks them to *accept*: the version of the latest attempt among the
+//!    promises; only if there is none, its own.
+//! 3. With a majority of acceptances the version is *decided*. The proposer adopts it and tells the members, old and
+//!    new, its name; who accepted that version adopts it, others ask for it.
+//! 4. Who was refused for a later attempt waits for a random time before the next, the longer the more often.
+//!    A voter that accepted a version and does not hear what became of it makes an attempt of its own.
+//!
+//! A voter answers questions about the version after *its newest* only: who asks about an older one is
+//! sent the newest; asked about a later one, it asks for that first.
+//!
+//! # Why one version has one content
+//!
+//! By induction over versions: version v has one content, so the voters for v + 1 are one list, of
+//! (node, storage) pairs. Each pair's promises and acceptances are durable before they are told (see below), so a
+//! pair behaves like one acceptor that may stop for ever. No two attempts share a ballot, for a ballot has 64 random bits
+//! that its proposer draws whenever it starts: no disk, however set back, makes it repeat one. Then the argument is
+//! Paxos': let c be the first attempt after b in which another version than the one decided in b is offered.
+//! Its majority of promises has a pair in common with the majority that accepted in b; that pair promised c after
+//! accepting in b (it would have refused b otherwise), so it reported an attempt from b up to c, and the
+//! latest attempt reported offered, by choice of c, the version decided in b.
+//!
+//! # A wiped node does not vote
+//!
+//! A voter is a node **with its storage**. Who has lost the storage has a new id, which no version names: it
+//! does not answer questions, and a proposer would not count its answer. It learns the newest version and goes on as a member
+//! without a vote; the others may name its new storage in a next version. There it votes from the version
+//! after that on, about which its old storage was never asked, for it was no voter any more. Its old
+//! promises that are still under way are as good as ever: they were durable when they were sent, and their storage
+//! will never say anything else. If a majority of the pairs are gone (2 of 3 wiped) nothing more is decided, since
+//! what they accepted may be decided: only an operator can say what is to be given up.
+//!
+//! **The first version** is made before the nodes have storages. Its voters are nodes with *any* storage, and the version
+//! after it, which is made by itself and does nothing but name the storages (*founding*), needs the promise and
+//! the acceptance of **every** voter. That is safe against wiped nodes while one is not: say all accepted in attempt b,
+//! each with the storage that it had then, and c is the first later attempt that offers something else. All promised c. A node
+//! that was not wiped between its two answers accepted in b first and then promised c, as above, so it
+//! reported the version of b. Only if every single node lost its storage in between does nobody remember; then
+//! nothing is left that could contradict, but for members that came later: to start all nodes of the first version
+//! anew from its file is to make the cluster a second time. Until the founding the map cannot change. A storage that founding names and
+//! that is gone by then is a wiped voter like any other.
+//!
+//! What this cannot see: a storage set back to an earlier state under the same id. The node's restore draws a
+//! new id for that reason; a copy of the files by hand does not, and must not be started.
+//!
+//! # Catching up
+//!
+//! A node that missed versions adopts the newest directly, on the word of any node of its
+//! cluster: a node says "decided" only of a version that it has durably adopted as decided, and members are
+//! trusted not to lie (their certificates say who they are; a forged version is beyond what this protects against).
+//! What can be checked is: the cluster, the version's own rules, and that the log of versions in it names the version that is
+//! here with the digest that it has here. If not, [`RegisterEffect::Contradiction`] says so and the version here stays.
+//!
+//! # Retries
+//!
+//! A proposal carries a request id, which its version keeps and later ones remember
+//! ([`PAST_VERSIONS_MAX`](quorate_protocol::limits::PAST_VERSIONS_MAX) of them). Whoever asks again, at any node, learns that it was made, or is
+//! refused as stale, or joins its completion. An id is never made twice: the version that is the base of a
+//! second try remembers the first.
+//!
+//! # Order of effects
+//!
+//! Whatever rests on a change of state leaves only after the driver reported that state as
+//! [`RegisterInput::Persisted`]; this machine holds it back until then. No clock decides anything: times say when to try again.
+
+mod acceptor;
+mod drive;
+mod effects;
+mod lead;
+mod learn;
+mod outbox;
+mod propose;
+mod refusal;
+mod round;
+mod status;
+mod stored;
+#[cfg(test)]
+mod testing;
+mod version;
+mod vote;
+mod votes;
+mod waiting;
+
+use std::collections::BTreeMap;
+
+use quorate_protocol::StorageId;
+use quorate_protocol::ids::LifeId;
+use quorate_protocol::versioned::MapName;
+use quorate_ring::NodeId;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use self::acceptor::Acceptor;
+pub use self::effects::{Outcome, Proposal, RegisterEffect, RegisterInput, RegisterMessage};
+use self::outbox::{Out, Outbox};
+pub use self::refusal::Refusal;
+use self::round::Round;
+pub use self::status::{Attempt, RegisterStatus};
+pub use self::stored::StoredRegisterError;
+pub use self::version::{Draft, Version, VersionError};
+use self::waiting::Waiting;
+use crate::effects::Now;
+use crate::plant::Plant;
+
+/// Whose register it is, and how patient.
+#[derive(Clone, Copy, Debug)]
+pub struct RegisterConfig {
+    /// The node.
+    pub me: NodeId,
+    /// The storage in which its state is kept.
+    pub storage: StorageId,
+    /// When things are tried again.
+    pub pace: Pace,
+}
+
+/// When things are tried again. Nothing but speed depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Voters that are silent for so long are asked again; doubles each time, microseconds.
+    pub resend_us: u64,
+    /// A proposer that was overtaken waits at most this long; doubles each time, microseconds.
+    pub back_off_us: u64,
+    /// Neither grows beyond this, microseconds.
+    pub longest_us: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            resend_us: 300_000,
+            back_off_us: 100_000,
+            longest_us: 5_000_000,
+        }
+    }
+}
+
+/// One node's part in deciding versions.
+#[derive(Clone, Debug)]
+pub struct Register {
+    config: RegisterConfig,
+    /// Drawn for this life: part of every ballot.
+    life: LifeId,
+    /// The newest version known to be decided, on disk or on its way there.
+    newest: Version,
+    /// The newest one on disk.
+    durable: Version,
+    /// This voter's word on the version after `newest`.
+    acceptor: Acceptor,
+    outbox: Outbox,
+    waiting: Waiting,
+    round: Option<Round>,
+    /// The highest round that anybody was heard of.
+    seen_round: u64,
+    /// When the next attempt begins.
+    wake_us: Option<u64>,
+    /// Attempts at the next version that were overtaken.
+    overtaken: u32,
+    /// What was last reported to contradict the version here, by peer.
+    contradicted: BTreeMap<NodeId, MapName>,
+    rng: ChaCha12Rng,
+    planted: Option<Plant>,
+}
+
+impl Register {
+    /// Opens a register. `given` is a decided version that this node was given with its data directory: the
+    /// first one, or the newest at the time it joined.
+    ///
+    /// # Errors
+    /// The stored state is damaged, of another cluster or of a later build.
+    pub fn open(
+        config: RegisterConfig,
+        given: Version,
+        stored: Option<&[u8]>,
+        seed: [u8; 32],
+    ) -> Result<Self, StoredRegisterError> {
+        let stored = stored
+            .map(|bytes| stored::decode(given.map().map.cluster, bytes))
+            .transpose()?;
+        let mut acceptor = Acceptor::default();
+        let mut newest = given;
+        if let Some(stored) = stored.filter(|stored| stored.newest.name() >= newest.name()) {
+            newest = stored.newest;
+            // Votes of another storage were not this voter's.
+            if stored.storage == config.storage {
+                acceptor = stored.acceptor;
+            }
+        }
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        Ok(Self {
+            life: LifeId::new(rng.next_u64()),
+            seen_round: acceptor.promised.round,
+            durable: newest.clone(),
+            newest,
+            acceptor,
+            config,
+            outbox: Outbox::default(),
+            waiting: Waiting::default(),
+            round: None,
+            wake_us: None,
+            overtaken: 0,
+            contradicted: BTreeMap::new(),
+            rng,
+            planted: None,
+        })
+    }
+
+    /// Breaks a rule from now on.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, plant: Plant) {
+        self.planted = Some(plant);
+    }
+
+    /// Whether a rule is to be broken.
+    fn breaks(&self, plant: Plant) -> bool {
+        self.planted == Some(plant)
+    }
+
+    /// The newest version that is durably adopted here.
+    #[must_use]
+    pub fn newest(&self) -> &Version {
+        &self.durable
+    }
+
+    /// When the next tick is wanted, on the clock of [`Now::mono_us`]; `u64::MAX`: never.
+    #[must_use]
+    pub fn next_timer(&self) -> u64 {
+        let resend = self.round.as_ref().map(|round| round.resend_at_us);
+        let times = [resend, self.wake_us, Some(self.waiting.next_deadline_us())];
+        times.into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
+
+    /// Takes one event and appends what follows from it.
+    pub fn handle(&mut self, now: Now, input: RegisterInput, effects: &mut Vec<RegisterEffect>) {
+        match input {
+            RegisterInput::Propose {
+                ticket,
+                proposal,
+                deadline_ms,
+            } => self.propose(now, ticket, *proposal, deadline_ms),
+            RegisterInput::Peer { from, message } => self.message(now, from, message),
+            RegisterInput::Persisted(number) => self.outbox.persisted(number),
+            RegisterInput::Tick => {}
+        }
+        self.give_up_late(now);
+        loop {
+            self.drive(now);
+            if !self.release(now, effects) {
+                return;
+            }
+        }
+    }
+
+    fn message(&mut self, now: Now, from: NodeId, message: RegisterMessage) {
+        match message {
+            RegisterMessage::Prepare(message) => self.prepare(from, message),
+            RegisterMessage::Promise(message) => self.promised(now, from, message),
+            RegisterMessage::Accept(message) => self.accept(from, message),
+            RegisterMessage::Accepted(message) => self.accepted(from, message),
+            RegisterMessage::Refused(message) => self.refused(now, from, message),
+            RegisterMessage::Newest(message) => self.newest_of(from, message),
+            RegisterMessage::Ask(message) => self.asked(from, message),
+            RegisterMessage::Decided(message) => self.decided(from, &message),
+        }
+    }
+
+    /// Gives out the state if it changed, and what may leave. Returns whether this node said something
+    /// to itself.
+    fn release(&mut self, now: Now, effects: &mut Vec<RegisterEffect>) -> bool {
+        if let Some(number) = self.outbox.take_number() {
+            let bytes = stored::encode(self.config.storage, &self.newest, &self.acceptor);
+            effects.push(RegisterEffect::Persist { number, bytes });
+        }
+        let mut own = Vec::new();
+        for out in self.outbox.flush() {
+            match out {
+                Out::Own(message) => own.push(message),
+                Out::Effect(effect) => {
+                    if let RegisterEffect::Changed(version) = &effect {
+                        self.durable = version.clone();
+                    }
+                    effects.push(effect);
+                }
+            }
+        }
+        let spoke = !own.is_empty();
+        for message in own {
+            self.message(now, self.config.me, message);
+        }
+        spoke
+    }
+
+    /// Sends at once.
+    fn send(&mut self, to: NodeId, message: RegisterMessage) {
+        self.outbox.now(Out::message(self.config.me, to, message));
+    }
+
+    /// Sends once the state as it is now is durable.
+    fn send_once_durable(&mut self, to: NodeId, message: RegisterMessage) {
+        let out = Out::message(self.config.me, to, message);
+        if self.breaks(Plant::VoteBeforeFsync) {
+            self.outbox.now(out);
+        } else {
+            self.outbox.once_durable(out);
+        }
+    }
+}

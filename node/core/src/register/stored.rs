@@ -1,0 +1,196 @@
+//! The durable state as bytes.
+//!
+//! ```text
+//!  0                8          12           28
+//!  +----------------+----------+------------+---------+---------+----------+-----------------
+//!  | "QREG"  format | checksum | cluster id | storage | newest  | promised | ballot, accepted
+//!  +----------------+----------+------------+---------+---------+----------+-----------------
+//! ```
+//!
+//! The checksum is the CRC-32 of everything after it. The storage's id has 8 bytes. A version is a
+//! varint length and its bytes. A ballot is its round (varint), node and life (8 bytes each); round 0 is none,
+//! and after an accepted ballot of round 0 no version follows. Fixed numbers are big endian.
+
+use bytes::Bytes;
+use quorate_protocol::peer::Ballot;
+use quorate_protocol::{ClusterId, StorageId};
+
+use super::acceptor::Acceptor;
+use super::version::{Version, VersionError};
+use crate::record::{Reader, RecordError, Writer};
+
+const MARK: [u8; 4] = *b"QREG";
+const FORMAT: u32 = 1;
+const HEADER_BYTES: usize = 12;
+
+/// Why stored bytes are not a register's state.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StoredRegisterError {
+    /// Not ours, cut short or altered. What was promised cannot be known any more.
+    #[error(
+        "the stored register is damaged ({0}): this node's votes are lost. Give it a new storage id; it votes again once a version of the cluster map names that"
+    )]
+    Damaged(&'static str),
+    /// Written by a later version.
+    #[error(
+        "the stored register has format {0}, this build reads format {FORMAT}: use a newer build"
+    )]
+    Format(u32),
+    /// Of another cluster.
+    #[error(
+        "the stored register belongs to cluster {0}: give this node a data directory of its own"
+    )]
+    OtherCluster(ClusterId),
+    /// The versions in it cannot be used.
+    #[error("the stored register cannot be used: {0}")]
+    Version(#[from] VersionError),
+}
+
+/// What is stored.
+pub(super) struct Stored {
+    /// The storage for which it was written.
+    pub(super) storage: StorageId,
+    pub(super) newest: Version,
+    pub(super) acceptor: Acceptor,
+}
+
+/// The bytes of a state.
+pub(super) fn encode(storage: StorageId, newest: &Version, acceptor: &Acceptor) -> Vec<u8> {
+    let mut writer = Writer::new(&newest.map().map.cluster.to_bytes());
+    writer.u64(storage.get());
+    writer.bytes(newest.bytes());
+    write_ballot(&mut writer, acceptor.promised);
+    match &acceptor.accepted {
+        None => write_ballot(&mut writer, Ballot::default()),
+        Some((ballot, version)) => {
+            write_ballot(&mut writer, *ballot);
+            writer.bytes(version.bytes());
+        }
+    }
+    let content = writer.into_bytes();
+    let mut out = Vec::with_capacity(HEADER_BYTES + content.len());
+    out.extend_from_slice(&MARK);
+    out.extend_from_slice(&FORMAT.to_be_bytes());
+    out.extend_from_slice(&crc32fast::hash(&content).to_be_bytes());
+    out.extend_from_slice(&content);
+    out
+}
+
+/// Reads a state of this cluster.
+pub(super) fn decode(cluster: ClusterId, bytes: &[u8]) -> Result<Stored, StoredRegisterError> {
+    let mut header = Reader::new(bytes);
+    if header.array()? != MARK {
+        return Err(StoredRegisterError::Damaged("it does not start with QREG"));
+    }
+    match u32::from_be_bytes(header.array()?) {
+        FORMAT => {}
+        other => return Err(StoredRegisterError::Format(other)),
+    }
+    let checksum = u32::from_be_bytes(header.array()?);
+    let content = header.rest();
+    if crc32fast::hash(content) != checksum {
+        return Err(StoredRegisterError::Damaged("its checksum does not match"));
+    }
+    let mut reader = Reader::new(content);
+    let written_for = ClusterId::from_bytes(reader.array()?);
+    if written_for != cluster {
+        return Err(StoredRegisterError::OtherCluster(written_for));
+    }
+    let stored = read(&mut reader)?;
+    reader.end()?;
+    Ok(stored)
+}
+
+fn read(reader: &mut Reader<'_>) -> Result<Stored, StoredRegisterError> {
+    let storage = StorageId::new(reader.u64()?);
+    let newest = read_version(reader)?;
+    let promised = read_ballot(reader)?;
+    let ballot = read_ballot(reader)?;
+    let accepted = if ballot == Ballot::default() {
+        None
+    } else {
+        let version = read_version(reader)?;
+        version.check_follows(&newest)?;
+        Some((ballot, version))
+    };
+    let acceptor = Acceptor { promised, accepted };
+    Ok(Stored {
+        storage,
+        newest,
+        acceptor,
+    })
+}
+
+fn read_version(reader: &mut Reader<'_>) -> Result<Version, StoredRegisterError> {
+    Ok(Version::parse(&Bytes::copy_from_slice(reader.bytes()?))?)
+}
+
+fn write_ballot(writer: &mut Writer, ballot: Ballot) {
+    writer.varint(ballot.round);
+    writer.u64(ballot.proposer.0);
+    writer.u64(ballot.proposer.1);
+}
+
+fn read_ballot(reader: &mut Reader<'_>) -> Result<Ballot, RecordError> {
+    Ok(Ballot {
+        round: reader.varint()?,
+        proposer: (reader.u64()?, reader.u64()?),
+    })
+}
+
+impl From<RecordError> for StoredRegisterError {
+    fn from(_: RecordError) -> Self {
+        Self::Damaged("a field is cut short or cannot be")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::testing::{ballot, first, version};
+
+    fn bytes() -> Vec<u8> {
+        let acceptor = Acceptor {
+            promised: ballot(3, 2),
+            accepted: Some((ballot(2, 1), version("a"))),
+        };
+        encode(StorageId::new(5), &first(), &acceptor)
+    }
+
+    #[test]
+    fn a_state_comes_back() {
+        let cluster = first().map().map.cluster;
+        let stored = decode(cluster, &bytes()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(stored.storage, StorageId::new(5));
+        assert_eq!(stored.newest, first());
+        assert_eq!(stored.acceptor.promised, ballot(3, 2));
+        assert_eq!(stored.acceptor.accepted, Some((ballot(2, 1), version("a"))));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_noticed() {
+        let (cluster, whole) = (first().map().map.cluster, bytes());
+        for at in 0..whole.len() {
+            assert!(decode(cluster, &whole[..at]).is_err(), "cut at {at}");
+            let mut flipped = whole.clone();
+            flipped[at] ^= 4;
+            assert!(decode(cluster, &flipped).is_err(), "flipped at {at}");
+        }
+    }
+
+    #[test]
+    fn another_cluster_and_a_later_format_are_named() {
+        let other = ClusterId::new(9, 9);
+        let found = first().map().map.cluster;
+        assert_eq!(
+            decode(other, &bytes()).err(),
+            Some(StoredRegisterError::OtherCluster(found))
+        );
+        let mut later = bytes();
+        later[7] = 2;
+        assert_eq!(
+            decode(found, &later).err(),
+            Some(StoredRegisterError::Format(2))
+        );
+    }
+}

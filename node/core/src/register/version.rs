@@ -1,0 +1,201 @@
+//! A version with the bytes that its digest is of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_protocol::MapDigest;
+use quorate_protocol::codec::{self, DecodeError};
+use quorate_protocol::limits::PAST_VERSIONS_MAX;
+use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::{
+    ClassRecord, MapChange, MapName, PastVersion, StagedChange, VersionedMap, Voter,
+};
+
+/// Why something is no version, or not the next one.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum VersionError {
+    /// The bytes are none.
+    #[error("a version of the cluster map cannot be read: {0}")]
+    Bytes(String),
+    /// The content contradicts itself.
+    #[error("a version of the cluster map contradicts itself: {0}")]
+    Contradiction(String),
+    /// It does not follow the version that it should.
+    #[error("this is not the version after {parent}: {why}")]
+    NotNext {
+        /// The version that it should follow.
+        parent: MapName,
+        /// What does not fit.
+        why: &'static str,
+    },
+}
+
+/// What a version says beside its place in the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Members, ring, buckets and format level.
+    pub map: ClusterMap,
+    /// Who decides the version after it, all with their storages.
+    pub voters: Vec<Voter>,
+    /// Staged changes.
+    pub staged: Vec<StagedChange>,
+    /// The classes whose placement is not simply the ring's.
+    pub records: Vec<ClassRecord>,
+}
+
+/// One version, immutable and cheap to clone. Its bytes are kept as they were first written, so that
+/// every node, of whatever build, has the same digest of it.
+#[derive(Clone)]
+pub struct Version(Arc<Sealed>);
+
+struct Sealed {
+    name: MapName,
+    bytes: Bytes,
+    map: VersionedMap,
+}
+
+impl Version {
+    /// Checks and seals a version.
+    ///
+    /// # Errors
+    /// It contradicts itself.
+    pub fn seal(map: VersionedMap) -> Result<Self, VersionError> {
+        map.check().map_err(VersionError::Contradiction)?;
+        let mut bytes = Vec::new();
+        codec::encode(&map, &mut bytes);
+        Ok(Self::new(map, bytes.into()))
+    }
+
+    /// Reads what [`Self::bytes`] gave.
+    ///
+    /// # Errors
+    /// The bytes are no version, or one that contradicts itself.
+    pub fn parse(bytes: &Bytes) -> Result<Self, VersionError> {
+        let map: VersionedMap = codec::decode(bytes)?;
+        map.check().map_err(VersionError::Contradiction)?;
+        Ok(Self::new(map, bytes.clone()))
+    }
+
+    fn new(map: VersionedMap, bytes: Bytes) -> Self {
+        let [hash @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            *blake3::hash(&bytes).as_bytes();
+        let name = MapName {
+            version: map.version,
+            digest: MapDigest::from_bytes(hash),
+        };
+        Self(Arc::new(Sealed { name, bytes, map }))
+    }
+
+    /// Its number and digest.
+    #[must_use]
+    pub fn name(&self) -> MapName {
+        self.0.name
+    }
+
+    /// Its bytes, for wire and disk.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0.bytes
+    }
+
+    /// What it says.
+    #[must_use]
+    pub fn map(&self) -> &VersionedMap {
+        &self.0.map
+    }
+
+    /// What it says beside its place in the chain, as a start for the next one.
+    #[must_use]
+    pub fn draft(&self) -> Draft {
+        let map = self.map().clone();
+        Draft {
+            map: map.map,
+            voters: map.voters,
+            staged: map.staged,
+            records: map.records,
+        }
+    }
+
+    /// The version after this one.
+    ///
+    /// # Errors
+    /// It would contradict itself, or be of another cluster.
+    pub fn child(&self, change: MapChange, draft: Draft) -> Result<Self, VersionError> {
+        let mut past = self.map().past.clone();
+        past.push(self.line());
+        let excess = past.len().saturating_sub(PAST_VERSIONS_MAX);
+        past.drain(..excess);
+        let child = Self::seal(VersionedMap {
+            version: self.name().version.next(),
+            parent: Some(self.name().digest),
+            change,
+            past,
+            map: draft.map,
+            voters: draft.voters,
+            staged: draft.staged,
+            records: draft.records,
+        })?;
+        child.check_follows(self)?;
+        Ok(child)
+    }
+
+    /// Checks that this is a possible version after `parent`.
+    pub(super) fn check_follows(&self, parent: &Self) -> Result<(), VersionError> {
+        let not_next = |why| {
+            let parent = parent.name();
+            Err(VersionError::NotNext { parent, why })
+        };
+        let name = parent.name();
+        if name.version.next() == name.version || self.name().version != name.version.next() {
+            not_next("its number is another one")
+        } else if self.map().parent != Some(name.digest) {
+            not_next("it was made from another one")
+        } else if self.map().map.cluster != parent.map().map.cluster {
+            not_next("it is of another cluster")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether this version, which is later, remembers `earlier` as it is; `None` if it goes back
+    /// less far.
+    pub(super) fn remembers(&self, earlier: MapName) -> Option<bool> {
+        let mut past = self.map().past.iter().map(|past| past.name);
+        let same_number = past.find(|past| past.version == earlier.version)?;
+        Some(same_number == earlier)
+    }
+
+    /// The log of versions, this one last.
+    pub fn history(&self) -> impl Iterator<Item = PastVersion> + '_ {
+        self.map().past.iter().cloned().chain([self.line()])
+    }
+
+    fn line(&self) -> PastVersion {
+        PastVersion {
+            name: self.name(),
+            change: self.map().change.clone(),
+        }
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Version {}
+
+/// Short: a version may be hundreds of kilobytes long.
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Version({})", self.name())
+    }
+}
+
+impl From<DecodeError> for VersionError {
+    fn from(error: DecodeError) -> Self {
+        Self::Bytes(error.to_string())
+    }
+}

@@ -162,6 +162,23 @@ plants! {
     WriterNotTold,
 }
 
+#[cfg(feature = "planted")]
+impl Plant {
+    /// Those of the register that decides the map's versions, which has tests of its own.
+    pub const OF_REGISTER: &'static [Self] = &[
+        Self::AcceptedValueIgnored,
+        Self::AmnesiacVotes,
+        Self::BallotReused,
+        Self::FoundedByMajority,
+        Self::LowerBallotTaken,
+        Self::NewMembersDecide,
+        Self::OlderMapTaken,
+        Self::RetriedChangeMadeAgain,
+        Self::StaleChangeMade,
+        Self::VoteBeforeFsync,
+    ];
+}
+
 impl Shared {
     /// Whether a rule is to be broken.
     pub(crate) fn breaks(&self, plant: Plant) -> bool {

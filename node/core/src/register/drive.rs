@@ -5,7 +5,6 @@ use quorate_protocol::peer::{Ballot, MapAccept, MapPrepare};
 use quorate_ring::NodeId;
 use rand_chacha::rand_core::Rng;
 
-use super::outbox::Out;
 use super::round::{Phase, Round};
 use super::{Outcome, Refusal, Register, RegisterEffect, RegisterMessage};
 use crate::effects::{Now, Ticket};
@@ -83,12 +82,12 @@ impl Register {
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
         let outcome = Outcome::Refused(refusal);
         let effect = RegisterEffect::Outcome { ticket, outcome };
-        self.outbox.now(Out::Effect(effect));
+        self.outbox.now(effect);
     }
 
     /// Whether there is something to decide: a proposal, a version whose fate is not known here, or
     /// storages to be named.
-    fn has_reason(&self) -> bool {
+    pub(super) fn has_reason(&self) -> bool {
         let founding = !self.newest.map().is_founded() && self.votes_here();
         !self.waiting.is_empty() || self.acceptor.accepted.is_some() || founding
     }
@@ -98,7 +97,7 @@ impl Register {
     fn patience_us(&mut self) -> u64 {
         if self.waiting.is_empty() {
             let half = self.config.pace.longest_us / 2;
-            (half / 2).saturating_add(self.draw_below(half))
+            half.saturating_add(self.draw_below(half))
         } else {
             0
         }
@@ -106,18 +105,22 @@ impl Register {
 
     fn begin(&mut self, now: Now) {
         self.wake_us = None;
-        self.seen_round = self.seen_round.max(self.acceptor.promised.round) + 1;
         let reused = self.breaks(Plant::BallotReused);
-        let life = if reused { LifeId::new(0) } else { self.life };
+        let (promised, life) = if reused {
+            (0, LifeId::new(0))
+        } else {
+            (self.acceptor.promised.round, self.life)
+        };
+        self.seen_round = self.seen_round.max(promised) + 1;
         let ballot = Ballot::new(self.seen_round, self.config.me, life);
         let resend_us = self.config.pace.resend_us;
         self.round = Some(Round::new(ballot, now.mono_us, resend_us));
         self.ask_missing();
     }
 
-    /// A random number below that; 0 below 0.
+    /// A random number below that; 0 where there is no choice.
     fn draw_below(&mut self, bound: u64) -> u64 {
-        if bound == 0 {
+        if bound <= 1 {
             0
         } else {
             self.rng.next_u64() % bound

@@ -81,7 +81,8 @@ pub enum RegisterEffect {
         /// The whole state.
         bytes: Vec<u8>,
     },
-    /// Send a message to another node.
+    /// Send a message. One to this node itself, which votes like any other, is handed back to it as if
+    /// a peer had sent it.
     Send {
         /// The node.
         to: NodeId,

@@ -5,7 +5,6 @@ use quorate_protocol::versioned::MapName;
 use quorate_ring::NodeId;
 
 use super::acceptor::Acceptor;
-use super::outbox::Out;
 use super::{Register, RegisterEffect, RegisterMessage, Version};
 use crate::plant::Plant;
 
@@ -84,7 +83,7 @@ impl Register {
         self.overtaken = 0;
         self.outbox.changed();
         let changed = RegisterEffect::Changed(version);
-        self.outbox.once_durable(Out::Effect(changed));
+        self.outbox.once_durable(changed);
         for (wanted, tickets) in self.waiting.take_all() {
             let made = self.made(wanted.version.map().change.request);
             let refusal = self.stale(wanted.base);
@@ -126,7 +125,7 @@ impl Register {
         if self.contradicted.insert(peer, there) != Some(there) {
             let here = self.newest.name();
             let effect = RegisterEffect::Contradiction { here, there, peer };
-            self.outbox.now(Out::Effect(effect));
+            self.outbox.now(effect);
         }
     }
 }

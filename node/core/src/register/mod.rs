@@ -111,7 +111,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use self::acceptor::Acceptor;
 pub use self::effects::{Outcome, Proposal, RegisterEffect, RegisterInput, RegisterMessage};
-use self::outbox::{Out, Outbox};
+use self::outbox::Outbox;
 pub use self::refusal::Refusal;
 use self::round::Round;
 pub use self::status::{Attempt, RegisterStatus};
@@ -207,7 +207,7 @@ impl Register {
         let mut rng = ChaCha12Rng::from_seed(seed);
         Ok(Self {
             life: LifeId::new(rng.next_u64()),
-            seen_round: acceptor.promised.round,
+            seen_round: 0,
             durable: newest.clone(),
             newest,
             acceptor,
@@ -243,9 +243,13 @@ impl Register {
     /// When the next tick is wanted, on the clock of [`Now::mono_us`]; `u64::MAX`: never.
     #[must_use]
     pub fn next_timer(&self) -> u64 {
-        let resend = self.round.as_ref().map(|round| round.resend_at_us);
-        let times = [resend, self.wake_us, Some(self.waiting.next_deadline_us())];
-        times.into_iter().flatten().min().unwrap_or(u64::MAX)
+        let attempt = match &self.round {
+            Some(round) => round.resend_at_us,
+            // Just opened, and something is left from the life before: the first tick plans for it.
+            None if self.wake_us.is_none() && self.has_reason() => 0,
+            None => self.wake_us.unwrap_or(u64::MAX),
+        };
+        attempt.min(self.waiting.next_deadline_us())
     }
 
     /// Takes one event and appends what follows from it.
@@ -261,12 +265,8 @@ impl Register {
             RegisterInput::Tick => {}
         }
         self.give_up_late(now);
-        loop {
-            self.drive(now);
-            if !self.release(now, effects) {
-                return;
-            }
-        }
+        self.drive(now);
+        self.release(effects);
     }
 
     fn message(&mut self, now: Now, from: NodeId, message: RegisterMessage) {
@@ -282,44 +282,32 @@ impl Register {
         }
     }
 
-    /// Gives out the state if it changed, and what may leave. Returns whether this node said something
-    /// to itself.
-    fn release(&mut self, now: Now, effects: &mut Vec<RegisterEffect>) -> bool {
+    /// Gives out the state if it changed, and what may leave.
+    fn release(&mut self, effects: &mut Vec<RegisterEffect>) {
         if let Some(number) = self.outbox.take_number() {
             let bytes = stored::encode(self.config.storage, &self.newest, &self.acceptor);
             effects.push(RegisterEffect::Persist { number, bytes });
         }
-        let mut own = Vec::new();
-        for out in self.outbox.flush() {
-            match out {
-                Out::Own(message) => own.push(message),
-                Out::Effect(effect) => {
-                    if let RegisterEffect::Changed(version) = &effect {
-                        self.durable = version.clone();
-                    }
-                    effects.push(effect);
-                }
+        for effect in self.outbox.flush() {
+            if let RegisterEffect::Changed(version) = &effect {
+                self.durable = version.clone();
             }
+            effects.push(effect);
         }
-        let spoke = !own.is_empty();
-        for message in own {
-            self.message(now, self.config.me, message);
-        }
-        spoke
     }
 
     /// Sends at once.
     fn send(&mut self, to: NodeId, message: RegisterMessage) {
-        self.outbox.now(Out::message(self.config.me, to, message));
+        self.outbox.now(RegisterEffect::Send { to, message });
     }
 
     /// Sends once the state as it is now is durable.
     fn send_once_durable(&mut self, to: NodeId, message: RegisterMessage) {
-        let out = Out::message(self.config.me, to, message);
+        let effect = RegisterEffect::Send { to, message };
         if self.breaks(Plant::VoteBeforeFsync) {
-            self.outbox.now(out);
+            self.outbox.now(effect);
         } else {
-            self.outbox.once_durable(out);
+            self.outbox.once_durable(effect);
         }
     }
 }

@@ -2,17 +2,7 @@
 
 use std::collections::VecDeque;
 
-use quorate_ring::NodeId;
-
-use super::effects::{RegisterEffect, RegisterMessage};
-
-/// On its way out.
-#[derive(Clone, Debug)]
-pub(super) enum Out {
-    Effect(RegisterEffect),
-    /// To this node itself, which is a voter like any other.
-    Own(RegisterMessage),
-}
+use super::effects::RegisterEffect;
 
 /// Effects on their way out, and the numbers of the states that they rest on.
 #[derive(Clone, Debug, Default)]
@@ -22,9 +12,9 @@ pub(super) struct Outbox {
     durable: u64,
     /// The state changed since `latest`.
     changed: bool,
-    now: Vec<Out>,
+    now: Vec<RegisterEffect>,
     /// In the order of their numbers.
-    waiting: VecDeque<(u64, Out)>,
+    waiting: VecDeque<(u64, RegisterEffect)>,
 }
 
 impl Outbox {
@@ -39,14 +29,14 @@ impl Outbox {
     }
 
     /// Leaves at once: rests on nothing.
-    pub(super) fn now(&mut self, out: Out) {
-        self.now.push(out);
+    pub(super) fn now(&mut self, effect: RegisterEffect) {
+        self.now.push(effect);
     }
 
     /// Leaves when the state as it is now is durable.
-    pub(super) fn once_durable(&mut self, out: Out) {
+    pub(super) fn once_durable(&mut self, effect: RegisterEffect) {
         let number = self.latest + u64::from(self.changed);
-        self.waiting.push_back((number, out));
+        self.waiting.push_back((number, effect));
     }
 
     /// The number under which the state is to be persisted, if it changed since the last time.
@@ -60,23 +50,12 @@ impl Outbox {
     }
 
     /// What may leave, in order.
-    pub(super) fn flush(&mut self) -> Vec<Out> {
+    pub(super) fn flush(&mut self) -> Vec<RegisterEffect> {
         let ready = self
             .waiting
             .partition_point(|(number, _)| *number <= self.durable);
-        let mut out = std::mem::take(&mut self.now);
-        out.extend(self.waiting.drain(..ready).map(|(_, out)| out));
-        out
-    }
-}
-
-impl Out {
-    /// A message, to whomever.
-    pub(super) fn message(me: NodeId, to: NodeId, message: RegisterMessage) -> Self {
-        if to == me {
-            Self::Own(message)
-        } else {
-            Self::Effect(RegisterEffect::Send { to, message })
-        }
+        let mut effects = std::mem::take(&mut self.now);
+        effects.extend(self.waiting.drain(..ready).map(|(_, effect)| effect));
+        effects
     }
 }

@@ -3,7 +3,6 @@
 use quorate_protocol::RequestId;
 use quorate_protocol::versioned::{MapChange, MapName};
 
-use super::outbox::Out;
 use super::waiting::{WAITING_MAX, Waiter};
 use super::{Outcome, Proposal, Refusal, Register, RegisterEffect, Version};
 use crate::effects::{Now, Ticket};
@@ -49,7 +48,7 @@ impl Register {
     pub(super) fn tell(&mut self, ticket: Ticket, made: MapName) {
         let outcome = Outcome::Made(made);
         let effect = RegisterEffect::Outcome { ticket, outcome };
-        self.outbox.once_durable(Out::Effect(effect));
+        self.outbox.once_durable(effect);
     }
 
     /// Why a change of `base` is too late.

@@ -242,6 +242,7 @@ mod tests {
     fn every_planted_bug_is_looked_for_once() {
         let mut looked_for: Vec<Plant> = rows().iter().map(|row| row.plant).collect();
         looked_for.extend(WALKED);
+        looked_for.extend(Plant::OF_REGISTER);
         looked_for.sort();
         assert_eq!(looked_for, Plant::ALL);
     }

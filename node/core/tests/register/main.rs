@@ -8,4 +8,5 @@ mod facts;
 #[cfg(feature = "planted")]
 mod planted;
 mod swarm;
+mod walks;
 mod world;

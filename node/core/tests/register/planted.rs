@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use quorate_core::Plant;
 
+use crate::explore::{Bounds, NOTHING, explore};
 use crate::swarm;
 
 /// Each rule, what is said when it is broken, and within how many seeds.
@@ -51,4 +52,31 @@ fn every_rule_of_the_register_that_is_broken_is_noticed() {
 #[test]
 fn every_rule_of_the_register_is_broken_once() {
     assert_eq!(ROWS.map(|(plant, ..)| plant), *Plant::OF_REGISTER);
+}
+
+#[test]
+fn the_search_of_all_orders_finds_what_breaks_agreement_itself() {
+    let crash = Bounds {
+        crashes: 1,
+        ..NOTHING
+    };
+    let after_a_crash = Bounds {
+        attempts: 3,
+        ..crash
+    };
+    let wipe = Bounds {
+        wipes: 1,
+        ..NOTHING
+    };
+    for (plant, bounds) in [
+        (Plant::AcceptedValueIgnored, NOTHING),
+        (Plant::AmnesiacVotes, wipe),
+        (Plant::BallotReused, crash),
+        (Plant::LowerBallotTaken, NOTHING),
+        (Plant::VoteBeforeFsync, after_a_crash),
+    ] {
+        let found = explore(bounds, Some(plant));
+        println!("{plant:?} after {} states: {:?}", found.states, found.wrong);
+        assert!(found.wrong.is_some(), "{plant:?}: {found:?}");
+    }
 }

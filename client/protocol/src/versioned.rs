@@ -221,3 +221,105 @@ impl VersionedMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quorate_ring::{PartitionCount, Placed, Ring, Weight, Zone};
+
+    use super::*;
+    use crate::ids::{ClusterId, RequestId};
+    use crate::map::{FORMAT_LEVEL, Member};
+
+    fn first() -> VersionedMap {
+        let id = NodeId::new(7);
+        let (zone, weight) = (Zone::default(), Weight::default());
+        let placed = Placed {
+            id,
+            zone: zone.clone(),
+            weight,
+        };
+        let map = ClusterMap {
+            cluster: ClusterId::new(1, 2),
+            name: "test".to_owned(),
+            format_level: FORMAT_LEVEL,
+            members: vec![Member {
+                id,
+                name: "n1".to_owned(),
+                peer_addresses: Vec::new(),
+                client_addresses: Vec::new(),
+                zone,
+                weight,
+            }],
+            ring: Ring::first(PartitionCount::new(8).unwrap(), 3, &[placed]).unwrap(),
+            buckets: Vec::new(),
+        };
+        VersionedMap::first(map, change("created"))
+    }
+
+    fn change(what: &str) -> MapChange {
+        MapChange {
+            request: RequestId::new(1, 1),
+            by: NodeId::new(7),
+            wall_ms: 5,
+            what: what.to_owned(),
+        }
+    }
+
+    /// The version after the first, its voter's storage known.
+    fn second() -> VersionedMap {
+        let (first, digest) = (first(), MapDigest::new(3, 4));
+        let mut voters = first.voters.clone();
+        voters[0].storage = Some(StorageId::new(9));
+        let name = MapName {
+            version: first.version,
+            digest,
+        };
+        VersionedMap {
+            version: first.version.next(),
+            parent: Some(digest),
+            past: vec![PastVersion {
+                name,
+                change: first.change.clone(),
+            }],
+            voters,
+            ..first
+        }
+    }
+
+    type Spoil = fn(&mut VersionedMap);
+
+    #[test]
+    fn a_version_comes_back_from_its_bytes() {
+        for version in [first(), second()] {
+            assert_eq!(version.check(), Ok(()));
+            let mut bytes = Vec::new();
+            crate::codec::encode(&version, &mut bytes);
+            assert_eq!(crate::codec::decode(&bytes), Ok(version));
+        }
+    }
+
+    #[test]
+    fn a_version_that_contradicts_itself_is_refused() {
+        let wrong: [(&str, Spoil); 9] = [
+            ("parent", |version| version.parent = None),
+            ("parent", |version| version.version = MapVersion::FIRST),
+            ("past", |version| version.past.clear()),
+            ("past", |version| {
+                version.past[0].name.version = MapVersion::new(5);
+            }),
+            ("storage", |version| version.voters[0].storage = None),
+            ("nobody", |version| version.voters.clear()),
+            ("no member", |version| {
+                version.voters[0].node = NodeId::new(8);
+            }),
+            ("sentence", |version| version.change.what.clear()),
+            ("control", |version| version.change.what = "a\nb".to_owned()),
+        ];
+        for (word, spoil) in wrong {
+            let mut version = second();
+            spoil(&mut version);
+            let error = version.check().unwrap_err();
+            assert!(error.contains(word), "{word}: {error}");
+        }
+    }
+}

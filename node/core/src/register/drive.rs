@@ -30,9 +30,9 @@ impl Register {
     /// Ends proposals whose time is over, and an attempt that nobody waits for any more.
     pub(super) fn give_up_late(&mut self, now: Now) {
         for (ticket, offered) in self.waiting.take_late(now.mono_us) {
-            let newest = self.newest.name();
+            let newest = self.known.name();
             let missing = match &self.round {
-                Some(round) => round.missing(&self.newest),
+                Some(round) => round.missing(&self.known),
                 None => Vec::new(),
             };
             self.refuse(
@@ -65,7 +65,7 @@ impl Register {
         let Some(round) = &self.round else {
             return;
         };
-        let (parent, ballot) = (self.newest.name(), round.ballot);
+        let (parent, ballot) = (self.known.name(), round.ballot);
         let message = match &round.phase {
             Phase::Preparing { .. } => RegisterMessage::Prepare(MapPrepare { parent, ballot }),
             Phase::Accepting(version) => RegisterMessage::Accept(MapAccept {
@@ -74,7 +74,7 @@ impl Register {
                 map: version.bytes().clone(),
             }),
         };
-        for to in round.missing(&self.newest) {
+        for to in round.missing(&self.known) {
             self.send(to, message.clone());
         }
     }
@@ -88,7 +88,7 @@ impl Register {
     /// Whether there is something to decide: a proposal, a version whose fate is not known here, or
     /// storages to be named.
     pub(super) fn has_reason(&self) -> bool {
-        let founding = !self.newest.map().is_founded() && self.votes_here();
+        let founding = !self.known.map().is_founded() && self.votes_here();
         !self.waiting.is_empty() || self.acceptor.accepted.is_some() || founding
     }
 
@@ -130,12 +130,12 @@ impl Register {
     /// Whether the newest version lets this node vote, with the storage that it has.
     pub(super) fn votes_here(&self) -> bool {
         let storage = self.config.storage;
-        let voter = self.newest.map().voter(self.config.me);
+        let voter = self.known.map().voter(self.config.me);
         let named = |named| named == storage || self.breaks(Plant::AmnesiacVotes);
         voter.is_some_and(|voter| voter.storage.is_none_or(named))
     }
 
     pub(super) fn is_member(&self, node: NodeId) -> bool {
-        self.newest.map().map.member(node).is_some()
+        self.known.map().map.member(node).is_some()
     }
 }

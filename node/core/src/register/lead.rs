@@ -36,7 +36,7 @@ impl Register {
         };
         round.votes.add(from, storage);
         round.promised(known);
-        if self.is_enough(|round| &round.votes, &self.newest) {
+        if self.is_enough(|round| &round.votes, &self.known) {
             self.offer(now);
         }
     }
@@ -60,7 +60,7 @@ impl Register {
         let electorate = if self.breaks(Plant::NewMembersDecide) {
             &version
         } else {
-            &self.newest
+            &self.known
         };
         if self.is_enough(|round| &round.votes, electorate) {
             self.announce(version);
@@ -77,7 +77,7 @@ impl Register {
     /// Whether this answers what this node's attempt asks now.
     fn is_answer(&mut self, from: NodeId, parent: MapName, ballot: Ballot) -> bool {
         // A late answer about an older version needs no answer of its own.
-        if parent.version < self.newest.name().version {
+        if parent.version < self.known.name().version {
             return false;
         }
         let current = self
@@ -119,7 +119,7 @@ impl Register {
         };
         let best = best.filter(|_| !self.breaks(Plant::AcceptedValueIgnored));
         let best = best.map(|(_, version)| version.clone());
-        if !self.newest.map().is_founded() {
+        if !self.known.map().is_founded() {
             return best.or_else(|| self.founding(now, round));
         }
         // No majority holds anything, so anything may be offered; what was accepted here and given up
@@ -140,8 +140,8 @@ impl Register {
             }
         };
         let draft = Draft {
-            voters: self.newest.map().voters.iter().map(named).collect(),
-            ..self.newest.draft()
+            voters: self.known.map().voters.iter().map(named).collect(),
+            ..self.known.draft()
         };
         let change = MapChange {
             request: RequestId::new(self.life.get(), round.ballot.round),
@@ -149,12 +149,12 @@ impl Register {
             wall_ms: now.wall_ms,
             what: "the cluster is complete: every voter's storage is known".to_owned(),
         };
-        self.newest.child(change, draft).ok()
+        self.known.child(change, draft).ok()
     }
 
     /// A version is decided by this node's attempt: adopts it, and names it to all members, old and new.
     fn announce(&mut self, version: Version) {
-        let maps = [&self.newest, &version].map(|version| &version.map().map);
+        let maps = [&self.known, &version].map(|version| &version.map().map);
         let members = maps.into_iter().flat_map(|map| &map.members);
         let mut peers: Vec<NodeId> = members.map(|member| member.id).collect();
         peers.sort_unstable();

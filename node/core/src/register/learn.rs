@@ -11,7 +11,7 @@ use crate::plant::Plant;
 impl Register {
     /// A peer says which version is the newest there.
     pub(super) fn newest_of(&mut self, from: NodeId, MapNewest { newest }: MapNewest) {
-        let mine = self.newest.name();
+        let mine = self.known.name();
         if self.contradicts(from, newest) || newest.version == mine.version {
             return;
         }
@@ -29,7 +29,7 @@ impl Register {
 
     /// A peer has that version and wants to know a newer one.
     pub(super) fn asked(&mut self, from: NodeId, MapAsk { have }: MapAsk) {
-        if !self.contradicts(from, have) && have.version < self.newest.name().version {
+        if !self.contradicts(from, have) && have.version < self.known.name().version {
             self.send_newest(from);
         }
     }
@@ -39,8 +39,8 @@ impl Register {
         let Ok(version) = Version::parse(map) else {
             return;
         };
-        let (mine, theirs) = (self.newest.name(), version.name());
-        let same_cluster = version.map().map.cluster == self.newest.map().map.cluster;
+        let (mine, theirs) = (self.known.name(), version.name());
+        let same_cluster = version.map().map.cluster == self.known.map().map.cluster;
         if !same_cluster || self.contradicts(from, theirs) {
             return;
         }
@@ -63,7 +63,7 @@ impl Register {
         if self.contradicts(from, parent) {
             return false;
         }
-        let mine = self.newest.name().version;
+        let mine = self.known.name().version;
         if parent.version < mine {
             self.send_newest(from);
         } else if parent.version > mine {
@@ -75,7 +75,7 @@ impl Register {
     /// Takes a decided version: the word on it is worth nothing any more, and what waits for it is
     /// answered once it is durable.
     pub(super) fn adopt(&mut self, version: Version) {
-        self.newest = version.clone();
+        self.known = version.clone();
         self.acceptor = Acceptor::default();
         self.round = None;
         self.seen_round = 0;
@@ -97,23 +97,23 @@ impl Register {
     }
 
     fn ask(&mut self, from: NodeId) {
-        let have = self.newest.name();
+        let have = self.known.name();
         self.send(from, RegisterMessage::Ask(MapAsk { have }));
     }
 
     fn send_newest(&mut self, to: NodeId) {
-        let map = self.newest.bytes().clone();
+        let map = self.known.bytes().clone();
         self.send_once_durable(to, RegisterMessage::Decided(MapDecided { map }));
     }
 
     /// Whether a version that is decided elsewhere cannot be, by what is known here. Reported once for
     /// each peer and version.
     fn contradicts(&mut self, peer: NodeId, there: MapName) -> bool {
-        let mine = self.newest.name();
+        let mine = self.known.name();
         let fits = if there.version == mine.version {
             there == mine
         } else {
-            self.newest.remembers(there) != Some(false)
+            self.known.remembers(there) != Some(false)
         };
         if !fits {
             self.report(peer, there);
@@ -123,7 +123,7 @@ impl Register {
 
     fn report(&mut self, peer: NodeId, there: MapName) {
         if self.contradicted.insert(peer, there) != Some(there) {
-            let here = self.newest.name();
+            let here = self.known.name();
             let effect = RegisterEffect::Contradiction { here, there, peer };
             self.outbox.now(effect);
         }

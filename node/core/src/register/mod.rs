@@ -77,6 +77,17 @@
 //! refused as stale, or joins its completion. An id is never made twice: the version that is the base of a
 //! second try remembers the first.
 //!
+//! # What is left to the caller
+//!
+//! * A version whose voters have no majority that runs is the last one: whoever makes versions leaves no such. As long
+//!   as it is not adopted by a majority of its own voters, those of the version before keep their storages, leaving
+//!   or not.
+//! * Who votes is free: all members, or a few in different zones. Each attempt costs two messages and two answers for each
+//!   voter, with the whole map in one of them, whatever the map says.
+//! * Heartbeats carry [`MapName`]s both ways, and come in as `MapNewest`: so who missed everything hears of it.
+//! * A wiped voter's new storage is named by a version that somebody asks for; the register does nothing by itself
+//!   but found the cluster and complete what was accepted.
+//!
 //! # Order of effects
 //!
 //! Whatever rests on a change of state leaves only after the driver reported that state as
@@ -160,10 +171,10 @@ pub struct Register {
     /// Drawn for this life: part of every ballot.
     life: LifeId,
     /// The newest version known to be decided, on disk or on its way there.
-    newest: Version,
+    known: Version,
     /// The newest one on disk.
     durable: Version,
-    /// This voter's word on the version after `newest`.
+    /// This voter's word on the version after `known`.
     acceptor: Acceptor,
     outbox: Outbox,
     waiting: Waiting,
@@ -209,7 +220,7 @@ impl Register {
             life: LifeId::new(rng.next_u64()),
             seen_round: 0,
             durable: newest.clone(),
-            newest,
+            known: newest,
             acceptor,
             config,
             outbox: Outbox::default(),
@@ -285,7 +296,7 @@ impl Register {
     /// Gives out the state if it changed, and what may leave.
     fn release(&mut self, effects: &mut Vec<RegisterEffect>) {
         if let Some(number) = self.outbox.take_number() {
-            let bytes = stored::encode(self.config.storage, &self.newest, &self.acceptor);
+            let bytes = stored::encode(self.config.storage, &self.known, &self.acceptor);
             effects.push(RegisterEffect::Persist { number, bytes });
         }
         for effect in self.outbox.flush() {

@@ -39,7 +39,7 @@ impl Register {
         if self.breaks(Plant::RetriedChangeMadeAgain) {
             return None;
         }
-        let mut history = self.newest.history();
+        let mut history = self.known.history();
         let found = history.find(|past| past.change.request == request);
         found.map(|past| past.name)
     }
@@ -53,11 +53,11 @@ impl Register {
 
     /// Why a change of `base` is too late.
     pub(super) fn stale(&self, base: MapName) -> Refusal {
-        let newest = self.newest.name();
+        let newest = self.known.name();
         let next = base.version.next();
-        let mut history = self.newest.history();
+        let mut history = self.known.history();
         if history.any(|past| past.name.version == next) {
-            let what = self.newest.map().change.what.clone();
+            let what = self.known.map().change.what.clone();
             Refusal::Stale { base, newest, what }
         } else {
             Refusal::Forgotten { base, newest }
@@ -66,7 +66,7 @@ impl Register {
 
     /// The version that a proposal asks for.
     fn wanted(&self, now: Now, proposal: Proposal) -> Result<Version, Refusal> {
-        let (me, newest) = (self.config.me, self.newest.name());
+        let (me, newest) = (self.config.me, self.known.name());
         let Proposal {
             request,
             base,
@@ -82,9 +82,9 @@ impl Register {
         if base != newest && !self.breaks(Plant::StaleChangeMade) {
             return Err(self.stale(base));
         }
-        if !self.newest.map().is_founded() {
+        if !self.known.map().is_founded() {
             let silent = self.round.as_ref();
-            let missing = silent.map_or_else(Vec::new, |round| round.missing(&self.newest));
+            let missing = silent.map_or_else(Vec::new, |round| round.missing(&self.known));
             return Err(Refusal::NotFounded { missing });
         }
         if self.waiting.is_full() {
@@ -96,13 +96,13 @@ impl Register {
             wall_ms: now.wall_ms,
             what,
         };
-        Ok(self.newest.child(change, draft)?)
+        Ok(self.known.child(change, draft)?)
     }
 
     fn wait_for(&mut self, now: Now, version: Version, waiter: Waiter) {
         if self.waiting.is_empty() && self.overtaken == 0 {
             self.wake_us = Some(now.mono_us);
         }
-        self.waiting.add(version, self.newest.name(), waiter);
+        self.waiting.add(version, self.known.name(), waiter);
     }
 }

@@ -59,12 +59,13 @@ impl Version {
     /// Checks and seals a version.
     ///
     /// # Errors
-    /// It contradicts itself.
+    /// It contradicts itself, or is so large that nobody could read it.
     pub fn seal(map: VersionedMap) -> Result<Self, VersionError> {
         map.check().map_err(VersionError::Contradiction)?;
         let mut bytes = Vec::new();
         codec::encode(&map, &mut bytes);
-        Ok(Self::new(map, bytes.into()))
+        // What cannot be read must never be accepted by anybody: the map could not change any more.
+        Self::parse(&bytes.into())
     }
 
     /// Reads what [`Self::bytes`] gave.

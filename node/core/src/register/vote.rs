@@ -70,7 +70,7 @@ impl Register {
     /// A version that could follow the newest.
     pub(super) fn possible(&self, bytes: &Bytes) -> Option<Version> {
         let version = Version::parse(bytes).ok()?;
-        version.check_follows(&self.newest).ok()?;
+        version.check_follows(&self.known).ok()?;
         Some(version)
     }
 

@@ -77,13 +77,12 @@ fn of_two_changes_of_one_version_one_is_made_and_the_other_refused_by_name() {
         Some(_) => ("one", two),
         None => ("two", one),
     };
-    match refusal(&world, loser) {
-        Refusal::Stale { base, newest, what } => {
-            assert_eq!((base.version.get(), newest.version.get()), (1, 2));
-            assert_eq!(what, winner);
-        }
-        other => panic!("{other:?}"),
-    }
+    let refused = refusal(&world, loser);
+    let Refusal::Stale { base, newest, what } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!((base.version.get(), newest.version.get()), (1, 2));
+    assert_eq!(what, winner);
 }
 
 #[test]
@@ -116,10 +115,11 @@ fn a_proposal_without_a_majority_is_refused_as_certain_and_one_that_was_offered_
     world.crash(id(3), 0);
     let lonely = name(&mut world, 1, "lonely");
     world.calm(12);
-    match refusal(&world, lonely) {
-        Refusal::NoMajority { missing, .. } => assert_eq!(missing, [id(2), id(3)]),
-        other => panic!("{other:?}"),
-    }
+    let refused = refusal(&world, lonely);
+    let Refusal::NoMajority { missing, .. } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(missing, [id(2), id(3)]);
     world.start(id(2));
     world.start(id(3));
     let offered = name(&mut world, 1, "offered");

@@ -186,7 +186,7 @@ impl World {
     pub(crate) fn crash(&mut self, node: NodeId, written: usize) {
         let entry = self.nodes.get_mut(&node).unwrap();
         entry.register = None;
-        if let Some((_, bytes)) = entry.writing.drain(..).take(written).last() {
+        if let Some((_, bytes)) = entry.writing.drain(..).take(written).next_back() {
             entry.disk = Some(bytes);
         }
         self.facts.crashed(node);

@@ -101,6 +101,22 @@ messages! {
         0x0253 => BucketCommitted(BucketCommitted),
         /// The buckets in force at the sender.
         0x0254 => Buckets(Buckets),
+        /// Take part in no earlier attempt to decide the next version of the cluster map.
+        0x0260 => MapPrepare(MapPrepare),
+        /// Promised.
+        0x0261 => MapPromise(MapPromise),
+        /// Accept this as the next version.
+        0x0262 => MapAccept(MapAccept),
+        /// Accepted.
+        0x0263 => MapAccepted(MapAccepted),
+        /// Overtaken by a later attempt.
+        0x0264 => MapRefused(MapRefused),
+        /// The newest version that the sender knows to be decided.
+        0x0265 => MapNewest(MapNewest),
+        /// Please send the newest version.
+        0x0266 => MapAsk(MapAsk),
+        /// A decided version of the cluster map.
+        0x0267 => MapDecided(MapDecided),
     }
 }
 
@@ -378,7 +394,15 @@ impl PeerMessage {
             | Self::BucketVote(_)
             | Self::BucketCommit(_)
             | Self::BucketCommitted(_)
-            | Self::Buckets(_) => None,
+            | Self::Buckets(_)
+            | Self::MapPrepare(_)
+            | Self::MapPromise(_)
+            | Self::MapAccept(_)
+            | Self::MapAccepted(_)
+            | Self::MapRefused(_)
+            | Self::MapNewest(_)
+            | Self::MapAsk(_)
+            | Self::MapDecided(_) => None,
         }
     }
 }

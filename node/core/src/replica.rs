@@ -233,7 +233,15 @@ impl Replica {
             | PeerMessage::BucketVote(_)
             | PeerMessage::BucketCommit(_)
             | PeerMessage::BucketCommitted(_)
-            | PeerMessage::Buckets(_) => {}
+            | PeerMessage::Buckets(_)
+            | PeerMessage::MapPrepare(_)
+            | PeerMessage::MapPromise(_)
+            | PeerMessage::MapAccept(_)
+            | PeerMessage::MapAccepted(_)
+            | PeerMessage::MapRefused(_)
+            | PeerMessage::MapNewest(_)
+            | PeerMessage::MapAsk(_)
+            | PeerMessage::MapDecided(_) => {}
         }
     }
 

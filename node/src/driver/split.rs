@@ -103,7 +103,15 @@ pub(super) fn route(message: &mut PeerMessage, shards: u16) -> Route {
         | PeerMessage::BucketVote(_)
         | PeerMessage::BucketCommit(_)
         | PeerMessage::BucketCommitted(_)
-        | PeerMessage::Buckets(_) => Route::Hub,
+        | PeerMessage::Buckets(_)
+        | PeerMessage::MapPrepare(_)
+        | PeerMessage::MapPromise(_)
+        | PeerMessage::MapAccept(_)
+        | PeerMessage::MapAccepted(_)
+        | PeerMessage::MapRefused(_)
+        | PeerMessage::MapNewest(_)
+        | PeerMessage::MapAsk(_)
+        | PeerMessage::MapDecided(_) => Route::Hub,
     }
 }
 

@@ -48,7 +48,15 @@ impl Agreement {
             | PeerMessage::CatchUpAnswer(_)
             | PeerMessage::Alive(_)
             | PeerMessage::Heartbeat(_)
-            | PeerMessage::HeartbeatAck(_) => {}
+            | PeerMessage::HeartbeatAck(_)
+            | PeerMessage::MapPrepare(_)
+            | PeerMessage::MapPromise(_)
+            | PeerMessage::MapAccept(_)
+            | PeerMessage::MapAccepted(_)
+            | PeerMessage::MapRefused(_)
+            | PeerMessage::MapNewest(_)
+            | PeerMessage::MapAsk(_)
+            | PeerMessage::MapDecided(_) => {}
         }
     }
 

@@ -110,6 +110,7 @@ mod version;
 mod vote;
 mod votes;
 mod waiting;
+mod wire;
 
 use std::collections::BTreeMap;
 

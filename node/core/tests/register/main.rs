@@ -5,6 +5,7 @@
 
 mod explore;
 mod facts;
+mod golden;
 #[cfg(feature = "planted")]
 mod planted;
 mod swarm;

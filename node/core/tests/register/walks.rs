@@ -13,11 +13,11 @@ use quorate_ring::NodeId;
 use crate::world::{World, first, id, join, leave, member, storage, vote};
 
 /// Three founded members; what a run may not break is checked at its end.
-fn three() -> World {
+pub(crate) fn three() -> World {
     World::new(3, 3, true, 1, None)
 }
 
-fn name(world: &mut World, node: u64, name: &str) -> Ticket {
+pub(crate) fn name(world: &mut World, node: u64, name: &str) -> Ticket {
     world.change(id(node), name, |draft| draft.map.name = name.to_owned())
 }
 
@@ -41,7 +41,7 @@ fn no_violation(world: &World) {
 }
 
 /// Delivers and writes until a node has accepted something that it does not know to be decided.
-fn until_accepted(world: &mut World, node: NodeId) {
+pub(crate) fn until_accepted(world: &mut World, node: NodeId) {
     while world.register(node).status().undecided.is_none() {
         world.ids().into_iter().for_each(|node| world.write(node));
         world.deliver(0);

@@ -8,7 +8,7 @@ use quorate_core::register::{
 };
 use quorate_core::{Now, Plant, Ticket};
 use quorate_protocol::map::{ClusterMap, FORMAT_LEVEL, Member};
-use quorate_protocol::peer::MapNewest;
+use quorate_protocol::peer::{MapNewest, PeerMessage};
 use quorate_protocol::versioned::{MapChange, MapName, VersionedMap, Voter};
 use quorate_protocol::{ClusterId, RequestId, StorageId};
 use quorate_ring::{NodeId, PartitionCount, Placed, Ring, Weight, Zone};
@@ -288,6 +288,7 @@ impl World {
                 }
                 RegisterEffect::Send { to, message } => {
                     self.facts.said(node, storage, &message);
+                    let message = by_wire(message);
                     let from = node;
                     self.wire.push_back(Packet { from, to, message });
                 }
@@ -347,6 +348,15 @@ impl World {
             Some(Outcome::Refused(_)) | None => None,
         }
     }
+}
+
+/// What arrives of a message: the same, by way of its bytes.
+fn by_wire(message: RegisterMessage) -> RegisterMessage {
+    let message = PeerMessage::from(message);
+    let mut body = Vec::new();
+    message.encode_body(&mut body);
+    let read = PeerMessage::decode_body(message.opcode(), &body).unwrap();
+    RegisterMessage::from_peer(read).unwrap()
 }
 
 /// Makes a node a member and a voter.

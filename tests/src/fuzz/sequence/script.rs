@@ -278,7 +278,15 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
         | PeerMessage::BucketVote(_)
         | PeerMessage::BucketCommit(_)
         | PeerMessage::BucketCommitted(_)
-        | PeerMessage::Buckets(_) => return None,
+        | PeerMessage::Buckets(_)
+        | PeerMessage::MapPrepare(_)
+        | PeerMessage::MapPromise(_)
+        | PeerMessage::MapAccept(_)
+        | PeerMessage::MapAccepted(_)
+        | PeerMessage::MapRefused(_)
+        | PeerMessage::MapNewest(_)
+        | PeerMessage::MapAsk(_)
+        | PeerMessage::MapDecided(_) => return None,
     })
 }
 

@@ -24,7 +24,7 @@ impl RegisterMessage {
     ///
     /// # Errors
     /// It is none of the register's.
-    pub fn from_peer(message: PeerMessage) -> Result<Self, PeerMessage> {
+    pub fn from_peer(message: PeerMessage) -> Result<Self, Box<PeerMessage>> {
         Ok(match message {
             PeerMessage::MapPrepare(message) => Self::Prepare(message),
             PeerMessage::MapPromise(message) => Self::Promise(message),
@@ -64,7 +64,7 @@ impl RegisterMessage {
             | PeerMessage::BucketVote(_)
             | PeerMessage::BucketCommit(_)
             | PeerMessage::BucketCommitted(_)
-            | PeerMessage::Buckets(_)) => return Err(other),
+            | PeerMessage::Buckets(_)) => return Err(Box::new(other)),
         })
     }
 }

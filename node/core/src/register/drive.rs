@@ -111,7 +111,7 @@ impl Register {
         } else {
             (self.acceptor.promised.round, self.life)
         };
-        self.seen_round = self.seen_round.max(promised) + 1;
+        self.seen_round = self.seen_round.max(promised).saturating_add(1);
         let ballot = Ballot::new(self.seen_round, self.config.me, life);
         let resend_us = self.config.pace.resend_us;
         self.round = Some(Round::new(ballot, now.mono_us, resend_us));

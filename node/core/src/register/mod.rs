@@ -197,7 +197,7 @@ impl Register {
     /// first one, or the newest at the time it joined.
     ///
     /// # Errors
-    /// The stored state is damaged, of another cluster or of a later build.
+    /// The stored state is damaged, of another cluster, of a later build, or contradicts `given`.
     pub fn open(
         config: RegisterConfig,
         given: Version,
@@ -209,15 +209,28 @@ impl Register {
             .transpose()?;
         let mut acceptor = Acceptor::default();
         let mut newest = given;
-        if let Some(stored) = stored.filter(|stored| stored.newest.name() >= newest.name()) {
+        if let Some(stored) = stored {
+            check_fits(stored.newest.name(), newest.name())?;
+            if stored.newest.name().version < newest.name().version {
+                return Ok(Self::begin_with(config, newest, acceptor, seed));
+            }
             newest = stored.newest;
             // Votes of another storage were not this voter's.
             if stored.storage == config.storage {
                 acceptor = stored.acceptor;
             }
         }
+        Ok(Self::begin_with(config, newest, acceptor, seed))
+    }
+
+    fn begin_with(
+        config: RegisterConfig,
+        newest: Version,
+        acceptor: Acceptor,
+        seed: [u8; 32],
+    ) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
-        Ok(Self {
+        Self {
             life: LifeId::new(rng.next_u64()),
             seen_round: 0,
             durable: newest.clone(),
@@ -232,7 +245,7 @@ impl Register {
             contradicted: BTreeMap::new(),
             rng,
             planted: None,
-        })
+        }
     }
 
     /// Breaks a rule from now on.
@@ -321,5 +334,14 @@ impl Register {
         } else {
             self.outbox.once_durable(effect);
         }
+    }
+}
+
+/// One number, one content.
+fn check_fits(stored: MapName, given: MapName) -> Result<(), StoredRegisterError> {
+    if stored.version == given.version && stored != given {
+        Err(StoredRegisterError::OtherMap { stored, given })
+    } else {
+        Ok(())
     }
 }

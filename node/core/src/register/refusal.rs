@@ -50,7 +50,7 @@ pub enum Refusal {
     Busy(usize),
     /// Too few voters answered in time. Certainly not made.
     #[error(
-        "no majority of the voters of version {newest} of the cluster map answered; silent: {}. Nothing was changed",
+        "no majority of the voters of version {newest} of the cluster map answered; silent: {}. This try changed nothing",
         list(missing)
     )]
     NoMajority {
@@ -84,7 +84,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether the proposal will certainly never become a version.
+    /// Whether this try will certainly not make the proposal a version. An earlier one that ended in doubt
+    /// may.
     #[must_use]
     pub const fn is_certain(&self) -> bool {
         match self {

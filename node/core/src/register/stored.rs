@@ -13,6 +13,7 @@
 
 use bytes::Bytes;
 use quorate_protocol::peer::Ballot;
+use quorate_protocol::versioned::MapName;
 use quorate_protocol::{ClusterId, StorageId};
 
 use super::acceptor::Acceptor;
@@ -41,6 +42,16 @@ pub enum StoredRegisterError {
         "the stored register belongs to cluster {0}: give this node a data directory of its own"
     )]
     OtherCluster(ClusterId),
+    /// It and the version that came with the data directory have one number and differ.
+    #[error(
+        "the stored register has version {stored} of the cluster map, the one given has {given}: they are of two clusters under one id, start with the map that this directory was made with"
+    )]
+    OtherMap {
+        /// The version that was stored.
+        stored: MapName,
+        /// The version that was given.
+        given: MapName,
+    },
     /// The versions in it cannot be used.
     #[error("the stored register cannot be used: {0}")]
     Version(#[from] VersionError),

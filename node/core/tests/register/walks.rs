@@ -1,12 +1,17 @@
 //! Single walks, each named after what it shows.
 
+use bytes::Bytes;
 use quorate_core::register::{
     Outcome, Pace, Proposal, Refusal, Register, RegisterConfig, RegisterEffect, RegisterInput,
     RegisterMessage, StoredRegisterError, VersionError,
 };
 use quorate_core::{Now, Ticket};
-use quorate_protocol::peer::MapDecided;
-use quorate_protocol::versioned::MapVersion;
+use quorate_protocol::ids::LifeId;
+use quorate_protocol::peer::{
+    Ballot, MapAccept, MapAccepted, MapAsk, MapDecided, MapNewest, MapPrepare, MapPromise,
+    MapRefused,
+};
+use quorate_protocol::versioned::{MapName, MapVersion};
 use quorate_protocol::{ClusterId, RequestId};
 use quorate_ring::NodeId;
 
@@ -331,16 +336,19 @@ fn a_version_of_another_cluster_or_of_another_past_is_not_adopted() {
     assert_eq!(here.version.get(), 2);
 }
 
-fn opened(cluster: ClusterId, stored: &[u8]) -> Result<Register, StoredRegisterError> {
-    let config = RegisterConfig {
+fn config() -> RegisterConfig {
+    RegisterConfig {
         me: id(1),
         storage: storage(id(1), 0),
         pace: Pace::default(),
-    };
+    }
+}
+
+fn opened(cluster: ClusterId, stored: &[u8]) -> Result<Register, StoredRegisterError> {
     let mut map = first(3, true).map().clone();
     map.map.cluster = cluster;
     let given = quorate_core::register::Version::seal(map).unwrap();
-    Register::open(config, given, Some(stored), [1; 32])
+    Register::open(config(), given, Some(stored), [1; 32])
 }
 
 #[test]
@@ -354,6 +362,14 @@ fn a_damaged_or_foreign_state_is_refused_and_another_storages_votes_are_dropped(
     assert!(opened(cluster, &disk).unwrap().status().undecided.is_some());
     let error = opened(ClusterId::new(1, 1), &disk).unwrap_err();
     assert_eq!(error, StoredRegisterError::OtherCluster(cluster));
+    let mut renamed = first(3, true).map().clone();
+    renamed.map.name = "another".to_owned();
+    let given = quorate_core::register::Version::seal(renamed).unwrap();
+    let error = Register::open(config(), given, Some(&disk), [1; 32]).unwrap_err();
+    assert!(
+        matches!(error, StoredRegisterError::OtherMap { .. }),
+        "{error}"
+    );
     let mut damaged = disk.clone();
     damaged[40] ^= 1;
     let error = opened(cluster, &damaged).unwrap_err();
@@ -401,4 +417,61 @@ fn a_member_without_a_vote_proposes_and_learns_like_any_other() {
     world.calm(3);
     assert!(world.made(ticket).is_some());
     same_everywhere(&world, 3);
+}
+
+#[test]
+fn no_message_takes_a_register_down_or_changes_what_is_decided() {
+    let last = Ballot::new(u64::MAX, id(2), LifeId::new(u64::MAX));
+    let mut world = World::new(3, 4, true, 1, None);
+    name(&mut world, 1, "decided");
+    world.settle();
+    let parent = world.newest(id(1)).name();
+    let later = MapName {
+        version: MapVersion::new(u64::MAX),
+        ..parent
+    };
+    let garbage = Bytes::from_static(b"no version");
+    let storage = storage(id(2), 0);
+    for parent in [parent, later, first(3, true).name()] {
+        let ballot = last;
+        let accepted = Some((ballot, garbage.clone()));
+        let map = garbage.clone();
+        let messages = [
+            RegisterMessage::Prepare(MapPrepare { parent, ballot }),
+            RegisterMessage::Promise(MapPromise {
+                parent,
+                ballot,
+                storage,
+                accepted,
+            }),
+            RegisterMessage::Accept(MapAccept {
+                parent,
+                ballot,
+                map: map.clone(),
+            }),
+            RegisterMessage::Accepted(MapAccepted {
+                parent,
+                ballot,
+                storage,
+            }),
+            RegisterMessage::Refused(MapRefused {
+                parent,
+                ballot,
+                promised: last,
+            }),
+            RegisterMessage::Newest(MapNewest { newest: parent }),
+            RegisterMessage::Ask(MapAsk { have: parent }),
+            RegisterMessage::Decided(MapDecided { map }),
+        ];
+        for message in messages {
+            for from in [id(2), id(3), id(4)] {
+                let message = message.clone();
+                world.input(id(1), RegisterInput::Peer { from, message });
+            }
+        }
+    }
+    world.wire.clear();
+    world.calm(10);
+    assert_eq!(world.newest(id(1)).name(), parent);
+    no_violation(&world);
 }

@@ -75,6 +75,14 @@ makers! {
         Draw::value::<peer::BucketCommit>,
         Draw::value::<peer::BucketCommitted>,
         Draw::value::<peer::Buckets>,
+        Draw::value::<peer::MapPrepare>,
+        Draw::value::<peer::MapPromise>,
+        Draw::value::<peer::MapAccept>,
+        Draw::value::<peer::MapAccepted>,
+        Draw::value::<peer::MapRefused>,
+        Draw::value::<peer::MapNewest>,
+        Draw::value::<peer::MapAsk>,
+        Draw::value::<peer::MapDecided>,
     ];
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::moves::{ClassRecord, ClassState, Place, StagedChange, StagedError};
 pub use self::past::{MapChange, PastVersion};
-use crate::ids::{MapDigest, StorageId};
+use crate::ids::{MapDigest, RequestId, StorageId};
 use crate::limits::{CLASS_RECORDS_MAX, PAST_VERSIONS_MAX, STAGED_MAX};
 use crate::map::ClusterMap;
 
@@ -135,6 +135,23 @@ impl VersionedMap {
         }
     }
 
+    /// The first version of a cluster that was made at that time, milliseconds since 1970. The same for
+    /// every node that is given the same map and time.
+    #[must_use]
+    pub fn created(map: ClusterMap, wall_ms: u64) -> Self {
+        let by = map
+            .members
+            .first()
+            .map_or(NodeId::new(0), |member| member.id);
+        let change = MapChange {
+            request: RequestId::new(0, 0),
+            by,
+            wall_ms,
+            what: "the cluster was created".to_owned(),
+        };
+        Self::first(map, change)
+    }
+
     /// The voter of that node.
     #[must_use]
     pub fn voter(&self, node: NodeId) -> Option<&Voter> {
@@ -227,7 +244,7 @@ mod tests {
     use quorate_ring::{PartitionCount, Placed, Ring, Weight, Zone};
 
     use super::*;
-    use crate::ids::{ClusterId, RequestId};
+    use crate::ids::ClusterId;
     use crate::map::{FORMAT_LEVEL, Member};
 
     fn first() -> VersionedMap {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use quorate_protocol::client::{ClientReply, ClientRequest};
-use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
 
 use crate::store::{Batch, BatchSeq};
@@ -53,7 +53,7 @@ pub enum Input {
     /// A peer does not answer this node.
     PeerDown(NodeId),
     /// The cluster map changed.
-    Map(Arc<ClusterMap>),
+    Map(Arc<VersionedMap>),
     /// Everything up to this batch is fsynced.
     Synced(BatchSeq),
     /// Storage can or cannot take writes now (nearly full disk): while it cannot, replicas refuse

@@ -229,7 +229,7 @@ impl Cx<'_> {
             object: arrival.object,
             settles: arrival.settles,
             requests: arrival.requests,
-            born_ring: self.s.view.map.ring.version(),
+            born_ring: self.s.view.map().ring.version(),
         };
         fresh.settles.sort_unstable();
         fresh.settles.dedup();
@@ -360,7 +360,7 @@ impl Shared {
     /// never stand for two writes, nor be superseded before it is written.
     pub(crate) fn mint_dot(&mut self, class: Class, object: &Object) -> Option<Dot> {
         let fresh = ActorId::new(self.draw());
-        let (me, ring) = (self.view.me, self.view.map.ring.version());
+        let (me, ring) = (self.view.me, self.view.map().ring.version());
         let reused = self.breaks(Plant::ActorReused);
         let vnode = self.vnodes.get_mut(&class)?;
         if reused {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use quorate_protocol::ids::{LifeId, RequestId, StorageId, VnodeId};
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::{Class, NodeId, PartitionId};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -61,7 +61,7 @@ impl Replica {
     /// Storage could not be read for another reason than damage.
     pub fn open(
         config: ReplicaConfig,
-        map: Arc<ClusterMap>,
+        map: Arc<VersionedMap>,
         now: Now,
         store: &dyn Store,
     ) -> Result<Self, OpenError> {
@@ -265,7 +265,7 @@ impl Shared {
         VnodeRecord {
             vnode: VnodeId::new(self.draw()),
             storage: StorageId::new(self.draw()),
-            ring: self.view.map.ring.version(),
+            ring: self.view.map().ring.version(),
             clock: Clock::new(),
             settled: Clock::new(),
             actors: Default::default(),
@@ -280,14 +280,14 @@ impl Shared {
     pub(crate) fn add_missing_vnodes(&mut self) -> Vec<Class> {
         let mut copies: Vec<u8> = self
             .view
-            .map
+            .map()
             .buckets
             .iter()
             .map(|bucket| bucket.props.n)
             .collect();
         copies.sort_unstable();
         copies.dedup();
-        let partitions = self.view.map.ring.partitions().get();
+        let partitions = self.view.map().ring.partitions().get();
         let last = u16::try_from(partitions.saturating_sub(1)).unwrap_or(u16::MAX);
         let mut fresh = Vec::new();
         for partition in (0..=last)
@@ -390,7 +390,9 @@ impl Shared {
 mod tests {
     use bytes::Bytes;
     use quorate_protocol::ClusterId;
-    use quorate_protocol::map::{Bucket, BucketMode, BucketProps, FORMAT_LEVEL, Member};
+    use quorate_protocol::map::{
+        Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member,
+    };
     use quorate_ring::{BucketId, PartitionCount, Placed, Ring};
 
     use super::*;
@@ -421,7 +423,7 @@ mod tests {
         }
     }
 
-    fn map(id: NodeId) -> Arc<ClusterMap> {
+    fn map(id: NodeId) -> Arc<VersionedMap> {
         let member = Member {
             id,
             name: "n1".to_owned(),
@@ -440,7 +442,7 @@ mod tests {
             mode: BucketMode::Siblings,
             defaults: Default::default(),
         };
-        Arc::new(ClusterMap {
+        let map = ClusterMap {
             cluster: ClusterId::new(1, 2),
             name: "test".to_owned(),
             format_level: FORMAT_LEVEL,
@@ -452,7 +454,8 @@ mod tests {
                 revision: 1,
                 props,
             }],
-        })
+        };
+        Arc::new(VersionedMap::created(map, 0))
     }
 
     fn open(damaged: Family) -> Replica {

@@ -4,8 +4,8 @@ mod requests;
 
 use std::sync::Arc;
 
-use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::{Class, NodeId};
 
 use self::requests::Request;
@@ -293,8 +293,8 @@ impl Replica {
         self.forwards.on_peer_down(cx, node);
     }
 
-    fn on_map(&mut self, map: Arc<ClusterMap>, store: &dyn Store) {
-        self.shared.view.map = map;
+    fn on_map(&mut self, map: Arc<VersionedMap>, store: &dyn Store) {
+        self.shared.view.version = map;
         let vnodes = self.shared.vnodes.values_mut();
         vnodes.for_each(|vnode| vnode.heard += 1);
         self.shared.alive.set_peers(self.shared.view.peers());

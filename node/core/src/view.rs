@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quorate_protocol::map::{Bucket, ClusterMap};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::{BucketId, Class, NodeId};
 
 /// How many fallbacks a request considers beside its n primaries.
@@ -14,8 +15,8 @@ pub const FALLBACKS_CONSIDERED: usize = 3;
 pub struct View {
     /// This node.
     pub me: NodeId,
-    /// The map in force.
-    pub map: Arc<ClusterMap>,
+    /// The version of the map that is in force here.
+    pub version: Arc<VersionedMap>,
     reachable: BTreeSet<NodeId>,
     /// Not heard of since the start, and not given up yet: taken for reachable, since a node that took
     /// everybody for dead would write to fallbacks, and believe them, beside living primaries.
@@ -25,14 +26,20 @@ pub struct View {
 impl View {
     /// A view in which nobody has answered yet, and everybody is presumed to.
     #[must_use]
-    pub fn new(me: NodeId, map: Arc<ClusterMap>) -> Self {
-        let members = map.members.iter().map(|member| member.id);
+    pub fn new(me: NodeId, version: Arc<VersionedMap>) -> Self {
+        let members = version.map.members.iter().map(|member| member.id);
         Self {
             me,
             presumed: members.filter(|&node| node != me).collect(),
-            map,
+            version,
             reachable: BTreeSet::from([me]),
         }
+    }
+
+    /// Members, ring and buckets.
+    #[must_use]
+    pub fn map(&self) -> &ClusterMap {
+        &self.version.map
     }
 
     /// Notes that a peer answers, or not. Returns whether that is news.
@@ -65,7 +72,7 @@ impl View {
 
     /// All other members.
     pub fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
-        self.map
+        self.map()
             .members
             .iter()
             .map(|member| member.id)
@@ -75,7 +82,7 @@ impl View {
     /// The bucket of that id.
     #[must_use]
     pub fn bucket(&self, id: BucketId) -> Option<&Bucket> {
-        self.map.bucket(id)
+        self.map().bucket(id)
     }
 
     /// The class of a key of this bucket.
@@ -83,20 +90,20 @@ impl View {
     pub fn class_of(&self, bucket: &Bucket, key: &[u8]) -> Class {
         Class {
             n: bucket.props.n,
-            partition: self.map.ring.partition_of(bucket.id, key),
+            partition: self.map().ring.partition_of(bucket.id, key),
         }
     }
 
     /// The primaries of a class, in order.
     #[must_use]
     pub fn primaries(&self, class: Class) -> &[NodeId] {
-        self.map.ring.primaries(class)
+        self.map().ring.primaries(class)
     }
 
     /// The fallbacks that a request of this class considers, in order.
     #[must_use]
     pub fn fallbacks(&self, class: Class) -> Vec<NodeId> {
-        self.map
+        self.map()
             .ring
             .fallbacks(class)
             .take(FALLBACKS_CONSIDERED)

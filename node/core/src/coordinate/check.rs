@@ -108,7 +108,7 @@ impl Shared {
     /// nobody, and counted for ever.
     pub(crate) fn check_peers_place(&self, place: &Place) -> Result<(), WireError> {
         check_key(&place.key)?;
-        let partition = self.view.map.ring.partition_of(place.bucket, &place.key);
+        let partition = self.view.map().ring.partition_of(place.bucket, &place.key);
         // A bucket that is not known here yet has the n that the peer says.
         let bucket = self.view.bucket(place.bucket);
         let n = bucket.map_or(place.class.n, |bucket| bucket.props.n);
@@ -194,7 +194,7 @@ impl Shared {
         };
         token::open(
             &self.token_key,
-            self.view.map.cluster,
+            self.view.map().cluster,
             place.bucket,
             &place.key,
             bytes,
@@ -206,7 +206,7 @@ impl Shared {
     pub(crate) fn seal(&self, place: &Place, seen: &VersionVector) -> Bytes {
         token::seal(
             &self.token_key,
-            self.view.map.cluster,
+            self.view.map().cluster,
             place.bucket,
             &place.key,
             seen,

@@ -51,7 +51,7 @@ impl Listings {
             return cx.s.reply(asker, error);
         };
         let limit = usize::try_from(keys.limit).unwrap_or(usize::MAX);
-        let partitions = cx.s.view.map.ring.partitions().get();
+        let partitions = cx.s.view.map().ring.partitions().get();
         let needed = bucket.props.defaults.r.resolve("r", bucket.props.n);
         let class = Class {
             n: bucket.props.n,

@@ -227,7 +227,7 @@ impl Cx<'_> {
                     format!(
                         "{target} is not another node that holds {} under ring {}: nothing is kept for it here",
                         place.class,
-                        self.s.view.map.ring.version()
+                        self.s.view.map().ring.version()
                     ),
                 ));
             }
@@ -247,7 +247,7 @@ impl Cx<'_> {
                     format!(
                         "this node is no primary of {} under ring {}",
                         place.class,
-                        self.s.view.map.ring.version()
+                        self.s.view.map().ring.version()
                     ),
                 ));
             }

@@ -13,6 +13,7 @@ use quorate_protocol::client::{ClientReply, ClientRequest, Content, Put};
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{Count, WriteOptions};
 use quorate_protocol::peer::{PeerMessage, PeerObject, ReplicaAck, ReplicaPut};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ActorId, ClusterId, Dot, ErrorCode, RequestId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, Placed, Ring};
 
@@ -72,7 +73,8 @@ impl Lone {
                 wall_ms: 1 << 40,
             },
         );
-        let replica = Replica::open(config, Arc::clone(&map), now, &disk).unwrap();
+        let version = Arc::new(VersionedMap::created(ClusterMap::clone(&map), 0));
+        let replica = Replica::open(config, version, now, &disk).unwrap();
         let mut lone = Self {
             map,
             replica,

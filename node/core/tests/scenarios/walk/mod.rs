@@ -17,6 +17,7 @@ use quorate_protocol::client::{
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{QuorumDefaults, ReadOptions, WriteOptions};
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ClusterId, RequestId, WireError};
 use quorate_ring::{BucketId, NodeId, PartitionCount, PreferenceList, Ring};
 
@@ -33,6 +34,7 @@ struct Node {
 
 pub struct Walk {
     pub map: Arc<ClusterMap>,
+    version: Arc<VersionedMap>,
     nodes: BTreeMap<NodeId, Node>,
     now: Now,
     lives: u8,
@@ -65,6 +67,7 @@ impl Walk {
     /// The same with waiting times of choice.
     pub fn paced(count: u64, prepare: fn(&mut Replica), timing: Timing) -> Self {
         let map = Arc::new(map(count));
+        let version = Arc::new(VersionedMap::created(ClusterMap::clone(&map), 0));
         let ids: Vec<NodeId> = map.members.iter().map(|member| member.id).collect();
         let node = || Node {
             replica: None,
@@ -78,6 +81,7 @@ impl Walk {
         };
         let mut walk = Self {
             map,
+            version,
             nodes,
             now,
             lives: 0,
@@ -115,7 +119,7 @@ impl Walk {
             seed: [self.lives; 32],
             timing: self.timing,
         };
-        let (now, map) = (self.now, Arc::clone(&self.map));
+        let (now, map) = (self.now, Arc::clone(&self.version));
         let up: Vec<NodeId> = self.up().collect();
         let node = self.nodes.get_mut(&id).unwrap();
         let mut replica = Replica::open(config, map, now, &node.disk).unwrap();

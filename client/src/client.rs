@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_protocol::ErrorCode;
 use quorate_protocol::client::{
-    ClientReply, ClientRequest, Ping, PutBucket, Scrub, ScrubState, Status, StatusReport,
+    BucketDropped, ClientReply, ClientRequest, DropBucket, MapHistory, MapLog, Ping, PutBucket,
+    Scrub, ScrubState, Status, StatusReport,
 };
 use quorate_protocol::map::{Bucket as BucketDefinition, BucketProps, ClusterMap};
-use quorate_ring::NodeId;
+use quorate_protocol::versioned::MapVersion;
+use quorate_protocol::{ErrorCode, RequestId};
+use quorate_ring::{BucketId, NodeId};
 use tokio::time::Instant;
 
 use crate::bucket::Bucket;
@@ -123,8 +125,8 @@ impl Client {
     /// bucket and whether this call made a difference: the same definition twice is fine.
     ///
     /// # Errors
-    /// Every member must agree: those missing are named. A name that is taken by a bucket of other
-    /// copies or mode is refused.
+    /// More than half of the cluster's voters must answer: those missing are named. A name that is taken by
+    /// a bucket of other copies or mode is refused.
     pub async fn create_bucket(
         &self,
         name: &str,
@@ -135,6 +137,7 @@ impl Client {
             request: PutBucket {
                 name: name.to_owned(),
                 props,
+                request: self.request_id(),
             }
             .into(),
             route: Route::Anybody,
@@ -146,6 +149,40 @@ impl Client {
         // If this fails the bucket is there all the same, and found when it is first used.
         let _ = self.refresh_map().await;
         Ok((stored.bucket, stored.changed))
+    }
+
+    /// Drops the bucket of that name, with all that is in it, if it is the one of that id. Nothing brings it back.
+    ///
+    /// # Errors
+    /// There is no such bucket, or another one has its name now; otherwise as [`Self::create_bucket`].
+    pub async fn drop_bucket(&self, name: &str, id: BucketId) -> Result<BucketDropped, Error> {
+        let request = DropBucket {
+            name: name.to_owned(),
+            id,
+            request: self.request_id(),
+        };
+        let reply = self.ask(request.into(), Route::Anybody).await?;
+        let ClientReply::BucketDropped(dropped) = reply else {
+            return Err(unexpected(&reply));
+        };
+        // The node that answers next may have the version before; the bucket is gone all the same.
+        let _ = self.refresh_map().await;
+        Ok(dropped)
+    }
+
+    /// The versions of the cluster map that one node remembers, the youngest last.
+    ///
+    /// # Errors
+    /// The node could not be asked.
+    pub async fn map_history(&self, node: NodeId) -> Result<MapLog, Error> {
+        let request = MapHistory {
+            after: MapVersion::new(0),
+        };
+        let reply = self.ask(request.into(), Route::Node(node)).await?;
+        let ClientReply::MapLog(log) = reply else {
+            return Err(unexpected(&reply));
+        };
+        Ok(log)
     }
 
     /// One node's report on itself and its peers; with a line for each vnode if `vnodes`.
@@ -211,6 +248,10 @@ impl Client {
         self.shared.close().await;
     }
 
+    fn request_id(&self) -> RequestId {
+        RequestId::new(self.random(), self.random())
+    }
+
     /// A fresh random number.
     pub(crate) fn random(&self) -> u64 {
         self.shared.random()
@@ -240,7 +281,10 @@ struct Admin {
 
 impl Operation for Admin {
     fn is_write(&self) -> bool {
-        matches!(self.request, ClientRequest::PutBucket(_))
+        matches!(
+            self.request,
+            ClientRequest::PutBucket(_) | ClientRequest::DropBucket(_)
+        )
     }
 
     fn prepare(&self, map: &ClusterMap, _retry: bool) -> Result<(ClientRequest, Route), Error> {

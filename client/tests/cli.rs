@@ -172,7 +172,7 @@ fn a_cluster_is_made_once_and_certificates_are_added_later() {
         &std::fs::read(dir.path().join("c/cluster.map")).unwrap(),
     )
     .unwrap();
-    assert_eq!(made["cluster"], map.cluster.to_string());
+    assert_eq!(made["cluster"], map.map.cluster.to_string());
     assert_eq!(run(&create).status.code(), Some(1));
     let client = [
         "certs",

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use quorate_node::daemon;
 use quorate_node::identity::{DataDir, DataDirError, Identity, LockError, MapState};
 use quorate_protocol::map::{ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ClusterId, StorageId, map_file};
 use quorate_ring::{NodeId, PartitionCount, Placed, Ring, Weight, Zone};
 use tempfile::TempDir;
@@ -18,7 +19,7 @@ const OTHER: NodeId = NodeId::new(8);
 const CLUSTER: ClusterId = ClusterId::new(1, 2);
 const STORAGE: StorageId = StorageId::new(3);
 
-fn map() -> ClusterMap {
+fn map() -> VersionedMap {
     let member = |id: NodeId| Member {
         id,
         name: format!("n{}", id.get()),
@@ -36,14 +37,15 @@ fn map() -> ClusterMap {
             weight: member.weight,
         })
         .collect();
-    ClusterMap {
+    let map = ClusterMap {
         cluster: CLUSTER,
         name: "test".to_owned(),
         format_level: FORMAT_LEVEL,
         members,
         ring: Ring::first(PartitionCount::new(8).unwrap(), 3, &placed).unwrap(),
         buckets: Vec::new(),
-    }
+    };
+    VersionedMap::created(map, 0)
 }
 
 struct Made {
@@ -92,13 +94,7 @@ fn a_made_directory_opens_for_its_owner_and_knows_its_map() {
             storage: STORAGE
         }
     );
-    assert_eq!(
-        dir.load_map().unwrap(),
-        MapState {
-            map: map(),
-            agreement: None
-        }
-    );
+    assert_eq!(dir.load_map().unwrap(), MapState::new(map()));
     let mode = fs::metadata(&made.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "nobody else may read it");
 }
@@ -151,10 +147,10 @@ fn a_newer_format_is_refused_by_its_number() {
     let file = made.path.join("identity");
     let text = fs::read_to_string(&file)
         .unwrap()
-        .replace("format 3", "format 4");
+        .replace("format 4", "format 5");
     fs::write(&file, text).unwrap();
     let error = refused(&made.path, ME, CLUSTER);
-    assert!(error.to_string().contains("format 4"), "{error}");
+    assert!(error.to_string().contains("format 5"), "{error}");
 }
 
 #[test]
@@ -180,16 +176,11 @@ fn damaged_and_missing_files_are_refused_by_name() {
 #[test]
 fn a_map_of_another_cluster_in_the_directory_is_refused() {
     let made = made();
-    let foreign = ClusterMap {
-        cluster: ClusterId::new(9, 9),
-        ..map()
-    };
-    MapState {
-        map: foreign,
-        agreement: None,
-    }
-    .store(&made.path.join("map"))
-    .unwrap();
+    let mut foreign = map();
+    foreign.map.cluster = ClusterId::new(9, 9);
+    MapState::new(foreign)
+        .store(&made.path.join("map"))
+        .unwrap();
     let error = refused(&made.path, ME, CLUSTER);
     assert!(
         matches!(error, DataDirError::OtherCluster { .. }),
@@ -201,10 +192,8 @@ fn a_map_of_another_cluster_in_the_directory_is_refused() {
 fn the_stored_map_is_replaced_whole() {
     let made = made();
     let dir = DataDir::open(&made.path, ME, CLUSTER).unwrap();
-    let state = MapState {
-        map: map(),
-        agreement: Some(vec![1, 2, 3].into()),
-    };
+    let mut state = MapState::new(map());
+    state.given.change.what = "another one".to_owned();
     state.store(&dir.map_file()).unwrap();
     assert_eq!(dir.load_map().unwrap(), state);
     assert!(!made.path.join("map.new").exists());

@@ -4,6 +4,7 @@
 //! its request's plus 0x8000. Any of them may be answered by [`ClientReply::Failed`].
 
 mod backup;
+mod cluster;
 mod replicas;
 mod scrub;
 
@@ -12,6 +13,7 @@ use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
 pub use self::backup::{Backup, BackupAction, BackupEntry, BackupJob, BackupReport, JobState};
+pub use self::cluster::{BucketDropped, DropBucket, MapHistory, MapLine, MapLog, MapStanding};
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
 pub use self::scrub::{RangeProgress, RangeRepair, Scrub, ScrubState};
 use crate::error::WireError;
@@ -45,6 +47,10 @@ messages! {
         0x0304 => Backup(Backup),
         /// Read vnodes through, or pause that.
         0x0305 => Scrub(Scrub),
+        /// Drop a bucket with all that is in it.
+        0x0306 => DropBucket(DropBucket),
+        /// Read the log of the cluster map's versions.
+        0x0307 => MapHistory(MapHistory),
     }
 }
 
@@ -73,6 +79,10 @@ messages! {
         0x8304 => BackupReport(BackupReport),
         /// To [`Scrub`].
         0x8305 => ScrubState(ScrubState),
+        /// To [`DropBucket`].
+        0x8306 => BucketDropped(BucketDropped),
+        /// To [`MapHistory`].
+        0x8307 => MapLog(MapLog),
     }
 }
 
@@ -182,6 +192,8 @@ pub struct PutBucket {
     pub name: String,
     /// What it is to promise.
     pub props: BucketProps,
+    /// Kept over retries.
+    pub request: RequestId,
 }
 
 /// Report on the node asked.
@@ -349,7 +361,7 @@ pub struct Pong {
     pub build: String,
 }
 
-/// A bucket is agreed on by all members.
+/// A bucket is in the cluster map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BucketStored {
     /// The bucket as it now is.
@@ -429,6 +441,8 @@ pub struct StatusReport {
     pub under_replicated: u32,
     /// One line each, where asked.
     pub vnodes: Vec<VnodeStatus>,
+    /// The cluster map.
+    pub map: MapStanding,
     /// Named counters since start: requests, repairs, hints.
     pub counters: Vec<(String, u64)>,
     /// Things an operator should know.

@@ -174,7 +174,7 @@ pub struct ClusterMap {
     pub members: Vec<Member>,
     /// Who holds what.
     pub ring: Ring,
-    /// The buckets that all members agreed to, ordered by name.
+    /// The buckets, ordered by name.
     pub buckets: Vec<Bucket>,
 }
 

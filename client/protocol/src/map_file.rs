@@ -1,19 +1,19 @@
-//! The cluster map as a file: what `quorate cluster create` writes and every node starts from.
+//! The first version of the cluster map as a file: what `quorate cluster create` writes and every node starts from.
 //!
 //! ```text
 //!  0                     8          12
 //!  +---------------------+----------+----------------------------
-//!  | "QMAP" 0 0 0 format | checksum | the map, as on the wire
+//!  | "QMAP" 0 0 0 format | checksum | the version, MessagePack
 //!  +---------------------+----------+----------------------------
 //! ```
 //!
 //! The checksum is the CRC-32 of everything after it, big endian.
 
 use crate::codec::{self, DecodeError};
-use crate::map::ClusterMap;
+use crate::versioned::VersionedMap;
 
 const MARK: [u8; 4] = *b"QMAP";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEADER_BYTES: usize = 12;
 
 /// Why bytes are no cluster map file of this version.
@@ -42,7 +42,7 @@ pub enum MapFileError {
 
 /// The bytes of the file.
 #[must_use]
-pub fn encode(map: &ClusterMap) -> Vec<u8> {
+pub fn encode(map: &VersionedMap) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(&MARK);
     out.extend_from_slice(&FORMAT.to_be_bytes());
@@ -57,7 +57,7 @@ pub fn encode(map: &ClusterMap) -> Vec<u8> {
 ///
 /// # Errors
 /// The bytes are not one whole, undamaged and consistent map of this format.
-pub fn decode(bytes: &[u8]) -> Result<ClusterMap, MapFileError> {
+pub fn decode(bytes: &[u8]) -> Result<VersionedMap, MapFileError> {
     let (mark, rest) = bytes
         .split_first_chunk::<4>()
         .ok_or(MapFileError::NotAMap)?;
@@ -73,7 +73,7 @@ pub fn decode(bytes: &[u8]) -> Result<ClusterMap, MapFileError> {
     if u32::from_be_bytes(*checksum) != crc32fast::hash(content) {
         return Err(MapFileError::Damaged);
     }
-    let map: ClusterMap = codec::decode(content)?;
+    let map: VersionedMap = codec::decode(content)?;
     map.check().map_err(MapFileError::Contradiction)?;
     Ok(map)
 }
@@ -86,16 +86,16 @@ mod tests {
 
     use super::*;
     use crate::ids::ClusterId;
-    use crate::map::{FORMAT_LEVEL, Member};
+    use crate::map::{ClusterMap, FORMAT_LEVEL, Member};
 
-    fn map() -> ClusterMap {
+    fn map() -> VersionedMap {
         let id = NodeId::new(7);
         let placed = Placed {
             id,
             zone: Zone::default(),
             weight: Weight::default(),
         };
-        ClusterMap {
+        let map = ClusterMap {
             cluster: ClusterId::new(1, 2),
             name: "test".to_owned(),
             format_level: FORMAT_LEVEL,
@@ -109,7 +109,8 @@ mod tests {
             }],
             ring: Ring::first(PartitionCount::new(8).unwrap(), 3, &[placed]).unwrap(),
             buckets: Vec::new(),
-        }
+        };
+        VersionedMap::created(map, 1_700_000_000_000)
     }
 
     #[test]
@@ -122,8 +123,8 @@ mod tests {
         assert_eq!(decode(b""), Err(MapFileError::NotAMap));
         assert_eq!(decode(b"hello, world, hello"), Err(MapFileError::NotAMap));
         let mut later = encode(&map());
-        later[7] = 3;
-        assert_eq!(decode(&later), Err(MapFileError::Format(3)));
+        later[7] = 4;
+        assert_eq!(decode(&later), Err(MapFileError::Format(4)));
     }
 
     #[test]
@@ -140,7 +141,7 @@ mod tests {
     #[test]
     fn a_map_that_contradicts_itself_is_refused() {
         let mut wrong = map();
-        wrong.members.clear();
+        wrong.map.members.clear();
         assert!(matches!(
             decode(&encode(&wrong)),
             Err(MapFileError::Contradiction(_))

@@ -19,9 +19,7 @@ use crate::ids::{ActorId, Dot, RequestId};
 use crate::messages::messages;
 
 pub use self::alive::{Alive, AliveMark, Testimony};
-pub use self::cluster::{
-    BucketCommit, BucketCommitted, BucketPropose, BucketVote, Buckets, Heartbeat, HeartbeatAck,
-};
+pub use self::cluster::{Heartbeat, HeartbeatAck};
 pub use self::converge::{
     ActorClock, CatchUpAnswer, CatchUpAsk, CatchUpEntry, Clocks, DotsAnswer, DotsAsk, ENDLESS,
     Hints, HintsAck, SettledObject, VnodeClock, is_end, writes_in,
@@ -91,16 +89,6 @@ messages! {
         0x0240 => Heartbeat(Heartbeat),
         /// Its echo.
         0x0241 => HeartbeatAck(HeartbeatAck),
-        /// Please keep this bucket's definition.
-        0x0250 => BucketPropose(BucketPropose),
-        /// Kept durably, or refused.
-        0x0251 => BucketVote(BucketVote),
-        /// Every member kept it: it is in force.
-        0x0252 => BucketCommit(BucketCommit),
-        /// It is in force here.
-        0x0253 => BucketCommitted(BucketCommitted),
-        /// The buckets in force at the sender.
-        0x0254 => Buckets(Buckets),
         /// Take part in no earlier attempt to decide the next version of the cluster map.
         0x0260 => MapPrepare(MapPrepare),
         /// Promised.
@@ -390,11 +378,6 @@ impl PeerMessage {
             | Self::Alive(_)
             | Self::Heartbeat(_)
             | Self::HeartbeatAck(_)
-            | Self::BucketPropose(_)
-            | Self::BucketVote(_)
-            | Self::BucketCommit(_)
-            | Self::BucketCommitted(_)
-            | Self::Buckets(_)
             | Self::MapPrepare(_)
             | Self::MapPromise(_)
             | Self::MapAccept(_)

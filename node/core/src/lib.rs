@@ -42,7 +42,6 @@
 //!     may run several replicas over disjoint partitions on one storage. Messages that name no
 //!     partition are answered to the replica whose number stands in the top 16 bits of their `op`.
 
-pub mod agreement;
 mod alive;
 pub mod causality;
 mod census;
@@ -50,6 +49,7 @@ mod coordinate;
 pub mod effects;
 mod expiry;
 mod hints;
+pub mod keeper;
 pub mod membership;
 mod open;
 pub mod plant;

@@ -38,8 +38,6 @@ plants! {
     AmnesiacVotes,
     /// A proposer that starts again uses the ballots of its last life for something else.
     BallotReused,
-    /// A client is told of a bucket before it is durable that it is in force.
-    BucketToldEarly,
     /// A replica that is catching up counts like a current one.
     CatchingUpCounted,
     /// Dots are entered into clock and log, and the object that came with them is not stored.
@@ -95,14 +93,10 @@ plants! {
     LogDroppedEarly,
     /// A voter accepts what it has promised not to accept any more.
     LowerBallotTaken,
-    /// A bucket comes into force with the votes of a majority of the members.
-    MajorityAgrees,
     /// What a delete leaves behind is dropped while a member that has not seen it cannot be reached.
     MarkerDroppedWhileAway,
     /// A version of the map is decided by those whom it makes voters.
     NewMembersDecide,
-    /// A bucket's definition that was in force somewhere replaces whatever is in force, older or not.
-    OldRevisionTaken,
     /// A vnode whose storage went back in time goes on with what it has.
     OldStorageTrusted,
     /// A version of the map that somebody once decided replaces a newer one.
@@ -156,8 +150,6 @@ plants! {
     TrustsAnIncompleteWitness,
     /// A voter answers before its word is on disk.
     VoteBeforeFsync,
-    /// A member says yes to a bucket's definition and does not keep it.
-    VoteNotKept,
     /// A write's context is returned although a replica holds what its coordinator has lost of the same actor.
     WriterNotTold,
 }

@@ -229,11 +229,6 @@ impl Replica {
             // The node's business, not a replica's.
             PeerMessage::Heartbeat(_)
             | PeerMessage::HeartbeatAck(_)
-            | PeerMessage::BucketPropose(_)
-            | PeerMessage::BucketVote(_)
-            | PeerMessage::BucketCommit(_)
-            | PeerMessage::BucketCommitted(_)
-            | PeerMessage::Buckets(_)
             | PeerMessage::MapPrepare(_)
             | PeerMessage::MapPromise(_)
             | PeerMessage::MapAccept(_)

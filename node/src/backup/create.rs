@@ -55,12 +55,13 @@ fn staged(
     }
     let began_ms = parts.sources.wall_ms();
     parts.source.checkpoint(staging)?;
-    let map = parts.data_dir.join(MAP_FILE);
-    let bytes = fs::read(&map).map_err(io_error("cannot read", &map))?;
-    // Kept beside the checkpoint: the agreement may replace it meanwhile.
+    let map_file = parts.data_dir.join(MAP_FILE);
+    let bytes = fs::read(&map_file).map_err(io_error("cannot read", &map_file))?;
+    // Kept beside the checkpoint: it may be replaced meanwhile.
     let stored_map = staging.join("quorate-map");
     fs::write(&stored_map, &bytes).map_err(io_error("cannot write", &stored_map))?;
-    let state = MapState::parse(&bytes)?;
+    let newest = MapState::parse(&bytes)?.newest()?;
+    let map = &newest.map().map;
 
     let mut files = sources(staging, DATABASE)?;
     files.retain(|file| file.path != stored_map);
@@ -89,8 +90,8 @@ fn staged(
         backup: last + 1,
         label: label.to_owned(),
         identity: parts.identity,
-        map_format: state.map.format_level,
-        ring: state.map.ring.version(),
+        map_format: map.format_level,
+        ring: map.ring.version(),
         build: crate::BUILD.to_owned(),
         began_ms,
         ended_ms: parts.sources.wall_ms(),

@@ -21,7 +21,7 @@
 //!
 //! # What is in a backup
 //!
-//! The database and the file of the cluster map, with what the agreement on buckets must remember. That file is read
+//! The database and the file of the cluster map, with what the register must remember. That file is read
 //! after the checkpoint, so that it knows every bucket which the data names. Who the node is stands in the
 //! backup's manifest. Private keys, the configuration and the cluster's secret are no data, and not part of it.
 

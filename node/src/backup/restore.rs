@@ -314,9 +314,10 @@ fn make_fit(
     let backup = manifest.backup;
     let map_file = staged.join(MAP_FILE);
     let bytes = fs::read(&map_file).map_err(io_error("cannot read", &map_file))?;
-    let map = MapState::parse(&bytes)
-        .map_err(|source| RestoreError::Map { backup, source })?
-        .map;
+    let newest = MapState::parse(&bytes)
+        .and_then(|state| state.newest())
+        .map_err(|source| RestoreError::Map { backup, source })?;
+    let map = &newest.map().map;
     let database = staged.join("db");
     let owners = (manifest.identity.storage, storage);
     adopt(&database, owners, RocksSettings::default(), |store| {

@@ -170,6 +170,7 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
     let setup = Setup {
         node: identity.node,
         map,
+        voter: identity.storage,
         map_file: Some(dir.map_file()),
         token_key: secret,
         shards: config.shards,
@@ -314,7 +315,7 @@ impl Node {
     fn set_peers(&self) {
         self.network.set_peers(peer_addresses(
             &self.config,
-            &self.driver.map(),
+            &self.driver.map().map,
             self.dir.identity().node,
         ));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
 
 use crate::sources::Sources;
@@ -39,5 +39,5 @@ pub(super) struct Context<S, N> {
     pub(super) hub: HubOutlet,
 }
 
-/// The cluster map as a node starts with it or learns it.
-pub(super) type Map = Arc<ClusterMap>;
+/// A version of the cluster map, as a node starts with it or learns it.
+pub(super) type Map = Arc<VersionedMap>;

@@ -1,14 +1,16 @@
-//! The node's own machines: who answers, and which buckets there are.
+//! The node's own machines: who answers, and the cluster map.
 //!
 //! Both are small and share one loop on the network's runtime. What the shards must know of their
 //! decisions is told through the shards' inboxes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_core::agreement::{Agreement, AgreementEffect, AgreementInput};
 use quorate_core::effects::Now;
+use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput, MapRequest};
 use quorate_core::membership::{MemberEffect, MemberInput, Membership};
-use quorate_protocol::client::{Backup, ClientReply, PutBucket, Replicas, Scrub, Status};
+use quorate_core::register::Version;
+use quorate_protocol::client::{Backup, ClientReply, MapHistory, Replicas, Scrub, Status};
 use quorate_protocol::frame::Header;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::{ErrorCode, WireError};
@@ -19,7 +21,7 @@ use crate::backup::Desk;
 use crate::net::{ClientKey, Lane};
 use crate::storage::Storage;
 
-use super::context::{Context, Map};
+use super::context::Context;
 use super::inbox::{Control, Outlet};
 use super::network::Network;
 use super::outbox;
@@ -27,7 +29,7 @@ use super::persist::Persister;
 use super::placement::Placement;
 use super::status;
 use super::tickets::Tickets;
-use super::{scrub, standings};
+use super::{maps, scrub, standings};
 
 /// Messages and requests that may wait for the hub.
 const FRAMES_MAX: usize = 4096;
@@ -35,7 +37,8 @@ const FRAMES_MAX: usize = 4096;
 /// What the hub is asked to do for clients.
 #[derive(Debug)]
 pub(super) enum NodeRequest {
-    PutBucket(PutBucket),
+    Map(MapRequest),
+    MapHistory(MapHistory),
     Status(Status),
     Replicas(Replicas),
     Backup(Backup),
@@ -65,7 +68,7 @@ pub(super) enum HubEvent {
     Unlinked(NodeId),
     /// A client's connection is gone.
     ClientLost(ClientKey),
-    /// The agreement's state of that number is durable.
+    /// The map's state of that number is durable.
     Persisted(u64),
     /// A shard's replica was opened again: it may know less than its peers were told.
     Reborn,
@@ -121,27 +124,24 @@ pub(super) struct Hub<S, N> {
     pub(super) own: HubOutlet,
     pub(super) shards: Vec<Outlet>,
     pub(super) membership: Membership,
-    pub(super) agreement: Agreement,
+    pub(super) keeper: Keeper,
     pub(super) placement: Arc<Placement>,
     pub(super) tickets: Tickets,
-    /// Stores the agreement's state; `None` where nothing outlives the process.
+    /// Stores what the map must not forget; `None` where nothing outlives the process.
     pub(super) persister: Option<Persister>,
     /// Who makes backups; `None` where nothing outlives the process.
     pub(super) backups: Option<Arc<Desk>>,
     /// Things an operator should know, as the node's own checks see them.
     pub(super) warnings: Vec<String>,
+    /// Peers whose cluster map contradicts the one here, and what is to be said of that.
+    pub(super) contradictions: BTreeMap<NodeId, String>,
 }
 
 impl<S: Storage, N: Network> Hub<S, N> {
     /// Runs until the node stops.
     pub(super) async fn run(mut self) {
-        let now = self.context.clock.now();
-        self.tell_digest(now);
         loop {
-            let timer = self
-                .membership
-                .next_timer()
-                .min(self.agreement.next_timer());
+            let timer = self.membership.next_timer().min(self.keeper.next_timer());
             let wake = self.context.clock.instant(timer);
             tokio::select! {
                 biased;
@@ -161,8 +161,8 @@ impl<S: Storage, N: Network> Hub<S, N> {
         if self.membership.next_timer() <= now.mono_us {
             self.member(now, MemberInput::Tick);
         }
-        if self.agreement.next_timer() <= now.mono_us {
-            self.agree(now, AgreementInput::Tick);
+        if self.keeper.next_timer() <= now.mono_us {
+            self.keep(now, KeeperInput::Tick);
         }
     }
 
@@ -174,7 +174,7 @@ impl<S: Storage, N: Network> Hub<S, N> {
             HubEvent::ClientLost(client) => {
                 self.tickets.forget(client);
             }
-            HubEvent::Persisted(number) => self.agree(now, AgreementInput::Persisted(number)),
+            HubEvent::Persisted(number) => self.keep(now, KeeperInput::Persisted(number)),
             HubEvent::Reborn => {
                 self.member(now, MemberInput::Reborn(self.context.sources.number()))
             }
@@ -200,22 +200,29 @@ impl<S: Storage, N: Network> Hub<S, N> {
             }
             HubFrame::Peer { from, message } => {
                 self.member(now, MemberInput::Heard(from));
-                self.agree(now, AgreementInput::Peer { from, message });
+                self.keep(now, KeeperInput::Peer { from, message });
             }
             HubFrame::Client {
                 client,
                 header,
-                request: NodeRequest::PutBucket(request),
+                request: NodeRequest::Map(request),
             } => {
                 let ticket = self.tickets.issue(client, header, true);
-                self.agree(
-                    now,
-                    AgreementInput::Client {
-                        ticket,
-                        request,
-                        deadline_ms: header.deadline_ms,
-                    },
-                );
+                let deadline_ms = header.deadline_ms;
+                let input = KeeperInput::Client {
+                    ticket,
+                    request,
+                    deadline_ms,
+                };
+                self.keep(now, input);
+            }
+            HubFrame::Client {
+                client,
+                header,
+                request: NodeRequest::MapHistory(request),
+            } => {
+                let log = maps::log(self.context.node, self.keeper.register(), request);
+                self.reply(client, &header, &log.into());
             }
             HubFrame::Client {
                 client,
@@ -270,11 +277,10 @@ impl<S: Storage, N: Network> Hub<S, N> {
                 MemberEffect::Restarted(peer) => {
                     tracing::info!(%peer, "peer has restarted");
                     // The replicas tell by their view that it is another life.
-                    self.agree(now, AgreementInput::PeerDown(peer));
                     self.reachable(now, peer, true);
                 }
-                MemberEffect::BucketsDiffer(peer) => {
-                    self.agree(now, AgreementInput::BucketsDiffer(peer))
+                MemberEffect::MapDiffers { peer, newest } => {
+                    self.keep(now, KeeperInput::Differs { peer, newest });
                 }
             }
         }
@@ -289,59 +295,51 @@ impl<S: Storage, N: Network> Hub<S, N> {
             });
         }
         let input = if up {
-            AgreementInput::PeerUp(peer)
+            KeeperInput::PeerUp(peer)
         } else {
-            AgreementInput::PeerDown(peer)
+            KeeperInput::PeerDown(peer)
         };
-        self.agree(now, input);
+        self.keep(now, input);
     }
 
-    fn agree(&mut self, now: Now, input: AgreementInput) {
+    fn keep(&mut self, now: Now, input: KeeperInput) {
         let mut effects = Vec::new();
-        self.agreement.handle(now, input, &mut effects);
+        self.keeper.handle(now, input, &mut effects);
         for effect in effects {
             match effect {
-                AgreementEffect::Persist { number, bytes } => self.persist(number, bytes),
-                AgreementEffect::Send { to, message } => self.send(to, Lane::Small, &message),
-                AgreementEffect::Reply { ticket, reply } => {
+                KeeperEffect::Persist { number, bytes } => self.persist(number, bytes),
+                KeeperEffect::Send { to, message } => self.send(to, Lane::Small, &message),
+                KeeperEffect::Reply { ticket, reply } => {
                     if let Some(waiting) = self.tickets.close(ticket) {
-                        let Context {
-                            network, counters, ..
-                        } = &*self.context;
-                        let ring = self.placement.ring_version();
-                        outbox::reply_now(
-                            network,
-                            counters,
-                            ring,
-                            waiting.client,
-                            &waiting.header,
-                            &reply,
-                        );
+                        self.reply(waiting.client, &waiting.header, &reply);
                     }
                 }
-                AgreementEffect::MapChanged(map) => self.map_changed(now, &map),
-                AgreementEffect::Contradiction { kept, dropped } => {
-                    tracing::error!(
-                        bucket = kept.name, kept = %kept.id, dropped = %dropped.id,
-                        "two definitions of one bucket were in force: the members' map files do not belong together"
-                    );
+                KeeperEffect::Changed(version) => self.map_changed(now, &version),
+                KeeperEffect::Contradiction { here, there, peer } => {
+                    let text = maps::contradiction(here, there, peer);
+                    tracing::error!("{text}");
+                    self.contradictions.insert(peer, text);
                 }
             }
         }
     }
 
-    fn map_changed(&mut self, now: Now, map: &Map) {
-        tracing::info!(buckets = map.buckets.len(), "the buckets in force changed");
-        self.placement.set(Arc::clone(map));
+    fn map_changed(&mut self, now: Now, version: &Version) {
+        let name = version.name();
+        tracing::info!(version = %name, what = version.map().change.what, "the cluster map has a new version");
+        self.placement.set(version.shared());
         for shard in &self.shards {
-            shard.tell(Control::Map(Arc::clone(map)));
+            shard.tell(Control::Map(version.shared()));
         }
-        self.tell_digest(now);
+        self.member(now, MemberInput::Newest(name));
     }
 
-    fn tell_digest(&mut self, now: Now) {
-        let digest = self.agreement.digest();
-        self.member(now, MemberInput::Buckets(digest));
+    fn reply(&self, client: ClientKey, header: &Header, reply: &ClientReply) {
+        let Context {
+            network, counters, ..
+        } = &*self.context;
+        let ring = self.placement.ring_version();
+        outbox::reply_now(network, counters, ring, client, header, reply);
     }
 
     fn send(&self, to: NodeId, lane: Lane, message: &PeerMessage) {
@@ -367,7 +365,8 @@ impl<S: Storage, N: Network> Hub<S, N> {
 
     /// Asks all shards for their part, and answers when they have reported.
     fn report(&self, now: Now, client: ClientKey, header: Header, request: Status) {
-        let mut base = status::base(&*self.context, &self.placement.map(), &self.membership, now);
+        let mut base = status::base(&*self.context, &self.keeper, &self.membership, now);
+        base.warnings.extend(self.contradictions.values().cloned());
         base.warnings.extend(self.warnings.iter().cloned());
         let parts = status::ask(&self.shards);
         let report = status::gather(base, parts, request.vnodes);

@@ -9,8 +9,8 @@ use quorate_core::{ReplicaStandings, ReplicaStatus, ScrubOrdered};
 use quorate_protocol::client::ClientRequest;
 use quorate_protocol::client::Scrub;
 use quorate_protocol::frame::Header;
-use quorate_protocol::map::ClusterMap;
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::{Class, NodeId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -68,7 +68,7 @@ pub(super) enum Control {
     /// A peer does not answer.
     PeerDown(NodeId),
     /// The cluster map changed.
-    Map(Arc<ClusterMap>),
+    Map(Arc<VersionedMap>),
     /// All batches of this life up to the number are durable.
     Synced(Life, BatchSeq),
     /// A sync failed.

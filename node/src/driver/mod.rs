@@ -5,7 +5,7 @@
 //!   network --> router --> shard inboxes --> shards: replica, one batch a step --> storage
 //!                  |                           |   ^                                  |
 //!                  +--> hub: membership,       |   +------- durable up to here -- sync loop
-//!                       agreement on buckets   +--> outbox --> network
+//!                       keeper of the map      +--> outbox --> network
 //! ```
 //!
 //! * `start`: puts the pieces together.
@@ -23,6 +23,7 @@ mod context;
 mod counters;
 mod hub;
 mod inbox;
+mod maps;
 mod network;
 mod outbox;
 mod persist;
@@ -42,7 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 
 pub use self::counters::{Counters, Event};
 use self::hub::{HubEvent, HubOutlet};
@@ -75,9 +76,9 @@ impl<N: Network> Driver<N> {
         Arc::clone(&self.counters)
     }
 
-    /// The cluster map in force.
+    /// The version of the cluster map that is in force here.
     #[must_use]
-    pub fn map(&self) -> Arc<ClusterMap> {
+    pub fn map(&self) -> Arc<VersionedMap> {
         self.router.placement.map()
     }
 

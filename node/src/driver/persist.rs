@@ -1,13 +1,13 @@
-//! Stores what the agreement must remember, one state after the other.
+//! Stores what the register must remember, one state after the other.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use quorate_protocol::versioned::VersionedMap;
 use tokio::sync::mpsc;
 
 use crate::identity::MapState;
 
-use super::context::Map;
 use super::hub::{HubEvent, HubOutlet};
 
 /// Pause before a failed writing is tried again.
@@ -23,17 +23,17 @@ impl Persister {
         let _ = self.0.send((number, bytes));
     }
 
-    /// Starts storing to `file`, beside the map that the node began with.
-    pub(super) fn start(file: PathBuf, map: Map, hub: HubOutlet) -> Self {
+    /// Starts storing to `file`, beside the version that the directory was made with.
+    pub(super) fn start(file: PathBuf, given: VersionedMap, hub: HubOutlet) -> Self {
         let (states, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(run(file, map, hub, waiting));
+        tokio::spawn(run(file, given, hub, waiting));
         Self(states)
     }
 }
 
 async fn run(
     file: PathBuf,
-    map: Map,
+    given: VersionedMap,
     hub: HubOutlet,
     mut waiting: mpsc::UnboundedReceiver<(u64, Vec<u8>)>,
 ) {
@@ -44,8 +44,8 @@ async fn run(
         }
         let (number, bytes) = state;
         let whole = MapState {
-            map: map.as_ref().clone(),
-            agreement: Some(bytes.into()),
+            given: given.clone(),
+            register: Some(bytes.into()),
         };
         let path = file.clone();
         // Writing and syncing take milliseconds: not on a thread that serves requests.

@@ -9,7 +9,7 @@ use super::context::Map;
 
 /// Holds the map; readers never wait.
 #[derive(Debug)]
-pub(super) struct Placement(ArcSwap<quorate_protocol::map::ClusterMap>);
+pub(super) struct Placement(ArcSwap<quorate_protocol::versioned::VersionedMap>);
 
 /// Who handles a client's request.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,12 +34,13 @@ impl Placement {
     }
 
     pub(super) fn ring_version(&self) -> RingVersion {
-        self.0.load().ring.version()
+        self.0.load().map.ring.version()
     }
 
     /// Finds who handles a request.
     pub(super) fn handler(&self, request: &ClientRequest) -> Result<Handler, WireError> {
-        let map = self.0.load();
+        let version = self.0.load();
+        let map = &version.map;
         let (bucket, key) = match request {
             ClientRequest::Get(get) => (get.bucket, &get.key),
             ClientRequest::Put(put) => (put.bucket, &put.key),
@@ -58,6 +59,8 @@ impl Placement {
             ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
+            | ClientRequest::DropBucket(_)
+            | ClientRequest::MapHistory(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use quorate_core::keeper::MapRequest;
 use quorate_protocol::client::{ClientReply, ClientRequest, MapReply, Pong};
 use quorate_protocol::codec::DecodeError;
 use quorate_protocol::frame::{HEADER_BYTES, Header};
@@ -76,7 +77,8 @@ impl<N: Network> NetHandler for Router<N> {
     }
 
     fn hello(&self) -> Hello {
-        let map = self.placement.map();
+        let version = self.placement.map();
+        let map = &version.map;
         Hello {
             version_min: PROTOCOL_VERSION_MIN,
             version_max: PROTOCOL_VERSION,
@@ -179,7 +181,8 @@ impl<N: Network> Router<N> {
         header: Header,
         request: ClientRequest,
     ) -> Result<(), WireError> {
-        let map = self.placement.map();
+        let version = self.placement.map();
+        let map = &version.map;
         let for_hub = match request {
             ClientRequest::Ping(ping) => {
                 let pong = Pong {
@@ -193,7 +196,7 @@ impl<N: Network> Router<N> {
             }
             ClientRequest::GetMap(_) => {
                 let reply = MapReply {
-                    map: map.as_ref().clone(),
+                    map: map.clone(),
                     node: self.node,
                 };
                 self.reply(client, &header, &reply.into());
@@ -201,8 +204,13 @@ impl<N: Network> Router<N> {
             }
             ClientRequest::PutBucket(request) => {
                 check_deadline(header.deadline_ms)?;
-                NodeRequest::PutBucket(request)
+                NodeRequest::Map(MapRequest::Put(request))
             }
+            ClientRequest::DropBucket(request) => {
+                check_deadline(header.deadline_ms)?;
+                NodeRequest::Map(MapRequest::Drop(request))
+            }
+            ClientRequest::MapHistory(request) => NodeRequest::MapHistory(request),
             ClientRequest::Status(request) => NodeRequest::Status(request),
             ClientRequest::Replicas(request) => NodeRequest::Replicas(request),
             ClientRequest::Backup(request) => NodeRequest::Backup(request),

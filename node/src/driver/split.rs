@@ -99,11 +99,6 @@ pub(super) fn route(message: &mut PeerMessage, shards: u16) -> Route {
         | PeerMessage::HintsAck(_)
         | PeerMessage::Heartbeat(_)
         | PeerMessage::HeartbeatAck(_)
-        | PeerMessage::BucketPropose(_)
-        | PeerMessage::BucketVote(_)
-        | PeerMessage::BucketCommit(_)
-        | PeerMessage::BucketCommitted(_)
-        | PeerMessage::Buckets(_)
         | PeerMessage::MapPrepare(_)
         | PeerMessage::MapPromise(_)
         | PeerMessage::MapAccept(_)
@@ -137,9 +132,11 @@ fn split<T>(
 
 #[cfg(test)]
 mod tests {
+    use quorate_protocol::MapDigest;
     use quorate_protocol::client::Role;
     use quorate_protocol::ids::LifeId;
-    use quorate_protocol::peer::{Alive, AliveMark, Buckets, ReplicaAck};
+    use quorate_protocol::peer::{Alive, AliveMark, MapAsk, ReplicaAck};
+    use quorate_protocol::versioned::{MapName, MapVersion};
 
     use super::*;
 
@@ -212,15 +209,10 @@ mod tests {
 
     #[test]
     fn what_concerns_the_node_goes_to_the_hub() {
-        assert!(matches!(
-            route(
-                &mut Buckets {
-                    buckets: Vec::new()
-                }
-                .into(),
-                4
-            ),
-            Route::Hub
-        ));
+        let have = MapName {
+            version: MapVersion::FIRST,
+            digest: MapDigest::new(1, 2),
+        };
+        assert!(matches!(route(&mut MapAsk { have }.into(), 4), Route::Hub));
     }
 }

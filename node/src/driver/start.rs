@@ -1,19 +1,22 @@
 //! Putting a node together: queues first, then the network that fills them, then those who empty
 //! them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
-use quorate_core::agreement::{Agreement, AgreementError};
+use quorate_core::keeper::Keeper;
 use quorate_core::membership::{self, Membership};
+use quorate_core::register::{Pace, RegisterConfig, Version};
 use quorate_core::{OpenError, Timing};
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::StorageId;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
 
 use crate::backup::Desk;
-use crate::identity::MapState;
+use crate::identity::{MapState, MapStateError};
 use crate::net::{NetError, NetHandler};
 use crate::sources::Sources;
 use crate::storage::Storage;
@@ -37,8 +40,11 @@ use super::tickets::Tickets;
 pub struct Setup<S> {
     /// This node.
     pub node: NodeId,
-    /// The stored map and what the agreement remembers.
+    /// The stored map and what the register remembers.
     pub map: MapState,
+    /// The storage that remembers it: drawn anew for a new directory and at every restore from a backup, and at
+    /// every start where nothing outlives the process.
+    pub voter: StorageId,
     /// Where that is stored; `None`: nowhere.
     pub map_file: Option<PathBuf>,
     /// The key of context tokens.
@@ -60,9 +66,9 @@ pub struct Setup<S> {
 /// Why a node cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The stored buckets cannot be used.
+    /// The stored map cannot be used.
     #[error(transparent)]
-    Agreement(#[from] AgreementError),
+    Map(#[from] MapStateError),
     /// What is stored cannot be used.
     #[error(transparent)]
     Replica(#[from] OpenError),
@@ -93,14 +99,8 @@ pub fn start<S: Storage, N: Network + Clone>(
     spawners: Spawners<'_>,
     network: impl FnOnce(Arc<dyn NetHandler>) -> Result<N, NetError>,
 ) -> Result<Driver<N>, StartError> {
-    let stored = &setup.map;
-    let agreement = Agreement::open(
-        setup.node,
-        stored.map.clone(),
-        stored.agreement.as_deref(),
-        setup.sources.seed(),
-    )?;
-    let map = agreement.map();
+    let keeper = keeper(&setup)?;
+    let map = keeper.map();
     let (outlets, inboxes): (Vec<Outlet>, Vec<Inbox>) = (0..setup.shards).map(|_| inbox()).unzip();
     let (hub, hub_inbox) = hub_inbox();
     let router = Arc::new(router(&setup, &map, outlets.clone(), hub.clone()));
@@ -118,7 +118,7 @@ pub fn start<S: Storage, N: Network + Clone>(
     );
     let sync_ended = spawners.sync.spawn("sync", Box::pin(syncing))?;
     let (desk, counters) = (Arc::clone(&context.desk), Arc::clone(&context.counters));
-    let machines = machines(setup, context, &router, agreement, hub_inbox);
+    let machines = machines(setup, context, &router, keeper, hub_inbox);
     let hub_ended = OneRuntime.spawn("hub", Box::pin(machines.run()))?;
     Ok(Driver {
         router,
@@ -130,6 +130,23 @@ pub fn start<S: Storage, N: Network + Clone>(
         hub_ended,
         sync_ended,
     })
+}
+
+fn keeper<S>(setup: &Setup<S>) -> Result<Keeper, MapStateError> {
+    let stored = &setup.map;
+    let config = RegisterConfig {
+        me: setup.node,
+        storage: setup.voter,
+        pace: Pace::default(),
+    };
+    let given = Version::seal(stored.given.clone())?;
+    let seed = setup.sources.seed();
+    Ok(Keeper::open(
+        config,
+        given,
+        stored.register.as_deref(),
+        seed,
+    )?)
 }
 
 fn router<S, N>(setup: &Setup<S>, map: &Map, shards: Vec<Outlet>, hub: HubOutlet) -> Router<N> {
@@ -166,12 +183,12 @@ fn machines<S, N>(
     setup: Setup<S>,
     context: Arc<Context<S, N>>,
     router: &Router<N>,
-    agreement: Agreement,
+    keeper: Keeper,
     inbox: HubInbox,
 ) -> Hub<S, N> {
-    let (first_map, hub) = (Arc::new(setup.map.map), router.hub.clone());
-    let peers = first_map
-        .members
+    let (newest, hub) = (keeper.register().newest(), router.hub.clone());
+    let members = newest.map().map.members.clone();
+    let peers = members
         .iter()
         .map(|member| member.id)
         .filter(|&member| member != setup.node);
@@ -179,32 +196,34 @@ fn machines<S, N>(
     let membership = Membership::new(
         setup.node,
         router.incarnation,
+        newest.name(),
         peers,
         setup.member_timing,
         now,
     );
     let persister = setup
         .map_file
-        .map(|file| Persister::start(file, Arc::clone(&first_map), hub.clone()));
+        .map(|file| Persister::start(file, setup.map.given, hub.clone()));
     Hub {
         context,
         inbox,
         own: hub,
         shards: router.shards.clone(),
         membership,
-        agreement,
+        keeper,
         placement: Arc::clone(&router.placement),
         tickets: Tickets::default(),
         persister,
         backups: setup.backups,
         warnings: Vec::new(),
+        contradictions: BTreeMap::new(),
     }
 }
 
 fn start_shards<S: Storage, N: Network>(
     context: &Arc<Context<S, N>>,
     inboxes: Vec<Inbox>,
-    map: &Arc<ClusterMap>,
+    map: &Arc<VersionedMap>,
     spawner: &dyn Spawner,
 ) -> Result<Vec<Ended>, StartError> {
     let mut opened = Vec::new();

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use quorate_core::ReplicaStatus;
 use quorate_core::effects::Now;
+use quorate_core::keeper::Keeper;
 use quorate_core::membership::Membership;
 use quorate_protocol::client::{PeerStatus, StatusReport};
-use quorate_protocol::map::{ClusterMap, Member};
+use quorate_protocol::map::Member;
 use quorate_ring::NodeId;
 use tokio::sync::oneshot;
 
 use super::context::Context;
 use super::inbox::{Control, Outlet};
+use super::maps;
 
 /// A shard that does not report by then is left out, and named.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,10 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The report without the replicas' part.
 pub(super) fn base<S, N>(
     context: &Context<S, N>,
-    map: &ClusterMap,
+    keeper: &Keeper,
     membership: &Membership,
     now: Now,
 ) -> StatusReport {
+    let version = keeper.map();
+    let map = &version.map;
+    let standing = maps::standing(keeper);
     let others = map
         .members
         .iter()
@@ -39,6 +44,7 @@ pub(super) fn base<S, N>(
             map.ring.copies()
         ));
     }
+    warnings.extend(maps::warnings(&standing, map));
     StatusReport {
         node: context.node,
         build: crate::BUILD.to_owned(),
@@ -50,6 +56,7 @@ pub(super) fn base<S, N>(
         vnodes_current: 0,
         under_replicated: u32::try_from(under_replicated).unwrap_or(u32::MAX),
         vnodes: Vec::new(),
+        map: standing,
         counters: context.counters.list(),
         warnings,
     }

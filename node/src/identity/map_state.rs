@@ -1,9 +1,10 @@
-//! The stored cluster map with what the agreement on it must remember.
+//! The stored cluster map: the version that the directory was made with, and what the register that decides
+//! versions must remember, which includes the newest one.
 //!
 //! ```text
 //!  0                     8          12
 //!  +---------------------+----------+----------------------------
-//!  | "QNOD" 0 0 0 format | checksum | MessagePack: [map, agreement]
+//!  | "QNOD" 0 0 0 format | checksum | MessagePack: [given, register]
 //!  +---------------------+----------+----------------------------
 //! ```
 //!
@@ -13,30 +14,37 @@ use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
+use quorate_core::register::{Register, StoredRegisterError, Version, VersionError};
 use quorate_protocol::codec::{self, DecodeError};
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 use serde::{Deserialize, Serialize};
 
 use super::atomic;
 
-const MARK: [u8; 8] = *b"QNOD\0\0\0\x01";
+const MARK: [u8; 7] = *b"QNOD\0\0\0";
+const FORMAT: u8 = 2;
 const HEADER_BYTES: usize = 12;
 
 /// What a node knows about its cluster before it speaks to anybody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapState {
-    /// The map the directory was made with.
-    pub map: ClusterMap,
-    /// What the agreement machine asked to remember; its own format.
-    pub agreement: Option<Bytes>,
+    /// The version that the directory was made with.
+    pub given: VersionedMap,
+    /// What the register asked to remember; its own format. `None` until it first did.
+    pub register: Option<Bytes>,
 }
 
 /// Why bytes are no such file.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MapStateError {
-    /// They do not begin as one of this format.
-    #[error("this is no map file of this format")]
+    /// They do not begin as one.
+    #[error("this is no map file of a data directory")]
     Mark,
+    /// Another build wrote it.
+    #[error(
+        "the map file has format {0}, this build reads format {FORMAT}: use the build that wrote it"
+    )]
+    Format(u8),
     /// The checksum does not match.
     #[error(
         "the file is damaged (its checksum does not match): restore it from a backup of this node"
@@ -45,12 +53,24 @@ pub enum MapStateError {
     /// The content is none.
     #[error("the file cannot be read: {0}")]
     Content(#[from] DecodeError),
-    /// The map contradicts itself.
+    /// The version contradicts itself.
     #[error("the cluster map contradicts itself: {0}")]
-    Contradiction(String),
+    Contradiction(#[from] VersionError),
+    /// The register's part cannot be used.
+    #[error(transparent)]
+    Register(#[from] StoredRegisterError),
 }
 
 impl MapState {
+    /// The state of a node that knows nothing but the version it is given.
+    #[must_use]
+    pub const fn new(given: VersionedMap) -> Self {
+        Self {
+            given,
+            register: None,
+        }
+    }
+
     /// Replaces the file at `path`; durable when it returns.
     ///
     /// # Errors
@@ -61,10 +81,11 @@ impl MapState {
 
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = MARK.to_vec();
+        out.push(FORMAT);
         out.extend_from_slice(&[0; 4]);
         codec::encode(self, &mut out);
         let checksum = crc32fast::hash(&out[HEADER_BYTES..]);
-        out[MARK.len()..HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());
+        out[MARK.len() + 1..HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());
         out
     }
 
@@ -73,9 +94,13 @@ impl MapState {
     /// # Errors
     /// They are not one whole, undamaged and consistent state of this format.
     pub fn parse(bytes: &[u8]) -> Result<Self, MapStateError> {
-        let (mark, rest) = bytes.split_first_chunk::<8>().ok_or(MapStateError::Mark)?;
+        let (mark, rest) = bytes.split_first_chunk::<7>().ok_or(MapStateError::Mark)?;
         if *mark != MARK {
             return Err(MapStateError::Mark);
+        }
+        let (format, rest) = rest.split_first().ok_or(MapStateError::Mark)?;
+        if *format != FORMAT {
+            return Err(MapStateError::Format(*format));
         }
         let (checksum, content) = rest
             .split_first_chunk::<4>()
@@ -84,7 +109,19 @@ impl MapState {
             return Err(MapStateError::Damaged);
         }
         let state: Self = codec::decode(content)?;
-        state.map.check().map_err(MapStateError::Contradiction)?;
+        state.newest()?;
         Ok(state)
+    }
+
+    /// The newest version in it.
+    ///
+    /// # Errors
+    /// What is stored contradicts itself, or is not of the cluster of the version that was given.
+    pub fn newest(&self) -> Result<Version, MapStateError> {
+        let given = Version::seal(self.given.clone())?;
+        Ok(match &self.register {
+            Some(stored) => Register::stored_newest(&given, stored)?,
+            None => given,
+        })
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! LOCK       held by the one process that uses the directory
 //! identity   format, cluster, node and storage, as text with a checksum: see `file.rs`
-//! map        the cluster map and the agreement's durable state: see `map_state.rs`
+//! map        the cluster map and the register's durable state: see `map_state.rs`
 //! db/        the database
 //! db.damaged/  a database that could not be opened, if there ever was one
 //! restoring/, restored/, before-restore-1/  see `swap.rs`
@@ -24,6 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
 
@@ -126,24 +127,20 @@ impl DataDir {
     /// interrupted attempt can be repeated.
     pub fn init(
         path: &Path,
-        map: &ClusterMap,
+        map: &VersionedMap,
         node: NodeId,
         storage: StorageId,
     ) -> Result<Self, DataDirError> {
-        check_member(map, node)?;
+        check_member(&map.map, node)?;
         create_dir_all(path).map_err(|source| io_error("cannot create", path, source))?;
         let lock = Lock::take(path)?;
         check_unused(path)?;
         let identity = Identity {
-            cluster: map.cluster,
+            cluster: map.map.cluster,
             node,
             storage,
         };
-        let state = MapState {
-            map: map.clone(),
-            agreement: None,
-        };
-        state
+        MapState::new(map.clone())
             .store(&map_path(path))
             .map_err(|source| io_error("cannot write", &map_path(path), source))?;
         let file = identity_path(path);
@@ -215,7 +212,7 @@ impl DataDir {
         self.path.join("db.damaged")
     }
 
-    /// The stored map and agreement state.
+    /// The stored map, and what the register must remember.
     ///
     /// # Errors
     /// The file is missing, damaged, or of another cluster, or the node is no member in it.
@@ -278,18 +275,21 @@ fn check_owner(
 fn load_map(path: &Path, identity: Identity) -> Result<MapState, DataDirError> {
     let file = map_path(path);
     let bytes = fs::read(&file).map_err(|source| io_error("cannot read", &file, source))?;
-    let state = MapState::parse(&bytes).map_err(|source| DataDirError::Map {
+    let damaged = |source| DataDirError::Map {
         path: file.clone(),
         source,
-    })?;
-    if state.map.cluster != identity.cluster {
+    };
+    let state = MapState::parse(&bytes).map_err(damaged)?;
+    let newest = state.newest().map_err(damaged)?;
+    let map = &newest.map().map;
+    if map.cluster != identity.cluster {
         return Err(DataDirError::OtherCluster {
             path: file,
-            found: state.map.cluster,
+            found: map.cluster,
             expected: identity.cluster,
         });
     }
-    check_member(&state.map, identity.node)?;
+    check_member(map, identity.node)?;
     Ok(state)
 }
 

@@ -15,6 +15,7 @@ use quorate_node::storage::rocks::{Rocks, RocksSettings};
 use quorate_node::storage::{Checkpoint, Storage};
 use quorate_protocol::client::{Backup, BackupAction, BackupJob, JobState};
 use quorate_protocol::map::{ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::{NodeId, PartitionCount, Placed, Ring};
 use tempfile::TempDir;
@@ -22,7 +23,7 @@ use tempfile::TempDir;
 pub(crate) const NODE: NodeId = NodeId::new(1);
 
 /// Three members, so that every class has peers.
-pub(crate) fn map() -> ClusterMap {
+pub(crate) fn map() -> VersionedMap {
     let member = |number: u64| Member {
         id: NodeId::new(number),
         name: format!("n{number}"),
@@ -36,14 +37,15 @@ pub(crate) fn map() -> ClusterMap {
         zone: Default::default(),
         weight: Default::default(),
     };
-    ClusterMap {
+    let map = ClusterMap {
         cluster: ClusterId::new(1, 2),
         name: "test".to_owned(),
         format_level: FORMAT_LEVEL,
         members: (1..=3).map(member).collect(),
         ring: Ring::first(PartitionCount::new(8).unwrap(), 3, &[1, 2, 3].map(placed)).unwrap(),
         buckets: Vec::new(),
-    }
+    };
+    VersionedMap::created(map, 0)
 }
 
 /// A data directory with an open database, and whom to ask for backups of it.

@@ -12,11 +12,12 @@ use quorate_node::identity::MapState;
 use quorate_node::net::{ClientKey, Lane, NetEvent, NetHandler, SendRefused};
 use quorate_node::sources::Sources;
 use quorate_node::storage::memory::Memory;
-use quorate_protocol::ClusterId;
 use quorate_protocol::client::{ClientReply, ClientRequest, Status, StatusReport};
 use quorate_protocol::frame::{Header, Reader};
 use quorate_protocol::limits::FRAME_BODY_BYTES_MAX;
 use quorate_protocol::map::{ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::{NodeId, PartitionCount, Placed, Ring, Weight, Zone};
 use tokio::sync::oneshot;
 
@@ -172,10 +173,9 @@ impl Cluster {
     pub(crate) fn start_node(&mut self, node: NodeId) {
         let setup = Setup {
             node,
-            map: MapState {
-                map: self.map.clone(),
-                agreement: None,
-            },
+            map: MapState::new(VersionedMap::created(self.map.clone(), 0)),
+            // Nothing outlives a process but the database.
+            voter: StorageId::new(rand::random()),
             map_file: None,
             token_key: [7; 32],
             shards: self.shards,

@@ -47,6 +47,7 @@ async fn bucket(cluster: &Cluster) -> BucketId {
         let request = PutBucket {
             name: "b".to_owned(),
             props: props.clone(),
+            request: RequestId::new(1, 2),
         };
         match cluster.ask(cluster.nodes[0], request).await {
             ClientReply::BucketStored(stored) => {

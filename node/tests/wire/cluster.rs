@@ -13,8 +13,10 @@ use quorate_node::identity::MapState;
 use quorate_node::net::{self, NetHandle, NetParts, NetSettings};
 use quorate_node::sources::Sources;
 use quorate_node::storage::memory::Memory;
+use quorate_protocol::StorageId;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::QuorumDefaults;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring, Weight, Zone};
 
 use super::certificates::{ALL, CLUSTER};
@@ -116,10 +118,9 @@ impl Cluster {
         let sources = Sources::replay(self.shape.seed ^ self.lives << 32, self.trace.start());
         let setup = Setup {
             node,
-            map: MapState {
-                map: self.map.clone(),
-                agreement: None,
-            },
+            map: MapState::new(VersionedMap::created(self.map.clone(), 0)),
+            // Nothing outlives a process but the database.
+            voter: StorageId::new(sources.number()),
             map_file: None,
             token_key: [7; 32],
             shards: self.shape.shards,

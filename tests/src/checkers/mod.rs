@@ -15,7 +15,7 @@
 //! | `dot_uniqueness` | I11 a dot is given out once | every batch |
 //! | `expiry` | a value is there as long as its writer said, and no longer | history, expiries in batches, final state |
 //! | `bounded` | I14 a quiet cluster has let go of everything | nodes at the end |
-//! | `buckets` | which buckets there are is agreed on | every change at any node, answers, final state |
+//! | `maps` | the cluster map: one content for each version, and none forgotten | every change at any node, answers, final state |
 //! | `availability` | I15 writes succeed beside a dead node | history, outages |
 //! | `retries` | I11 a request gets one dot while somebody remembers it | every batch, disks |
 //!
@@ -26,7 +26,6 @@
 pub mod ack_truth;
 pub mod availability;
 pub mod bounded;
-pub mod buckets;
 pub mod causal;
 pub mod contexts;
 pub mod dot_uniqueness;
@@ -37,6 +36,7 @@ pub mod invention;
 pub mod last_write;
 pub mod listings;
 pub mod lost_writes;
+pub mod maps;
 pub mod resurrection;
 pub mod retries;
 pub mod sessions;

@@ -1,20 +1,23 @@
-//! What nodes tell each other about the cluster, fed to failure detection and to the agreement on
-//! buckets, message after message.
+//! What nodes tell each other about the cluster, fed to failure detection and to the keeper of the
+//! map, message after message.
 //!
-//! Nothing panics; what one message sets off is bounded by what was said so far; buckets in force stay
-//! as they are defined; what was stored can be opened again and says the same.
+//! Nothing panics; what one message sets off is bounded by the size of the versions that were said; the newest version never
+//! goes back; every client is answered; what was stored can be opened again and says the same.
 
 use std::collections::BTreeSet;
 
-use quorate_core::agreement::{Agreement, AgreementEffect, AgreementInput};
+use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput, MapRequest};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
+use quorate_core::register::{Pace, RegisterConfig, Version};
 use quorate_core::{Now, Ticket};
-use quorate_protocol::client::PutBucket;
-use quorate_protocol::map::{Bucket, ClusterMap};
+use quorate_protocol::client::{DropBucket, PutBucket};
+use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{
-    BucketCommit, BucketCommitted, BucketPropose, BucketVote, Buckets, Heartbeat, HeartbeatAck,
-    PeerMessage,
+    Ballot, Heartbeat, HeartbeatAck, MapAccept, MapAccepted, MapAsk, MapDecided, MapNewest,
+    MapPrepare, MapPromise, MapRefused, PeerMessage,
 };
+use quorate_protocol::versioned::{MapChange, MapName, VersionedMap};
+use quorate_protocol::{RequestId, StorageId};
 use quorate_ring::NodeId;
 
 use super::draw::{Draw, Pool};
@@ -24,7 +27,7 @@ use super::{Tally, Target, messages, must, tell};
 /// The bytes are the choices of a script.
 pub(super) const TARGET: Target = Target {
     name: "cluster",
-    about: "failure detection and the agreement on buckets under hostile peers",
+    about: "failure detection and the keeper of the cluster map under hostile peers",
     draw: |source| {
         let length = 32 + source.index(1500);
         source.fill(length)
@@ -35,16 +38,15 @@ pub(super) const TARGET: Target = Target {
 
 const ACTS_MAX: u64 = 200;
 const PEERS: u64 = 4;
-/// One act may send so many bytes, and so many more for each byte that was ever said: every bucket
-/// goes to every peer, with what is known of it.
-const ACT_BYTES: usize = 16 * 1024;
+/// One act may send so many bytes: a few versions, and so many more for each byte that was ever said.
+const ACT_BYTES: usize = 64 * 1024;
 const ACT_BYTES_EACH: usize = 64;
 
 struct Stage {
-    map: ClusterMap,
+    given: Version,
     now: Now,
     membership: Membership,
-    agreement: Agreement,
+    keeper: Keeper,
     stored: Option<Vec<u8>>,
     waiting: BTreeSet<Ticket>,
     tickets: u64,
@@ -62,10 +64,10 @@ fn check(input: &[u8]) -> Result<Tally, String> {
         tally.add(stage.act(&mut source)?);
     }
     stage.now.mono_us += 120_000_000;
-    stage.agree(AgreementInput::Tick, 0)?;
+    stage.keep(KeeperInput::Tick, 0)?;
     must(
         stage.waiting.is_empty(),
-        "a client that asked for a bucket was never answered",
+        "a client that wanted the map changed was never answered",
     )?;
     stage.opens_again()?;
     Ok(tally)
@@ -82,14 +84,17 @@ impl Stage {
             wall_ms: 1_700_000_000_000,
         };
         let peers = (2..2 + PEERS).map(NodeId::new);
-        let membership = Membership::new(me, 1, peers, membership::Timing::default(), now);
+        let first = VersionedMap::created(map, 0);
+        let given = Version::seal(first).ok()?;
+        let newest = given.name();
+        let membership = Membership::new(me, 1, newest, peers, membership::Timing::default(), now);
         let seed = [source.byte(); 32];
-        let agreement = Agreement::open(me, map.clone(), None, seed).ok()?;
+        let keeper = Keeper::open(config(me), given.clone(), None, seed).ok()?;
         Some(Self {
-            map,
+            given,
             now,
             membership,
-            agreement,
+            keeper,
             stored: None,
             waiting: BTreeSet::new(),
             tickets: 0,
@@ -100,47 +105,37 @@ impl Stage {
 
     fn act(&mut self, source: &mut Source<'_>) -> Result<Tally, String> {
         let from = NodeId::new(source.below(PEERS + 4));
-        let in_force = self.agreement.map();
+        let before = self.keeper.register().newest().name();
         let fed = match source.below(8) {
             0 => self.beat(source, from)?,
             1 => {
                 self.now.mono_us += source.pick([1000, 90_000, 500_000, 5_000_000]);
                 self.now.wall_ms = source.pick([0, 1, self.now.wall_ms, u64::MAX]);
                 self.member(MemberInput::Tick)?;
-                self.agree(AgreementInput::Tick, 0)?;
+                self.keep(KeeperInput::Tick, 0)?;
                 true
             }
             2 => self.wish(source)?,
             3 => {
-                let input = source.pick([
-                    AgreementInput::PeerUp as fn(NodeId) -> AgreementInput,
-                    AgreementInput::PeerDown,
-                    AgreementInput::BucketsDiffer,
-                ])(from);
-                self.agree(input, 0)?;
+                let input = match source.below(3) {
+                    0 => KeeperInput::PeerUp(from),
+                    1 => KeeperInput::PeerDown(from),
+                    _ => KeeperInput::Differs {
+                        peer: from,
+                        newest: self.name(source),
+                    },
+                };
+                self.keep(input, 0)?;
                 true
             }
             _ => self.message(source, from)?,
         };
-        self.keeps(&in_force.buckets)?;
+        must(
+            self.keeper.register().newest().name().version >= before.version,
+            "the newest version went back",
+        )?;
+        self.keeper.map().check()?;
         Ok(if fed { Tally::ACCEPTED } else { Tally::REFUSED })
-    }
-
-    /// Whatever peers say, a bucket in force stays, and stays what it is.
-    fn keeps(&self, before: &[Bucket]) -> Result<(), String> {
-        let now = self.agreement.map();
-        for bucket in before {
-            let kept = now.bucket_named(&bucket.name);
-            must(
-                kept.is_some_and(|kept| {
-                    kept.id == bucket.id
-                        && kept.revision >= bucket.revision
-                        && (kept.props.n, kept.props.mode) == (bucket.props.n, bucket.props.mode)
-                }),
-                "a bucket in force was taken away or changed",
-            )?;
-        }
-        now.check()
     }
 
     fn beat(&mut self, source: &mut Source<'_>, from: NodeId) -> Result<bool, String> {
@@ -175,67 +170,149 @@ impl Stage {
     }
 
     fn wish(&mut self, source: &mut Source<'_>) -> Result<bool, String> {
-        let Some(request) = Draw::new(source, &self.pool).value::<PutBucket>() else {
+        let mut draw = Draw::new(source, &self.pool);
+        let request = if draw.source.one_in(4) {
+            draw.value::<DropBucket>().map(MapRequest::Drop)
+        } else {
+            draw.value::<PutBucket>().map(MapRequest::Put)
+        };
+        let Some(request) = request else {
             return Ok(false);
         };
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.waiting.insert(ticket);
-        let input = AgreementInput::Client {
+        let input = KeeperInput::Client {
             ticket,
             request,
             deadline_ms: source.pick([1, 5000, u32::MAX]).min(55_000),
         };
-        self.agree(input, 300)?;
+        self.keep(input, 300)?;
         Ok(true)
     }
 
     fn message(&mut self, source: &mut Source<'_>, from: NodeId) -> Result<bool, String> {
-        let mut draw = Draw::new(source, &self.pool);
-        let message: Option<PeerMessage> = match draw.source.below(5) {
-            0 => draw.value::<BucketPropose>().map(Into::into),
-            1 => draw.value::<BucketVote>().map(Into::into),
-            2 => draw.value::<BucketCommit>().map(Into::into),
-            3 => draw.value::<BucketCommitted>().map(Into::into),
-            _ => draw.value::<Buckets>().map(Into::into),
-        };
-        let Some(message) = message else {
+        let Some(message) = self.spoken(source) else {
             return Ok(false);
         };
         let mut body = Vec::new();
         message.encode_body(&mut body);
-        self.agree(AgreementInput::Peer { from, message }, body.len())?;
+        self.keep(KeeperInput::Peer { from, message }, body.len())?;
         Ok(true)
     }
 
-    fn agree(&mut self, input: AgreementInput, bytes: usize) -> Result<(), String> {
+    /// A message of the register's: out of nothing now and then, of real versions and ballots otherwise.
+    fn spoken(&self, source: &mut Source<'_>) -> Option<PeerMessage> {
+        if source.one_in(4) {
+            return self.noise(source);
+        }
+        let parent = self.name(source);
+        let (node, life) = (NodeId::new(source.below(6)), LifeId::new(source.below(3)));
+        let ballot = Ballot::new(source.below(8), node, life);
+        let storage = StorageId::new(source.below(6));
+        let map = self.version(source).bytes().clone();
+        let accepted = source.one_in(2).then(|| (ballot, map.clone()));
+        Some(match source.below(8) {
+            0 => MapPrepare { parent, ballot }.into(),
+            1 => MapPromise {
+                parent,
+                ballot,
+                storage,
+                accepted,
+            }
+            .into(),
+            2 => MapAccept {
+                parent,
+                ballot,
+                map,
+            }
+            .into(),
+            3 => MapAccepted {
+                parent,
+                ballot,
+                storage,
+            }
+            .into(),
+            4 => MapRefused {
+                parent,
+                ballot,
+                promised: ballot,
+            }
+            .into(),
+            5 => MapNewest { newest: parent }.into(),
+            6 => MapAsk { have: parent }.into(),
+            _ => MapDecided { map }.into(),
+        })
+    }
+
+    fn noise(&self, source: &mut Source<'_>) -> Option<PeerMessage> {
+        let mut draw = Draw::new(source, &self.pool);
+        match draw.source.below(8) {
+            0 => draw.value::<MapPrepare>().map(Into::into),
+            1 => draw.value::<MapPromise>().map(Into::into),
+            2 => draw.value::<MapAccept>().map(Into::into),
+            3 => draw.value::<MapAccepted>().map(Into::into),
+            4 => draw.value::<MapRefused>().map(Into::into),
+            5 => draw.value::<MapNewest>().map(Into::into),
+            6 => draw.value::<MapAsk>().map(Into::into),
+            _ => draw.value::<MapDecided>().map(Into::into),
+        }
+    }
+
+    /// The newest version, a child of it or of the first one, or a child's child.
+    fn version(&self, source: &mut Source<'_>) -> Version {
+        let newest = self.keeper.register().newest();
+        let mut version = source.pick([&self.given, newest, newest, newest]).clone();
+        for _ in 0..source.below(3) {
+            let mut draft = version.draft();
+            for voter in &mut draft.voters {
+                voter.storage = Some(StorageId::new(source.below(6)));
+            }
+            let change = MapChange {
+                request: RequestId::new(source.below(3), source.below(3)),
+                by: NodeId::new(source.below(6)),
+                wall_ms: 0,
+                what: "fuzzed".to_owned(),
+            };
+            if let Ok(child) = version.child(change, draft) {
+                version = child;
+            }
+        }
+        version
+    }
+
+    fn name(&self, source: &mut Source<'_>) -> MapName {
+        self.version(source).name()
+    }
+
+    fn keep(&mut self, input: KeeperInput, bytes: usize) -> Result<(), String> {
         self.said_bytes += bytes;
         tell(|| format!("{:>9} us  {input:?}", self.now.mono_us));
         let mut effects = Vec::new();
-        self.agreement.handle(self.now, input, &mut effects);
+        self.keeper.handle(self.now, input, &mut effects);
         let mut persisted = None;
         let mut sent = 0;
         for effect in effects {
             match effect {
-                AgreementEffect::Persist { number, bytes } => {
+                KeeperEffect::Persist { number, bytes } => {
                     sent += bytes.len();
                     self.stored = Some(bytes);
                     persisted = Some(number);
                 }
-                AgreementEffect::Send { message, .. } => sent += self.learn(&message),
-                AgreementEffect::Reply { ticket, .. } => must(
+                KeeperEffect::Send { message, .. } => sent += self.learn(&message),
+                KeeperEffect::Reply { ticket, .. } => must(
                     self.waiting.remove(&ticket),
                     "a client was answered twice, or never asked",
                 )?,
-                AgreementEffect::MapChanged(_) | AgreementEffect::Contradiction { .. } => {}
+                KeeperEffect::Changed(_) | KeeperEffect::Contradiction { .. } => {}
             }
         }
         must(
             sent <= ACT_BYTES + ACT_BYTES_EACH * self.said_bytes,
-            "one message about buckets sent a flood",
+            "one message about the map sent a flood",
         )?;
         match persisted {
-            Some(number) => self.agree(AgreementInput::Persisted(number), 0),
+            Some(number) => self.keep(KeeperInput::Persisted(number), 0),
             None => Ok(()),
         }
     }
@@ -256,17 +333,21 @@ impl Stage {
         let Some(stored) = &self.stored else {
             return Ok(());
         };
-        let me = self.map.members.first().map(|member| member.id);
-        let again = Agreement::open(
-            me.ok_or("no members")?,
-            self.map.clone(),
-            Some(stored),
-            [1; 32],
-        )
-        .map_err(|error| format!("what was stored cannot be opened: {error}"))?;
+        let me = self.given.map().map.members.first().map(|member| member.id);
+        let config = config(me.ok_or("no members")?);
+        let again = Keeper::open(config, self.given.clone(), Some(stored), [1; 32])
+            .map_err(|error| format!("what was stored cannot be opened: {error}"))?;
         must(
-            again.digest() == self.agreement.digest(),
-            "other buckets are in force after a restart",
+            again.register().newest() == self.keeper.register().newest(),
+            "another version is the newest after a restart",
         )
+    }
+}
+
+fn config(me: NodeId) -> RegisterConfig {
+    RegisterConfig {
+        me,
+        storage: StorageId::new(me.get()),
+        pace: Pace::default(),
     }
 }

@@ -28,6 +28,8 @@ makers! {
         Draw::value::<client::Status>,
         Draw::value::<client::Replicas>,
         Draw::value::<client::Scrub>,
+        Draw::value::<client::DropBucket>,
+        Draw::value::<client::MapHistory>,
         Draw::value::<client::Backup>,
     ];
     REPLIES: ClientReply = [
@@ -41,6 +43,8 @@ makers! {
         Draw::value::<client::StatusReport>,
         Draw::value::<client::ReplicaPage>,
         Draw::value::<client::ScrubState>,
+        Draw::value::<client::BucketDropped>,
+        Draw::value::<client::MapLog>,
         Draw::value::<client::BackupReport>,
     ];
     PEER: PeerMessage = [
@@ -70,11 +74,6 @@ makers! {
         Draw::value::<peer::Seal>,
         Draw::value::<peer::Heartbeat>,
         Draw::value::<peer::HeartbeatAck>,
-        Draw::value::<peer::BucketPropose>,
-        Draw::value::<peer::BucketVote>,
-        Draw::value::<peer::BucketCommit>,
-        Draw::value::<peer::BucketCommitted>,
-        Draw::value::<peer::Buckets>,
         Draw::value::<peer::MapPrepare>,
         Draw::value::<peer::MapPromise>,
         Draw::value::<peer::MapAccept>,

@@ -13,6 +13,7 @@ use quorate_core::record::{
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{ActorClock, PeerObject};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ActorId, ClusterId, map_file};
 use quorate_ring::{BucketId, Class, PartitionId, RingVersion};
 
@@ -317,7 +318,9 @@ fn draw_map(source: &mut Source<'_>) -> Vec<u8> {
         map.buckets.truncate(draw.source.index(2));
         Some(map)
     });
-    let file = map.map(|map| map_file::encode(&map)).unwrap_or_default();
+    let file = map
+        .map(|map| map_file::encode(&VersionedMap::created(map, 1)))
+        .unwrap_or_default();
     [&[reseal], file.as_slice()].concat()
 }
 
@@ -332,7 +335,7 @@ fn check_map(input: &[u8]) -> Result<Tally, String> {
     }
     let decoded = map_file::decode(&file);
     if let Ok(map) = &decoded {
-        wire::look_up(map);
+        wire::look_up(&map.map);
     }
     canonical(
         "a map file",

@@ -217,7 +217,9 @@ fn resolve(request: &ClientRequest) {
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
-            | ClientRequest::Scrub(_) => {}
+            | ClientRequest::Scrub(_)
+            | ClientRequest::DropBucket(_)
+            | ClientRequest::MapHistory(_) => {}
         }
     }
 }

@@ -11,6 +11,7 @@ use std::process::Command;
 use quorate_client::provision::{ClusterSpec, Issued, NewCluster, NodeSpec};
 use quorate_client::{NodeId, TlsFiles};
 use quorate_protocol::map_file;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::PartitionCount;
 
 use super::{Ports, Programs, Trouble, free_ports};
@@ -133,7 +134,10 @@ impl Provisioned {
 
     fn write_shared(&self) -> Result<(), Trouble> {
         let made = &self.made;
-        write(&self.dir.join("cluster.map"), map_file::encode(&made.map))?;
+        write(
+            &self.dir.join("cluster.map"),
+            map_file::encode(&VersionedMap::created(made.map.clone(), 0)),
+        )?;
         let secret: String = made
             .secret
             .iter()

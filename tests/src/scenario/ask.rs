@@ -151,7 +151,9 @@ impl Walk<'_> {
                     | ClientRequest::Status(_)
                     | ClientRequest::Replicas(_)
                     | ClientRequest::Backup(_)
-                    | ClientRequest::Scrub(_) => {}
+                    | ClientRequest::Scrub(_)
+                    | ClientRequest::DropBucket(_)
+                    | ClientRequest::MapHistory(_) => {}
                 }
                 (kind, wire, again)
             }
@@ -200,7 +202,9 @@ impl Walk<'_> {
                 | ClientReply::StatusReport(_)
                 | ClientReply::ReplicaPage(_)
                 | ClientReply::BackupReport(_)
-                | ClientReply::ScrubState(_)) => Ok(reply),
+                | ClientReply::ScrubState(_)
+                | ClientReply::BucketDropped(_)
+                | ClientReply::MapLog(_)) => Ok(reply),
             },
             Some(ClientEvent::Refused(_)) => Err(unanswered("nobody listens there", true)),
             Some(ClientEvent::Lost(_) | ClientEvent::Go | ClientEvent::TimedOut(_)) => {

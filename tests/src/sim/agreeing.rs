@@ -5,6 +5,7 @@
 //! granted again at every node, and what contradicts it is refused at every node.
 
 use quorate_core::Ticket;
+use quorate_protocol::RequestId;
 use quorate_protocol::client::{ClientReply, PutBucket};
 use quorate_protocol::error::ErrorCode;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps};
@@ -25,11 +26,13 @@ pub(super) fn judge(world: &mut World<'_>) -> Vec<Violation> {
     let Some(plan) = world.config.founding.clone() else {
         return Vec::new();
     };
-    let mut violations = world.founding.agreed.at_the_end();
+    let mut violations = world.founding.maps.at_the_end();
     let mut wrong: Vec<String> = Vec::new();
     for PutBucket { name, .. } in &plan.names {
         wrong.extend(complete(world, name));
     }
+    let until_us = world.at_us + SETTLE_US;
+    world.run_until_so(until_us, |world| converge::unsettled(world).is_none());
     let in_force = world.nodes[0].buckets().unwrap_or_default().to_vec();
     for bucket in in_force.iter().filter(|bucket| is_made(bucket)) {
         wrong.extend(repeat(world, bucket));
@@ -38,8 +41,8 @@ pub(super) fn judge(world: &mut World<'_>) -> Vec<Violation> {
     let until_us = world.at_us + SETTLE_US;
     world.run_until_so(until_us, |world| converge::unsettled(world).is_none());
     wrong.extend(converge::unsettled(world));
-    violations.extend(world.founding.agreed.at_the_end());
-    let violation = |what| Violation::general("buckets", what);
+    violations.extend(world.founding.maps.at_the_end());
+    let violation = |what| Violation::general("map", what);
     violations.extend(wrong.into_iter().map(violation));
     violations
 }
@@ -73,7 +76,7 @@ fn candidates(world: &World<'_>, name: &str) -> Vec<BucketProps> {
             (props.n, props.mode) == (here.props.n, here.props.mode) && **props != here.props
         })
     };
-    let asked = world.founding.agreed.asked_for(name).iter();
+    let asked = world.founding.maps.asked_for(name).iter();
     asked.filter(possible).cloned().collect()
 }
 
@@ -115,9 +118,11 @@ fn ask(
     name: &str,
     props: &BucketProps,
 ) -> Vec<Option<ClientReply>> {
+    let dice = &mut world.founding.dice;
     let request = PutBucket {
         name: name.to_owned(),
         props: props.clone(),
+        request: RequestId::new(dice.bits(), dice.bits()),
     };
     let send = |world: &mut World<'_>, node| {
         let ticket = world.new_ticket();

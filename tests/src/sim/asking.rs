@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use quorate_core::Ticket;
+use quorate_protocol::RequestId;
 use quorate_protocol::client::{ClientReply, PutBucket};
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap};
@@ -87,6 +88,7 @@ fn wanted(dice: &mut Dice, number: usize, copies: u8, least: u8) -> PutBucket {
             },
             defaults: QuorumDefaults::default(),
         },
+        request: RequestId::new(0, 0),
     }
 }
 
@@ -266,7 +268,8 @@ impl Asker {
             return;
         };
         let wish = Wish::draw(&mut self.dice);
-        let request = wish.request(&mut self.dice, usual, lent.map);
+        let mut request = wish.request(&mut self.dice, usual, lent.map);
+        request.request = RequestId::new(self.dice.bits(), self.dice.bits());
         lent.counters.count(Counter::Operation(wish.name()));
         self.current = Some(Current {
             request,
@@ -318,7 +321,9 @@ impl Asker {
             | ClientReply::StatusReport(_)
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
-            | ClientReply::ScrubState(_) => self.on_error(lent, ErrorCode::Protocol),
+            | ClientReply::ScrubState(_)
+            | ClientReply::BucketDropped(_)
+            | ClientReply::MapLog(_) => self.on_error(lent, ErrorCode::Protocol),
         }
     }
 
@@ -352,7 +357,7 @@ mod tests {
             let plan = Plan::draw(&mut dice, &map, 60_000_000, 2);
             for usual in &plan.names {
                 let wish = Wish::draw(&mut dice);
-                let PutBucket { name, props } = wish.request(&mut dice, usual, &map);
+                let PutBucket { name, props, .. } = wish.request(&mut dice, usual, &map);
                 let mut bucket = map.buckets[0].clone();
                 (bucket.name, bucket.props) = (name, props);
                 assert_eq!(

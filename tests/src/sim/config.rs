@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use quorate_core::Timing;
+use quorate_core::register::Version;
 use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::{Class, NodeId};
 
 use super::asking::Plan;
@@ -292,6 +294,13 @@ impl Config {
             log_bytes_max: self.log_bytes_max,
             ..Timing::default()
         }
+    }
+
+    /// The version of the map that all nodes are given.
+    #[must_use]
+    pub fn first_version(&self) -> Version {
+        let first = VersionedMap::created(self.map.clone(), 0);
+        Version::seal(first).unwrap_or_else(|error| unreachable!("what is drawn is valid: {error}"))
     }
 
     /// All nodes.

@@ -24,7 +24,7 @@ pub fn unsettled(world: &World<'_>) -> Option<String> {
         .nodes
         .iter()
         .find_map(unsettled_node)
-        .or_else(|| different_buckets(world))
+        .or_else(|| unsettled_map(world))
         .or_else(|| {
             let different = finals(world).err()?;
             Some(different)
@@ -70,17 +70,24 @@ fn expiring(world: &World<'_>, node: &Node) -> Option<String> {
     })
 }
 
-fn different_buckets(world: &World<'_>) -> Option<String> {
-    let different = |pair: &&[Node]| pair[0].buckets() != pair[1].buckets();
-    let pair = world.nodes.windows(2).find(different)?;
-    let (one, other) = (&pair[0], &pair[1]);
-    Some(format!(
-        "{} has the buckets {:?} in force, and {} {:?}",
-        one.id,
-        one.buckets(),
-        other.id,
-        other.buckets()
-    ))
+/// The nodes have different versions of the map, or one that does not name the storages they have.
+fn unsettled_map(world: &World<'_>) -> Option<String> {
+    let mut first = None;
+    for node in &world.nodes {
+        let newest = node.newest()?;
+        let first = *first.get_or_insert(newest.name());
+        if newest.name() != first {
+            let (id, name) = (node.id, newest.name());
+            return Some(format!(
+                "{id} has version {name} of the map, another {first}"
+            ));
+        }
+        let voter = newest.map().voter(node.id)?;
+        if voter.storage != Some(node.kept.storage(node.id)) {
+            return Some(format!("{}'s storage is not named in {first}", node.id));
+        }
+    }
+    None
 }
 
 fn unsettled_node(node: &Node) -> Option<String> {

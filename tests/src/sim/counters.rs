@@ -15,8 +15,10 @@ pub enum Counter {
     World(&'static str),
     /// A client began an operation.
     Operation(&'static str),
-    /// Something came of a request for a bucket, or of what a node keeps of it.
+    /// Something came of a request for a bucket.
     Bucket(&'static str),
+    /// Something happened to the cluster map, or to what a node keeps of it.
+    Map(&'static str),
     /// A client was told an error, by the error's stable name.
     Error(&'static str),
 }
@@ -29,6 +31,7 @@ impl std::fmt::Display for Counter {
             Self::World(what) => write!(f, "world: {what}"),
             Self::Operation(what) => write!(f, "operation: {what}"),
             Self::Bucket(what) => write!(f, "bucket: {what}"),
+            Self::Map(what) => write!(f, "map: {what}"),
             Self::Error(what) => write!(f, "error: {what}"),
         }
     }
@@ -156,10 +159,14 @@ pub const PROVOKED: &[Counter] = &[
     Counter::Bucket("not agreed on in time"),
     Counter::Bucket("completed by another node"),
     Counter::Bucket("defaults changed"),
-    Counter::Bucket("written and never told"),
-    Counter::Bucket("file lost"),
-    Counter::Bucket("file damaged"),
-    Counter::Bucket("damaged file refused"),
+    Counter::Map("founded"),
+    Counter::Map("another version than the next was learnt"),
+    Counter::Map("another storage named"),
+    Counter::Map("written and never told"),
+    Counter::Map("file lost"),
+    Counter::Map("file damaged"),
+    Counter::Map("damaged file refused"),
+    Counter::Map("a disk is spared for the votes on it"),
     Counter::Error("quorum_not_met"),
     Counter::Error("unavailable"),
     Counter::Error("in_doubt"),

@@ -7,6 +7,7 @@ use quorate_core::Ticket;
 use quorate_protocol::client::{ClientReply, PutBucket};
 use quorate_protocol::error::ErrorCode;
 use quorate_protocol::map::Bucket;
+use quorate_protocol::versioned::{MapVersion, Voter};
 
 use super::asking::{Asker, Lent};
 use super::clients::ClientEvent;
@@ -15,12 +16,13 @@ use super::counters::Counter;
 use super::dice::Dice;
 use super::event::Event;
 use super::world::World;
-use crate::checkers::buckets::Agreed;
+use crate::checkers::maps::Maps;
+use quorate_core::register::Version;
 
 /// Everything about buckets that a run makes.
 pub struct Founding {
     /// The checker.
-    pub agreed: Agreed,
+    pub maps: Maps,
     pub(super) askers: Vec<Asker>,
     pub(super) dice: Dice,
     /// Requests under way: the node, and what it is asked for.
@@ -40,7 +42,7 @@ impl Founding {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
-            agreed: Agreed::new(config.map.members.len(), &config.map.buckets),
+            maps: Maps::new(config.map.members.len(), &config.first_version()),
             askers: Vec::new(),
             dice: Dice::new(config.seed, "founding"),
             asked: BTreeMap::new(),
@@ -131,7 +133,7 @@ impl World<'_> {
             props: request.props.clone(),
         };
         if bucket.check(self.config.map.ring.copies()).is_ok() {
-            founding.agreed.asked(request);
+            founding.maps.asked(request);
         }
         founding.asked.insert(ticket, (node, request.clone()));
     }
@@ -150,7 +152,7 @@ impl World<'_> {
         };
         match reply {
             ClientReply::BucketStored(stored) => {
-                self.founding.agreed.told(node, &request, &stored.bucket);
+                self.founding.maps.told(node, &request, &stored.bucket);
                 self.count_bucket(if stored.changed {
                     "stored"
                 } else {
@@ -181,43 +183,47 @@ impl World<'_> {
             | ClientReply::StatusReport(_)
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
-            | ClientReply::ScrubState(_) => {}
+            | ClientReply::ScrubState(_)
+            | ClientReply::BucketDropped(_)
+            | ClientReply::MapLog(_) => {}
         }
-        self.blame_buckets();
+        self.blame_maps();
     }
 
     fn count_bucket(&mut self, what: &'static str) {
         self.counters.count(Counter::Bucket(what));
     }
 
-    /// What is in force at a node may have changed.
-    pub(super) fn note_in_force(&mut self, node: usize) {
-        let founding = &mut self.founding;
-        if let Some(buckets) = self.nodes[node].buckets() {
-            founding.agreed.in_force(node, buckets);
+    /// This version is the newest at a node.
+    pub(super) fn note_in_force(&mut self, node: usize, version: &Version) {
+        let before = self.founding.maps.newest(node).map(Version::name);
+        let name = version.name();
+        if before.is_some_and(|before| before.version.next() < name.version) {
+            let what = "another version than the next was learnt";
+            self.counters.count(Counter::Map(what));
         }
-        self.blame_buckets();
+        if before.is_none_or(|before| before.version == MapVersion::FIRST)
+            && name.version > MapVersion::FIRST
+        {
+            self.counters.count(Counter::Map("founded"));
+        }
+        if version.map().change.what.contains("another storage") {
+            self.counters.count(Counter::Map("another storage named"));
+        }
+        self.founding.maps.in_force(node, version);
+        self.blame_maps();
         self.settle_in();
     }
 
-    pub(super) fn blame_buckets(&mut self) {
-        let found = self.founding.agreed.take_violations();
+    pub(super) fn blame_maps(&mut self) {
+        let found = self.founding.maps.take_violations();
         self.violations.extend(found);
     }
 
     /// Keys begin to live in buckets that clients were told of: at once, while others may not know the bucket
-    /// yet; where disks are destroyed, once no lost disk can undo it.
+    /// yet.
     fn settle_in(&mut self) {
-        if self.founding.told.is_empty() {
-            return;
-        }
-        let (agreed, destroys) = (&self.founding.agreed, self.config.faults.destroys());
-        let told = std::mem::take(&mut self.founding.told);
-        let ready = |bucket: &Bucket| !destroys || agreed.is_established(bucket);
-        let (ready, later) = told.into_iter().partition(ready);
-        self.founding.told = later;
-        let ready: Vec<Bucket> = ready;
-        for bucket in ready {
+        for bucket in std::mem::take(&mut self.founding.told) {
             let buckets = &mut self.config.map.buckets;
             if buckets.iter().all(|other| other.name != bucket.name) {
                 buckets.push(bucket);
@@ -226,10 +232,42 @@ impl World<'_> {
         }
     }
 
+    /// Whether the votes on the next version of the map can do without a node's storage: more than half of the voters that
+    /// the newest version names keep theirs, and two others have that version. If more lose theirs before the first of
+    /// them is named anew, nothing can be decided any more, and nothing should be. Before the founding: more than half have
+    /// never lost theirs, for the version that names them may be decided and known to nobody.
+    pub(super) fn may_lose_votes(&mut self, lost: usize) -> bool {
+        let maps = &self.founding.maps;
+        let others = (0..self.nodes.len()).filter(|&node| node != lost);
+        let newest = others.filter_map(|node| maps.newest(node));
+        let newest: Vec<&Version> = newest.collect();
+        let Some(last) = newest.iter().max_by_key(|version| version.name()) else {
+            return false;
+        };
+        let keeps = |voter: &&Voter| {
+            let node = self.nodes.iter().find(|node| node.id == voter.node);
+            node.is_some_and(|node| {
+                let named = match voter.storage {
+                    Some(storage) => storage == node.kept.storage(node.id),
+                    None => node.kept.has_first_storage(),
+                };
+                node.index != lost && named
+            })
+        };
+        let voters = &last.map().voters;
+        let known = newest.iter().filter(|version| *version == last).count();
+        let bears = 2 * voters.iter().filter(keeps).count() > voters.len() && known >= 2;
+        if !bears {
+            let what = "a disk is spared for the votes on it";
+            self.counters.count(Counter::Map(what));
+        }
+        bears
+    }
+
     /// A process ended: what it gave to the disk last may have arrived all the same.
     pub(super) fn cut_off_file(&mut self, node: usize) {
         if self.nodes[node].kept.cut_off(&mut self.founding.dice) {
-            self.count_bucket("written and never told");
+            self.counters.count(Counter::Map("written and never told"));
         }
     }
 
@@ -247,18 +285,17 @@ impl World<'_> {
 
     /// Puts a file in the place of the one that is there, or none.
     pub(super) fn replace_file(&mut self, node: usize, file: Option<Vec<u8>>) {
-        if self.nodes[node].kept.replace(file) {
-            self.founding.agreed.lost(node);
-            self.count_bucket("file lost");
-        }
+        self.nodes[node].kept.replace(file);
+        self.founding.maps.lost(node);
+        self.counters.count(Counter::Map("file lost"));
     }
 
     /// Now and then the file is among the damaged records.
     pub(super) fn maybe_damage_file(&mut self, node: usize) {
         let dice = &mut self.founding.dice;
         if dice.chance(300) && self.nodes[node].kept.damage(dice) {
-            self.founding.agreed.lost(node);
-            self.count_bucket("file damaged");
+            self.founding.maps.lost(node);
+            self.counters.count(Counter::Map("file damaged"));
         }
     }
 }

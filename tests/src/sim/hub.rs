@@ -1,12 +1,11 @@
-//! The node's own machines, one of each for all shards: who answers, and which buckets there are.
+//! The node's own machines, one of each for all shards: who answers, and the cluster map.
 
-use quorate_core::agreement::{AgreementEffect, AgreementInput};
+use quorate_core::keeper::{KeeperEffect, KeeperInput};
 use quorate_core::membership::{MemberEffect, MemberInput};
 use quorate_core::{Input, Now};
 use quorate_protocol::peer::PeerMessage;
 use quorate_ring::NodeId;
 
-use super::counters::Counter;
 use super::disk::Disk;
 use super::node::{Process, Want};
 #[cfg(feature = "planted")]
@@ -29,7 +28,7 @@ impl Process {
             return self.member(now, MemberInput::Ack { from, hb }, disk, wants);
         }
         self.member(now, MemberInput::Heard(from), disk, wants);
-        self.agree(now, AgreementInput::Peer { from, message }, disk, wants);
+        self.keep(now, KeeperInput::Peer { from, message }, disk, wants);
     }
 
     /// Ticks what is due.
@@ -37,8 +36,8 @@ impl Process {
         if self.membership.next_timer() <= now.mono_us {
             self.member(now, MemberInput::Tick, disk, wants);
         }
-        if self.agreement.next_timer() <= now.mono_us {
-            self.agree(now, AgreementInput::Tick, disk, wants);
+        if self.keeper.next_timer() <= now.mono_us {
+            self.keep(now, KeeperInput::Tick, disk, wants);
         }
     }
 
@@ -63,12 +62,10 @@ impl Process {
                 MemberEffect::Up(peer) => self.reachable(now, peer, true, disk, wants),
                 MemberEffect::Down(peer) => self.reachable(now, peer, false, disk, wants),
                 // The replicas tell by their view that it is another life.
-                MemberEffect::Restarted(peer) => {
-                    self.agree(now, AgreementInput::PeerDown(peer), disk, wants);
-                    self.reachable(now, peer, true, disk, wants);
-                }
-                MemberEffect::BucketsDiffer(peer) => {
-                    self.agree(now, AgreementInput::BucketsDiffer(peer), disk, wants);
+                MemberEffect::Restarted(peer) => self.reachable(now, peer, true, disk, wants),
+                MemberEffect::MapDiffers { peer, newest } => {
+                    let input = KeeperInput::Differs { peer, newest };
+                    self.keep(now, input, disk, wants);
                 }
             }
         }
@@ -84,65 +81,59 @@ impl Process {
             shard.tell(now, told(up), disk);
         }
         let input = if up {
-            AgreementInput::PeerUp(peer)
+            KeeperInput::PeerUp(peer)
         } else {
-            AgreementInput::PeerDown(peer)
+            KeeperInput::PeerDown(peer)
         };
-        self.agree(now, input, disk, wants);
+        self.keep(now, input, disk, wants);
     }
 
-    /// Hands the agreement on buckets something.
-    pub(super) fn agree(
+    /// Hands the keeper of the map something.
+    pub(super) fn keep(
         &mut self,
         now: Now,
-        input: AgreementInput,
+        input: KeeperInput,
         disk: &Disk,
         wants: &mut Vec<Want>,
     ) {
         let mut effects = Vec::new();
-        self.agreement.handle(now, input, &mut effects);
+        self.keeper.handle(now, input, &mut effects);
         for effect in effects {
             match effect {
-                AgreementEffect::Persist { number, bytes } => {
+                KeeperEffect::Persist { number, bytes } => {
                     wants.push(Want::Persist(number, bytes));
                 }
-                AgreementEffect::Send { to, message } => wants.push(Want::Send {
+                KeeperEffect::Send { to, message } => wants.push(Want::Send {
                     to,
                     message,
                     deadline_ms: 0,
                 }),
-                AgreementEffect::Reply { ticket, reply } => {
+                KeeperEffect::Reply { ticket, reply } => {
                     self.hub_tickets.remove(&ticket);
                     wants.push(Want::Reply(ticket, Box::new(reply)));
                 }
-                AgreementEffect::MapChanged(map) => {
-                    wants.push(Want::Count(Counter::World("buckets in force changed")));
+                KeeperEffect::Changed(version) => {
                     for shard in &mut self.shards {
-                        shard.tell(now, Input::Map(map.clone()), disk);
+                        shard.tell(now, Input::Map(version.shared()), disk);
                     }
-                    self.map = map;
-                    wants.push(Want::InForce);
-                    self.tell_digest(now, disk, wants);
+                    self.map = version.shared();
+                    let newest = MemberInput::Newest(version.name());
+                    wants.push(Want::InForce(Box::new(version)));
+                    self.member(now, newest, disk, wants);
                 }
-                AgreementEffect::Contradiction { kept, dropped } => {
-                    wants.push(Want::Contradiction(Box::new((kept, dropped))));
+                KeeperEffect::Contradiction { here, there, .. } => {
+                    wants.push(Want::Contradiction(here, there));
                 }
             }
         }
     }
 
-    /// Breaks the rule that is broken in the replicas, should it be one of the agreement's.
+    /// Breaks the rule that is broken in the replicas, should it be one of the map's.
     #[cfg(feature = "planted")]
-    pub(super) fn plant_agreement(&mut self) {
+    pub(super) fn plant_keeper(&mut self) {
         let replica = self.shards.first().and_then(Shard::replica);
         if let Some(plant) = replica.and_then(quorate_core::Replica::planted) {
-            self.agreement.plant(plant);
+            self.keeper.plant(plant);
         }
-    }
-
-    /// Tells the peers which buckets are in force here.
-    pub(super) fn tell_digest(&mut self, now: Now, disk: &Disk, wants: &mut Vec<Want>) {
-        let digest = self.agreement.digest();
-        self.member(now, MemberInput::Buckets(digest), disk, wants);
     }
 }

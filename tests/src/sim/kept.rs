@@ -1,7 +1,8 @@
-//! What a node's agreement on buckets keeps on its disk: one file, replaced as a whole.
+//! What a node keeps of the cluster map on its disk: one file, replaced as a whole, and the id of the storage that votes.
 
-use quorate_core::agreement::{Agreement, AgreementError, StoredError};
-use quorate_protocol::map::ClusterMap;
+use quorate_core::keeper::Keeper;
+use quorate_core::register::{Pace, RegisterConfig, StoredRegisterError, Version};
+use quorate_protocol::StorageId;
 use quorate_ring::NodeId;
 
 use super::counters::Counter;
@@ -15,28 +16,51 @@ pub struct Kept {
     file: Option<(u64, Vec<u8>)>,
     /// Given to the disk by the present life, and not known to have arrived.
     under_way: Vec<(u64, Vec<u8>)>,
+    /// How many storages there were before.
+    storages: u64,
 }
 
 impl Kept {
-    /// Opens the agreement of a new life. A damaged file is refused, and removed as the refusal says.
+    /// Opens the map in a new life. A damaged file is refused, and the node goes on with another storage, as the
+    /// refusal says.
     ///
     /// # Errors
-    /// What the agreement said when it could not be opened.
-    pub fn agreement(
+    /// What the register said when it could not be opened.
+    pub fn keeper(
         &mut self,
         node: NodeId,
-        map: &ClusterMap,
+        given: &Version,
         seed: [u8; 32],
         wants: &mut Vec<Want>,
-    ) -> Result<Agreement, String> {
-        let open = |stored: Option<&[u8]>| Agreement::open(node, map.clone(), stored, seed);
-        let mut opened = open(self.open());
-        if let Err(AgreementError::Stored(StoredError::Damaged(_))) = &opened {
-            wants.push(Want::Count(Counter::Bucket("damaged file refused")));
+    ) -> Result<Keeper, String> {
+        let open = |storage: StorageId, stored: Option<&[u8]>| {
+            let config = RegisterConfig {
+                me: node,
+                storage,
+                pace: Pace::default(),
+            };
+            Keeper::open(config, given.clone(), stored, seed)
+        };
+        let storage = self.storage(node);
+        let mut opened = open(storage, self.open());
+        if let Err(StoredRegisterError::Damaged(_)) = &opened {
+            wants.push(Want::Count(Counter::Map("damaged file refused")));
             self.replace(None);
-            opened = open(None);
+            opened = open(self.storage(node), None);
         }
         opened.map_err(|error| error.to_string())
+    }
+
+    /// The storage that votes.
+    #[must_use]
+    pub const fn storage(&self, node: NodeId) -> StorageId {
+        StorageId::new(node.get() << 32 | self.storages)
+    }
+
+    /// Whether the storage was never replaced.
+    #[must_use]
+    pub const fn has_first_storage(&self) -> bool {
+        self.storages == 0
     }
 
     /// What a new life finds. Numbers count the states of one life.
@@ -78,11 +102,12 @@ impl Kept {
         self.file.as_ref().map(|(_, bytes)| bytes.clone())
     }
 
-    /// Puts a file in its place, or none. Returns whether that is another one.
-    pub fn replace(&mut self, bytes: Option<Vec<u8>>) -> bool {
-        let changed = self.copy() != bytes;
+    /// Puts a file in its place, or none: an empty disk, or an older copy. Either way the storage is another one from
+    /// now on. That is what a new directory and a restore do; the same id with an older state is what no
+    /// consensus survives, and what nobody may start.
+    pub fn replace(&mut self, bytes: Option<Vec<u8>>) {
         self.file = bytes.map(|bytes| (0, bytes));
-        changed
+        self.storages += 1;
     }
 
     /// Flips a bit of what the file's checksum covers, or of the checksum. Returns whether there is a file.
@@ -124,5 +149,14 @@ mod tests {
             seen.extend(kept.copy());
         }
         assert_eq!(seen, [vec![1], vec![2]].into());
+    }
+
+    #[test]
+    fn another_file_is_another_storage() {
+        let (node, mut kept) = (NodeId::new(3), Kept::default());
+        kept.arrived(1, vec![1]);
+        let before = kept.storage(node);
+        kept.replace(Some(vec![1]));
+        assert_ne!(kept.storage(node), before);
     }
 }

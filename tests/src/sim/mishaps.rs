@@ -102,7 +102,8 @@ impl World<'_> {
         let synced = |node: usize| self.nodes[node].disk.synced();
         let bearable = self.destroyed.is_none()
             && self.nodes[node].is_running()
-            && self.copies.may_lose(node, after, synced);
+            && self.copies.may_lose(node, after, synced)
+            && self.may_lose_votes(node);
         if bearable {
             self.destroyed = Some(node);
             self.faults.owe(&self.nodes, node);
@@ -119,7 +120,7 @@ impl World<'_> {
     /// Whether nothing of a node is missing or damaged any more.
     #[must_use]
     pub fn is_rebuilt(&self, node: usize) -> bool {
-        let knows_all = self.founding.agreed.knows_all(node);
+        let knows_all = self.founding.maps.knows_all(node);
         let node = &self.nodes[node];
         knows_all
             && node.disk.damaged_records() == 0
@@ -370,7 +371,9 @@ impl World<'_> {
             self.not_opened(node, &why);
             self.schedule(START_AGAIN_US, Event::Restart(node));
         }
-        self.note_in_force(node);
+        if let Some(newest) = self.nodes[node].newest().cloned() {
+            self.note_in_force(node, &newest);
+        }
         self.absorb(node, wants);
     }
 

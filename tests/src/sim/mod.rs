@@ -5,10 +5,10 @@
 //! world     the queue of events; hands each to the node, client or link it concerns
 //! planted   breaks single rules of the core on purpose and says which checker notices
 //! wiring    what nodes want done, and what reaches them
-//! node      a process by the core's contract: shards with the real replicas, hub with membership and agreement
+//! node      a process by the core's contract: shards with the real replicas, hub with membership and the keeper of the map
 //! route     which shard a message belongs to
 //! disk      what a process sees, what survives a power cut, and what can go wrong with it
-//! kept      what a node's agreement on buckets keeps, and what can go wrong with it
+//! kept      what a node keeps of the cluster map, and what can go wrong with it
 //! clock     a node's two clocks: drift and jumps
 //! network   delay, loss, duplication, cuts, clogs
 //! copies    who holds which acknowledged write, so that no fault takes the last copy

@@ -1,16 +1,18 @@
-//! One simulated node: a process that drives the real replicas, membership and agreement by the
+//! One simulated node: a process that drives the real replicas, membership and keeper of the map by the
 //! contract in the core's documentation, on a disk that outlives it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_core::agreement::{Agreement, AgreementInput};
+use quorate_core::keeper::{Keeper, KeeperInput, MapRequest};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
+use quorate_core::register::Version;
 use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket, Timing};
 use quorate_protocol::ActorId;
 use quorate_protocol::client::{ClientReply, ClientRequest};
-use quorate_protocol::map::{Bucket, ClusterMap};
+use quorate_protocol::map::Bucket;
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::{MapName, VersionedMap};
 use quorate_ring::{Class, NodeId};
 
 use super::clock::Clock;
@@ -53,24 +55,24 @@ pub enum Want {
     SyncBegun(u64),
     /// Look whether to sync after this time, microseconds.
     SyncAfter(u64),
-    /// Store the agreement's state of this number durably.
+    /// Store the map's state of this number durably.
     Persist(u64, Vec<u8>),
     /// Open a shard's replica again after this time, microseconds.
     Revive(u16, u64),
-    /// Note that other buckets are in force.
-    InForce,
-    /// Two definitions of one bucket were in force: the one that stays, and the other.
-    Contradiction(Box<(Bucket, Bucket)>),
+    /// Note that another version of the map is the newest.
+    InForce(Box<Version>),
+    /// Two versions of one number met: the one here, and the other.
+    Contradiction(MapName, MapName),
 }
 
 /// What lives while a node's process does.
 pub(super) struct Process {
     pub(super) shards: Vec<Shard>,
     pub(super) membership: Membership,
-    pub(super) agreement: Agreement,
-    /// Requests that wait for the agreement.
+    pub(super) keeper: Keeper,
+    /// Requests that wait for a version of the map.
     pub(super) hub_tickets: BTreeSet<Ticket>,
-    pub(super) map: Arc<ClusterMap>,
+    pub(super) map: Arc<VersionedMap>,
     /// An empty list that was used before.
     pub(super) spare: Vec<MemberEffect>,
     setup: Setup,
@@ -96,9 +98,9 @@ pub struct Node {
     pub paused_until_us: u64,
     /// Its disk takes writes.
     pub writable: bool,
-    /// What the agreement on buckets keeps.
+    /// What the map keeps.
     pub kept: Kept,
-    first_map: Arc<ClusterMap>,
+    given: Version,
     setup: Setup,
     process: Option<Process>,
 }
@@ -109,7 +111,7 @@ impl Node {
     pub fn new(
         index: usize,
         id: NodeId,
-        map: Arc<ClusterMap>,
+        given: Version,
         token_key: [u8; 32],
         (shards, timing): (u16, Timing),
     ) -> Self {
@@ -122,7 +124,7 @@ impl Node {
             paused_until_us: 0,
             writable: true,
             kept: Kept::default(),
-            first_map: map,
+            given,
             setup: Setup {
                 node: id,
                 shards,
@@ -169,16 +171,22 @@ impl Node {
         })
     }
 
+    /// The newest version of the map that is durable here, while its process runs.
+    #[must_use]
+    pub fn newest(&self) -> Option<&Version> {
+        Some(self.process.as_ref()?.keeper.register().newest())
+    }
+
     /// Buckets that are in force here, while its process runs.
     #[must_use]
     pub fn buckets(&self) -> Option<&[Bucket]> {
-        Some(&self.process.as_ref()?.map.buckets)
+        Some(&self.process.as_ref()?.map.map.buckets)
     }
 
     /// Starts the process on what the disk holds.
     ///
     /// # Errors
-    /// What a replica or the agreement said when it could not be opened.
+    /// What a replica or the map said when it could not be opened.
     pub fn start(
         &mut self,
         at_us: u64,
@@ -191,16 +199,17 @@ impl Node {
         self.clock.restart(at_us);
         self.disk.sync(self.disk.written());
         let now = self.clock.now(at_us);
-        let map = self.first_map.as_ref();
-        let agreement = self.kept.agreement(self.id, map, dice.bytes(), wants)?;
-        let peers = self.first_map.members.iter().map(|member| member.id);
+        let given = &self.given;
+        let keeper = self.kept.keeper(self.id, given, dice.bytes(), wants)?;
+        let (map, newest) = (keeper.map(), keeper.register().newest().name());
+        let peers = map.map.members.iter().map(|member| member.id);
         let others = peers.filter(|&peer| peer != self.id);
         let timing = membership::Timing::default();
         let mut process = Process {
             shards: (0..self.setup.shards).map(Shard::new).collect(),
-            membership: Membership::new(self.id, dice.bits(), others, timing, now),
-            map: agreement.map(),
-            agreement,
+            membership: Membership::new(self.id, dice.bits(), newest, others, timing, now),
+            map: Arc::clone(&map),
+            keeper,
             hub_tickets: BTreeSet::new(),
             spare: Vec::new(),
             setup: self.setup.clone(),
@@ -214,8 +223,7 @@ impl Node {
             process.introduce(now, shard, self.writable, &self.disk);
         }
         #[cfg(feature = "planted")]
-        process.plant_agreement();
-        process.tell_digest(now, &self.disk, wants);
+        process.plant_keeper();
         self.process = Some(process);
         self.end_step(now, wants);
         Ok(())
@@ -246,20 +254,21 @@ impl Node {
         let Some(process) = &mut self.process else {
             return false;
         };
-        let ring = &process.map.ring;
+        let ring = &process.map.map.ring;
         let partition = match &request {
             ClientRequest::Get(get) => ring.partition_of(get.bucket, &get.key),
             ClientRequest::Put(put) => ring.partition_of(put.bucket, &put.key),
             ClientRequest::Delete(delete) => ring.partition_of(delete.bucket, &delete.key),
             ClientRequest::Keys(keys) => keys.partition,
             ClientRequest::PutBucket(request) => {
-                let input = AgreementInput::Client {
-                    ticket,
-                    request: request.clone(),
-                    deadline_ms,
-                };
-                process.hub_tickets.insert(ticket);
-                process.agree(now, input, &self.disk, wants);
+                let request = MapRequest::Put(request.clone());
+                process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
+                self.end_step(now, wants);
+                return true;
+            }
+            ClientRequest::DropBucket(request) => {
+                let request = MapRequest::Drop(request.clone());
+                process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
                 self.end_step(now, wants);
                 return true;
             }
@@ -268,7 +277,8 @@ impl Node {
             | ClientRequest::Ping(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
-            | ClientRequest::Backup(_) => return false,
+            | ClientRequest::Backup(_)
+            | ClientRequest::MapHistory(_) => return false,
             ClientRequest::Scrub(order) => return Shard::order_all(&mut process.shards, order),
         };
         let shard = route::shard_of(partition, self.setup.shards);
@@ -348,12 +358,12 @@ impl Node {
         self.end_step(now, wants);
     }
 
-    /// The agreement's state of this number is durable.
+    /// The map's state of this number is durable.
     pub fn persisted(&mut self, at_us: u64, number: u64, bytes: Vec<u8>, wants: &mut Vec<Want>) {
         let now = self.clock.now(at_us);
         self.kept.arrived(number, bytes);
         if let Some(process) = &mut self.process {
-            process.agree(now, AgreementInput::Persisted(number), &self.disk, wants);
+            process.keep(now, KeeperInput::Persisted(number), &self.disk, wants);
         }
         self.end_step(now, wants);
     }
@@ -439,6 +449,24 @@ impl Node {
 }
 
 impl Process {
+    fn change_map(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        request: MapRequest,
+        deadline_ms: u32,
+        disk: &Disk,
+        wants: &mut Vec<Want>,
+    ) {
+        self.hub_tickets.insert(ticket);
+        let input = KeeperInput::Client {
+            ticket,
+            request,
+            deadline_ms,
+        };
+        self.keep(now, input, disk, wants);
+    }
+
     fn open_shard(
         &mut self,
         now: Now,
@@ -484,7 +512,7 @@ impl Process {
     fn set_timer(&mut self, now: Now, wants: &mut Vec<Want>) {
         let shards = self.shards.iter().map(Shard::due_us);
         let wanted = shards
-            .chain([self.membership.next_timer(), self.agreement.next_timer()])
+            .chain([self.membership.next_timer(), self.keeper.next_timer()])
             .fold(u64::MAX, u64::min)
             .max(now.mono_us + 1);
         if wanted < self.wake_us {

@@ -10,7 +10,7 @@ use quorate_core::{
 };
 use quorate_protocol::client::{ClientReply, ClientRequest, Scrub};
 use quorate_protocol::error::{ErrorCode, WireError};
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
 
 use super::counters::Counter;
@@ -78,7 +78,7 @@ impl Shard {
         &mut self,
         setup: &Setup,
         seed: [u8; 32],
-        map: Arc<ClusterMap>,
+        map: Arc<VersionedMap>,
         (now, disk): (Now, &Disk),
         prepare: &dyn Fn(&mut Replica),
     ) -> Result<(), String> {

@@ -45,7 +45,9 @@ pub(super) fn as_retry(request: &ClientRequest) -> ClientRequest {
         | ClientRequest::Status(_)
         | ClientRequest::Replicas(_)
         | ClientRequest::Backup(_)
-        | ClientRequest::Scrub(_) => {}
+        | ClientRequest::Scrub(_)
+        | ClientRequest::DropBucket(_)
+        | ClientRequest::MapHistory(_) => {}
     }
     request
 }

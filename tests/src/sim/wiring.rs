@@ -109,10 +109,10 @@ impl World<'_> {
             Want::Revive(shard, after_us) => {
                 self.schedule(after_us, Event::Revive(node, life, shard));
             }
-            Want::InForce => self.note_in_force(node),
-            Want::Contradiction(both) => {
-                self.founding.agreed.contradiction(&both.0, &both.1);
-                self.blame_buckets();
+            Want::InForce(version) => self.note_in_force(node, &version),
+            Want::Contradiction(here, there) => {
+                self.founding.maps.contradiction(here, there);
+                self.blame_maps();
             }
         }
     }

@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::Arc;
 
 use quorate_core::{Replica, Ticket};
 use quorate_protocol::client::ClientReply;
@@ -114,7 +113,7 @@ impl<'a> World<'a> {
     pub fn new(config: Config, trace: Trace, prepare: Prepare<'a>) -> Self {
         let seed = config.seed;
         let mut dice = Dice::new(seed, "world");
-        let map = Arc::new(config.map.clone());
+        let given = config.first_version();
         let token_key = dice.bytes();
         let ids = config.nodes();
         let mut nodes: Vec<Node> = ids
@@ -122,7 +121,7 @@ impl<'a> World<'a> {
             .enumerate()
             .map(|(index, &id)| {
                 let pace = (config.shards, config.timing());
-                Node::new(index, id, Arc::clone(&map), token_key, pace)
+                Node::new(index, id, given.clone(), token_key, pace)
             })
             .collect();
         for node in &mut nodes {

@@ -23,7 +23,7 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
         empty_keys_absurd_deadlines_and_too_large_parts_are_refused,
         bucket_names_and_properties_that_cannot_be_are_refused,
         a_context_of_another_key_or_a_forged_one_is_refused,
-        a_bucket_needs_every_member_and_names_the_missing_one,
+        a_bucket_is_made_beside_a_dead_node_and_not_without_a_majority,
         a_dead_seed_beside_live_ones_costs_nothing,
         clients_of_another_authority_are_refused,
         expired_and_early_client_certificates_are_refused,
@@ -235,7 +235,7 @@ async fn a_context_of_another_key_or_a_forged_one_is_refused(
     Ok(())
 }
 
-async fn a_bucket_needs_every_member_and_names_the_missing_one(
+async fn a_bucket_is_made_beside_a_dead_node_and_not_without_a_majority(
     cluster: &mut Cluster,
     _: &mut Ledger,
 ) -> Outcome {
@@ -245,25 +245,30 @@ async fn a_bucket_needs_every_member_and_names_the_missing_one(
         defaults: QuorumDefaults::default(),
     };
     cluster.kill_seen(3).await?;
+    let client = cluster.client();
+    client.create_bucket("beside", props.clone()).await?;
+    for node in [2, 4] {
+        cluster.kill_seen(node).await?;
+    }
     let refused = cluster
         .client()
-        .create_bucket("all agree", props.clone())
+        .create_bucket("alone", props.clone())
         .await
         .unwrap_err();
     assert_ne!(refused.kind(), Kind::Fix, "{refused}");
-    assert!(
-        refused.nodes().contains(&cluster.id(3)?),
-        "{refused}: {:?}",
-        refused.nodes()
-    );
-    cluster.restart(3).await?;
-    cluster.seen(3, true).await?;
-    let (made, _) = cluster
-        .client()
-        .create_bucket("all agree", props.clone())
-        .await?;
+    for dead in [2, 3, 4] {
+        let dead = cluster.id(dead)?;
+        let named = refused.nodes();
+        assert!(named.contains(&dead), "{refused}: {named:?}");
+    }
+    for node in [2, 3, 4] {
+        cluster.restart(node).await?;
+        cluster.seen(node, true).await?;
+    }
+    let client = cluster.client();
+    let (made, _) = client.create_bucket("alone", props.clone()).await?;
     assert_eq!(made.props, props);
-    let bucket = cluster.client().bucket("all agree");
+    let bucket = client.bucket("beside");
     bucket.put("k", "v").w(2).send().await?;
     assert_eq!(values(&bucket.get("k").r(2).send().await?), ["v"]);
     Ok(())

@@ -1,9 +1,8 @@
-//! What nodes tell each other about the cluster: who lives, and which buckets there are.
+//! What nodes tell each other all the time: that they live, and which version of the cluster map they have.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::WireError;
-use crate::map::Bucket;
+use crate::versioned::MapName;
 
 /// A sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,8 +13,8 @@ pub struct Heartbeat {
     pub incarnation: u64,
     /// The sender's wall clock, milliseconds since 1970.
     pub wall_ms: u64,
-    /// Digest of the buckets in force at the sender.
-    pub buckets: u64,
+    /// The newest version of the cluster map that is durable at the sender.
+    pub newest: MapName,
 }
 
 /// The answer to a [`Heartbeat`]: proof that both directions work.
@@ -27,51 +26,6 @@ pub struct HeartbeatAck {
     pub incarnation: u64,
     /// The answering node's wall clock, milliseconds since 1970.
     pub wall_ms: u64,
-    /// Digest of the buckets in force at the answering node.
-    pub buckets: u64,
-}
-
-/// Please keep this bucket's definition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketPropose {
-    /// The proposer's operation.
-    pub op: u64,
-    /// The definition.
-    pub bucket: Bucket,
-}
-
-/// The answer to [`BucketPropose`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketVote {
-    /// From the proposal.
-    pub op: u64,
-    /// What the voter now keeps under that name: the proposal itself if accepted.
-    pub kept: Bucket,
-    /// Whether what is kept is already in force.
-    pub in_force: bool,
-    /// Why the proposal was refused.
-    pub error: Option<WireError>,
-}
-
-/// Every member kept it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketCommit {
-    /// The proposer's operation.
-    pub op: u64,
-    /// The definition.
-    pub bucket: Bucket,
-}
-
-/// It is in force here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketCommitted {
-    /// From the commit.
-    pub op: u64,
-}
-
-/// The buckets in force at the sender.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Buckets {
-    /// All of them.
-    pub buckets: Vec<Bucket>,
+    /// The newest version of the cluster map that is durable at the answering node.
+    pub newest: MapName,
 }

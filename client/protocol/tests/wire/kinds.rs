@@ -116,6 +116,8 @@ makers! {
         Draw::value::<client::Replicas>,
         Draw::value::<client::Backup>,
         Draw::value::<client::Scrub>,
+        Draw::value::<client::DropBucket>,
+        Draw::value::<client::MapHistory>,
     }
     ClientReply {
         Draw::value::<WireError>,
@@ -129,6 +131,8 @@ makers! {
         Draw::value::<client::ReplicaPage>,
         Draw::value::<client::BackupReport>,
         Draw::value::<client::ScrubState>,
+        Draw::value::<client::BucketDropped>,
+        Draw::value::<client::MapLog>,
     }
     PeerMessage {
         Draw::value::<peer::ReplicaGet>,
@@ -157,11 +161,6 @@ makers! {
         Draw::value::<peer::Seal>,
         Draw::value::<peer::Heartbeat>,
         Draw::value::<peer::HeartbeatAck>,
-        Draw::value::<peer::BucketPropose>,
-        Draw::value::<peer::BucketVote>,
-        Draw::value::<peer::BucketCommit>,
-        Draw::value::<peer::BucketCommitted>,
-        Draw::value::<peer::Buckets>,
         Draw::value::<peer::MapPrepare>,
         Draw::value::<peer::MapPromise>,
         Draw::value::<peer::MapAccept>,

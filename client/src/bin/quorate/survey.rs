@@ -145,7 +145,7 @@ fn report_json(map: &ClusterMap, report: &StatusReport) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use quorate_client::{NodeId, PeerStatus};
+    use quorate_client::{MapDigest, MapName, MapStanding, MapVersion, NodeId, PeerStatus};
 
     use super::*;
 
@@ -168,6 +168,18 @@ mod tests {
             vnodes_current: current,
             under_replicated: 0,
             vnodes: Vec::new(),
+            map: MapStanding {
+                newest: MapName {
+                    version: MapVersion::FIRST,
+                    digest: MapDigest::new(1, 2),
+                },
+                votes: true,
+                founded: true,
+                silent: Vec::new(),
+                undecided: None,
+                waiting: 0,
+                attempt: None,
+            },
             counters: Vec::new(),
             warnings: Vec::new(),
         };

@@ -29,12 +29,13 @@ mod timing;
 use std::collections::BTreeMap;
 
 use quorate_protocol::peer::{Heartbeat, HeartbeatAck, PeerMessage};
+use quorate_protocol::versioned::MapName;
 use quorate_ring::NodeId;
 
 use self::peer::{Answered, Peer};
 pub use self::skew::Skew;
 pub use self::timing::Timing;
-use self::timing::{BUCKETS_TOLD_EVERY_US, Stretched, TIMER_SLACK_US};
+use self::timing::{MAP_TOLD_EVERY_US, Stretched, TIMER_SLACK_US};
 use crate::effects::Now;
 
 /// One event.
@@ -62,8 +63,8 @@ pub enum MemberInput {
     Unlinked(NodeId),
     /// These are the members now (this node may be among them).
     Peers(Vec<NodeId>),
-    /// Digest of the buckets in force here; travels in every heartbeat.
-    Buckets(u64),
+    /// The newest version of the cluster map that is durable here; travels in every heartbeat.
+    Newest(MapName),
     /// A replica of this node began a new life from what is stored, under this new incarnation. Peers must
     /// ask anew what it has: it may know less than it told them.
     Reborn(u64),
@@ -88,8 +89,13 @@ pub enum MemberEffect {
     /// The peer was up and answers with a new life of its process: it restarted without this node
     /// noticing the gap. It is up. Whatever was in flight to its former life is lost.
     Restarted(NodeId),
-    /// The peer has other buckets in force than this node. Repeated about once a second.
-    BucketsDiffer(NodeId),
+    /// The peer has another version of the cluster map than this node. Repeated about once a second.
+    MapDiffers {
+        /// The peer.
+        peer: NodeId,
+        /// What it has.
+        newest: MapName,
+    },
 }
 
 /// What this node knows of a peer.
@@ -115,7 +121,7 @@ pub struct PeerView {
 pub struct Membership {
     me: NodeId,
     incarnation: u64,
-    buckets: u64,
+    newest: MapName,
     timing: Timing,
     stretched: Stretched,
     peers: BTreeMap<NodeId, Peer>,
@@ -126,11 +132,12 @@ impl Membership {
     /// Starts with all peers down and a first heartbeat for each within a tenth of a second.
     ///
     /// `incarnation` is drawn at random at the start of the process, and of each later life of its
-    /// replicas, and says so in every message.
+    /// replicas, and says so in every message. `newest` is the version of the cluster map that is durable here.
     #[must_use]
     pub fn new(
         me: NodeId,
         incarnation: u64,
+        newest: MapName,
         peers: impl Iterator<Item = NodeId>,
         timing: Timing,
         now: Now,
@@ -138,7 +145,7 @@ impl Membership {
         let mut membership = Self {
             me,
             incarnation,
-            buckets: 0,
+            newest,
             timing,
             stretched: timing.stretched(0),
             peers: BTreeMap::new(),
@@ -168,7 +175,7 @@ impl Membership {
                 }
             }
             MemberInput::Peers(peers) => self.set_peers(now, peers, effects),
-            MemberInput::Buckets(digest) => self.buckets = digest,
+            MemberInput::Newest(newest) => self.newest = newest,
             MemberInput::Reborn(incarnation) => self.incarnation = incarnation,
             MemberInput::Tick => self.tick(now, effects),
         }
@@ -283,7 +290,7 @@ impl Membership {
             number: hb.number,
             incarnation: self.incarnation,
             wall_ms: now.wall_ms,
-            buckets: self.buckets,
+            newest: self.newest,
         };
         effects.push(MemberEffect::Send {
             to: from,
@@ -296,7 +303,7 @@ impl Membership {
             self.probe(now, from, effects);
         }
         self.heard(now, from);
-        self.compare_buckets(now, from, hb.buckets, effects);
+        self.compare_maps(now, from, hb.newest, effects);
     }
 
     fn ack(&mut self, now: Now, from: NodeId, hb: &HeartbeatAck, effects: &mut Vec<MemberEffect>) {
@@ -310,7 +317,7 @@ impl Membership {
             Answered::Restarted => effects.push(MemberEffect::Restarted(from)),
         }
         self.heard(now, from);
-        self.compare_buckets(now, from, hb.buckets, effects);
+        self.compare_maps(now, from, hb.newest, effects);
     }
 
     fn heard(&mut self, now: Now, from: NodeId) {
@@ -319,19 +326,20 @@ impl Membership {
         }
     }
 
-    fn compare_buckets(
+    fn compare_maps(
         &mut self,
         now: Now,
         from: NodeId,
-        theirs: u64,
+        theirs: MapName,
         effects: &mut Vec<MemberEffect>,
     ) {
         let Some(peer) = self.peers.get_mut(&from) else {
             return;
         };
-        if theirs != self.buckets && now.mono_us >= peer.tell_buckets_us {
-            peer.tell_buckets_us = now.mono_us + BUCKETS_TOLD_EVERY_US;
-            effects.push(MemberEffect::BucketsDiffer(from));
+        if theirs != self.newest && now.mono_us >= peer.tell_map_us {
+            peer.tell_map_us = now.mono_us + MAP_TOLD_EVERY_US;
+            let newest = theirs;
+            effects.push(MemberEffect::MapDiffers { peer: from, newest });
         }
     }
 
@@ -343,7 +351,7 @@ impl Membership {
             number: peer.send(now.mono_us, &self.stretched),
             incarnation: self.incarnation,
             wall_ms: now.wall_ms,
-            buckets: self.buckets,
+            newest: self.newest,
         };
         effects.push(MemberEffect::Send {
             to,

@@ -55,7 +55,7 @@ pub(super) struct Peer {
     pub(super) rtt_us: Option<u64>,
     pub(super) skew: Estimator,
     /// When the next difference of buckets may be reported.
-    pub(super) tell_buckets_us: u64,
+    pub(super) tell_map_us: u64,
     /// Mixed into the spread of intervals.
     salt: u64,
 }
@@ -84,7 +84,7 @@ impl Peer {
             answered_us: now.mono_us,
             rtt_us: None,
             skew: Estimator::default(),
-            tell_buckets_us: 0,
+            tell_map_us: 0,
             salt,
         }
     }

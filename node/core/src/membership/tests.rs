@@ -2,7 +2,7 @@
 
 mod net;
 
-use self::net::{MS, Net, SECOND, id, wall};
+use self::net::{MS, Net, SECOND, id, version, wall};
 use super::*;
 
 fn healthy(nodes: u64, seed: u64) -> Net {
@@ -152,7 +152,7 @@ fn late_messages_of_an_ended_life_change_nothing() {
         number: 5,
         incarnation: 1002,
         wall_ms: 0,
-        buckets: 0,
+        newest: version(1),
     };
     net.give(
         id(1),
@@ -198,7 +198,7 @@ fn answers_to_nothing_asked_prove_nothing() {
             number,
             incarnation: 1002,
             wall_ms: 0,
-            buckets: 0,
+            newest: version(1),
         };
         net.give(id(1), MemberInput::Ack { from: id(2), hb });
         net.give(id(1), MemberInput::Ack { from: id(9), hb });
@@ -316,13 +316,13 @@ fn a_connection_is_tried_at_once() {
 }
 
 #[test]
-fn different_buckets_are_reported_about_once_a_second_until_they_agree() {
+fn a_different_version_of_the_map_is_reported_about_once_a_second_until_both_have_it() {
     let mut net = healthy(2, 21);
-    net.give(id(1), MemberInput::Buckets(42));
+    net.give(id(1), MemberInput::Newest(version(42)));
     net.run_until(net.now + 5 * SECOND);
     let reports = net.seen.iter().filter(|(_, by, _)| *by == id(1)).count();
     assert!((4..=6).contains(&reports), "{reports}");
-    net.give(id(2), MemberInput::Buckets(42));
+    net.give(id(2), MemberInput::Newest(version(42)));
     net.run_until(net.now + SECOND);
     net.seen.clear();
     net.run_until(net.now + 5 * SECOND);

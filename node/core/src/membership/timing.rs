@@ -59,7 +59,7 @@ pub(super) struct Stretched {
 pub(super) const TIMER_SLACK_US: u64 = 50_000;
 
 /// Between two reports that a peer's buckets differ: time to exchange them.
-pub(super) const BUCKETS_TOLD_EVERY_US: u64 = 1_000_000;
+pub(super) const MAP_TOLD_EVERY_US: u64 = 1_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use quorate_ring::NodeId;
 use rand_chacha::rand_core::Rng;
 
 use super::round::{Phase, Round};
-use super::{Outcome, Refusal, Register, RegisterEffect, RegisterMessage};
+use super::{Outcome, Pace, Refusal, Register, RegisterEffect, RegisterMessage};
 use crate::effects::{Now, Ticket};
 use crate::plant::Plant;
 
@@ -47,6 +47,17 @@ impl Register {
         let asking = |round: &Round| round.offer().is_none();
         if self.round.as_ref().is_some_and(asking) && !self.has_reason() {
             self.round = None;
+        }
+    }
+
+    /// Another node is at a later attempt, and nobody waits for one of this node's: leaves it to that one, as long as
+    /// it is heard of. Where every voter must answer, nobody would come to an end otherwise.
+    pub(super) fn give_way(&mut self, now: Now, to: NodeId) {
+        if to != self.config.me && self.waiting.is_empty() {
+            self.round = None;
+            let half = self.config.pace.longest_us / 2;
+            let wait_us = half.saturating_add(self.draw_below(half));
+            self.wake_us = Some(now.mono_us.saturating_add(wait_us));
         }
     }
 
@@ -92,14 +103,23 @@ impl Register {
         !self.waiting.is_empty() || self.acceptor.accepted.is_some() || founding
     }
 
-    /// How long to wait before an attempt that nobody overtook yet: not at all with a proposal; else
-    /// for a while, since somebody is probably at it.
+    /// How long to wait before an attempt that nobody overtook yet: not at all with a proposal; not long to found
+    /// the cluster, yet not all at once; else for a while, since somebody is probably at it.
     fn patience_us(&mut self) -> u64 {
-        if self.waiting.is_empty() {
-            let half = self.config.pace.longest_us / 2;
+        let Pace {
+            back_off_us,
+            longest_us,
+            ..
+        } = self.config.pace;
+        let version = self.known.map();
+        if !self.waiting.is_empty() {
+            0
+        } else if version.is_founded() {
+            let half = longest_us / 2;
             half.saturating_add(self.draw_below(half))
         } else {
-            0
+            let voters = u64::try_from(version.voters.len()).unwrap_or(u64::MAX);
+            self.draw_below(back_off_us.saturating_mul(voters).min(longest_us))
         }
     }
 

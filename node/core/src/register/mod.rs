@@ -22,7 +22,7 @@
 //!    promises; only if there is none, its own.
 //! 3. With a majority of acceptances the version is *decided*. The proposer adopts it and tells the members, old and
 //!    new, its name; who accepted that version adopts it, others ask for it.
-//! 4. Who was refused for a later attempt waits for a random time before the next, the longer the more often.
+//! 4. Who makes an attempt by himself, and nobody waits for it here, gives way to a later one of another node. Who was refused for a later attempt waits for a random time before the next, the longer the more often.
 //!    A voter that accepted a version and does not hear what became of it makes an attempt of its own.
 //!
 //! A voter answers questions about the version after *its newest* only: who asks about an older one is
@@ -223,6 +223,17 @@ impl Register {
         Ok(Self::begin_with(config, newest, acceptor, seed))
     }
 
+    /// The newest version in a stored state, or the one given if that is newer.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn stored_newest(given: &Version, stored: &[u8]) -> Result<Version, StoredRegisterError> {
+        let stored = stored::decode(given.map().map.cluster, stored)?;
+        check_fits(stored.newest.name(), given.name())?;
+        let older = stored.newest.name().version < given.name().version;
+        Ok(if older { given.clone() } else { stored.newest })
+    }
+
     fn begin_with(
         config: RegisterConfig,
         newest: Version,
@@ -296,9 +307,9 @@ impl Register {
 
     fn message(&mut self, now: Now, from: NodeId, message: RegisterMessage) {
         match message {
-            RegisterMessage::Prepare(message) => self.prepare(from, message),
+            RegisterMessage::Prepare(message) => self.prepare(now, from, message),
             RegisterMessage::Promise(message) => self.promised(now, from, message),
-            RegisterMessage::Accept(message) => self.accept(from, message),
+            RegisterMessage::Accept(message) => self.accept(now, from, message),
             RegisterMessage::Accepted(message) => self.accepted(from, message),
             RegisterMessage::Refused(message) => self.refused(now, from, message),
             RegisterMessage::Newest(message) => self.newest_of(from, message),

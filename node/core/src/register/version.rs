@@ -52,7 +52,7 @@ pub struct Version(Arc<Sealed>);
 struct Sealed {
     name: MapName,
     bytes: Bytes,
-    map: VersionedMap,
+    map: Arc<VersionedMap>,
 }
 
 impl Version {
@@ -85,6 +85,7 @@ impl Version {
             version: map.version,
             digest: MapDigest::from_bytes(hash),
         };
+        let map = Arc::new(map);
         Self(Arc::new(Sealed { name, bytes, map }))
     }
 
@@ -104,6 +105,12 @@ impl Version {
     #[must_use]
     pub fn map(&self) -> &VersionedMap {
         &self.0.map
+    }
+
+    /// What it says, to be kept by whoever works by it.
+    #[must_use]
+    pub fn shared(&self) -> Arc<VersionedMap> {
+        Arc::clone(&self.0.map)
     }
 
     /// What it says beside its place in the chain, as a start for the next one.

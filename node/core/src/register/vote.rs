@@ -7,10 +7,16 @@ use quorate_ring::NodeId;
 
 use super::acceptor::Overtaken;
 use super::{Register, RegisterMessage, Version};
+use crate::effects::Now;
 use crate::plant::Plant;
 
 impl Register {
-    pub(super) fn prepare(&mut self, from: NodeId, MapPrepare { parent, ballot }: MapPrepare) {
+    pub(super) fn prepare(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        MapPrepare { parent, ballot }: MapPrepare,
+    ) {
         if !self.may_answer(from, parent) {
             return;
         }
@@ -20,6 +26,7 @@ impl Register {
                 if news {
                     self.outbox.changed();
                 }
+                self.give_way(now, from);
                 let bytes =
                     |(ballot, version): &(Ballot, Version)| (*ballot, version.bytes().clone());
                 let promise = MapPromise {
@@ -33,7 +40,7 @@ impl Register {
         }
     }
 
-    pub(super) fn accept(&mut self, from: NodeId, message: MapAccept) {
+    pub(super) fn accept(&mut self, now: Now, from: NodeId, message: MapAccept) {
         let MapAccept {
             parent,
             ballot,
@@ -57,6 +64,7 @@ impl Register {
                 if news {
                     self.outbox.changed();
                 }
+                self.give_way(now, from);
                 let accepted = MapAccepted {
                     parent,
                     ballot,

@@ -59,12 +59,7 @@ impl RegisterMessage {
             | PeerMessage::SealAnswer(_)
             | PeerMessage::Seal(_)
             | PeerMessage::Heartbeat(_)
-            | PeerMessage::HeartbeatAck(_)
-            | PeerMessage::BucketPropose(_)
-            | PeerMessage::BucketVote(_)
-            | PeerMessage::BucketCommit(_)
-            | PeerMessage::BucketCommitted(_)
-            | PeerMessage::Buckets(_)) => return Err(Box::new(other)),
+            | PeerMessage::HeartbeatAck(_)) => return Err(Box::new(other)),
         })
     }
 }

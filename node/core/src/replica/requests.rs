@@ -64,7 +64,9 @@ impl Replica {
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
-            | ClientRequest::Scrub(_) => {
+            | ClientRequest::Scrub(_)
+            | ClientRequest::DropBucket(_)
+            | ClientRequest::MapHistory(_) => {
                 let error = WireError::new(
                     ErrorCode::Protocol,
                     "a request for the node reached a replica",

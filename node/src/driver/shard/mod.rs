@@ -310,7 +310,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
     }
 
     fn perform_now(&mut self, effect: Effect) {
-        let (context, ring) = (&self.context, self.map.ring.version());
+        let (context, ring) = (&self.context, self.map.map.ring.version());
         match effect {
             Effect::Send {
                 to,

@@ -30,7 +30,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
         self.life = Life(self.life.0 + 1);
         self.committed = 0;
         self.synced = 0;
-        let ring = self.map.ring.version();
+        let ring = self.map.map.ring.version();
         for waiting in self.tickets.close_all() {
             let reply = if waiting.writes {
                 in_doubt()
@@ -123,7 +123,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
     }
 
     fn refuse_frames(&mut self) {
-        let (context, ring) = (&self.context, self.map.ring.version());
+        let (context, ring) = (&self.context, self.map.map.ring.version());
         for frame in self.inbox.take_frames() {
             match frame {
                 Frame::Client { client, header, .. } => {

@@ -12,6 +12,7 @@ use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_
 use quorate_protocol::peer::{
     Alive, AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, PeerMessage, Testimony, VnodeClock,
 };
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ClusterId, ContentDigest, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring, Weight};
 
@@ -360,7 +361,8 @@ fn replica(map: &Arc<ClusterMap>, disk: &Disk, now: Now, life: u8) -> Result<Rep
         seed: [life; 32],
         timing: Timing::default(),
     };
-    Replica::open(config, Arc::clone(map), now, disk).map_err(|error| error.to_string())
+    let version = VersionedMap::created(map.as_ref().clone(), 0);
+    Replica::open(config, Arc::new(version), now, disk).map_err(|error| error.to_string())
 }
 
 fn honest_class(map: &ClusterMap) -> Option<Class> {

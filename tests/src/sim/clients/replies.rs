@@ -25,7 +25,9 @@ impl Client {
             | ClientReply::StatusReport(_)
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
-            | ClientReply::ScrubState(_) => self.on_error(cx, ErrorCode::Protocol),
+            | ClientReply::ScrubState(_)
+            | ClientReply::BucketDropped(_)
+            | ClientReply::MapLog(_) => self.on_error(cx, ErrorCode::Protocol),
         }
     }
 

@@ -1,10 +1,12 @@
 //! `quorate cluster create`: everything that the first nodes of a cluster start from.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use quorate_client::provision::{ClusterSpec, Issued, NewCluster, NodeSpec};
 use quorate_protocol::map_file;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::PartitionCount;
 use serde_json::json;
 
@@ -75,11 +77,16 @@ fn create(args: Create, out: &mut Out) -> Done {
     report(&made, &args.out, out)
 }
 
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
+}
+
 fn files(made: &NewCluster, dir: &Path, force: bool) -> NewFiles {
     let mut files = NewFiles::new(force);
     files.add(
         dir.join("cluster.map"),
-        map_file::encode(&made.map),
+        map_file::encode(&VersionedMap::created(made.map.clone(), now_ms())),
         Access::Open,
     );
     let secret: String = made

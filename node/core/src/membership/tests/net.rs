@@ -3,6 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use quorate_protocol::MapDigest;
+use quorate_protocol::versioned::{MapName, MapVersion};
+
 use crate::membership::*;
 
 pub(super) const MS: u64 = 1000;
@@ -57,6 +60,13 @@ pub(super) fn id(number: u64) -> NodeId {
     NodeId::new(number)
 }
 
+pub(super) fn version(number: u64) -> MapName {
+    MapName {
+        version: MapVersion::new(number),
+        digest: MapDigest::new(number, 0),
+    }
+}
+
 pub(super) fn wall(now: u64, skew_ms: i64) -> Now {
     Now {
         mono_us: now,
@@ -92,6 +102,7 @@ impl Net {
         let membership = Membership::new(
             id(number),
             incarnation,
+            version(1),
             peers,
             Timing::default(),
             wall(self.now, skew_ms),
@@ -154,7 +165,7 @@ impl Net {
                 MemberEffect::Up(_)
                 | MemberEffect::Down(_)
                 | MemberEffect::Restarted(_)
-                | MemberEffect::BucketsDiffer(_) => self.seen.push((self.now, to, effect)),
+                | MemberEffect::MapDiffers { .. } => self.seen.push((self.now, to, effect)),
             }
         }
         if tick {
@@ -188,7 +199,7 @@ impl Net {
             MemberEffect::Down(peer) => Some((*at, who.get(), peer.get())),
             MemberEffect::Up(_)
             | MemberEffect::Restarted(_)
-            | MemberEffect::BucketsDiffer(_)
+            | MemberEffect::MapDiffers { .. }
             | MemberEffect::Send { .. } => None,
         };
         self.seen.iter().filter_map(down).collect()

@@ -1,0 +1,94 @@
+//! A change that somebody wants, and what it comes to with the newest version.
+
+use quorate_protocol::RequestId;
+use quorate_protocol::client::ClientReply;
+use quorate_protocol::map::BucketProps;
+use quorate_ring::BucketId;
+
+use super::Keeper;
+use crate::effects::Ticket;
+use crate::register::{Draft, Version};
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// A bucket of that name with these properties.
+    Put(String, BucketProps),
+    /// The bucket of that name and id gone.
+    Drop(String, BucketId),
+    /// This node's storage named.
+    Name,
+}
+
+/// A wish.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub(super) what: What,
+    /// Who waits for it; nobody for what the node wants of itself.
+    pub(super) waiter: Option<Ticket>,
+    /// The same for every try.
+    pub(super) request: RequestId,
+    pub(super) deadline_us: u64,
+    /// It is in the register's hands; otherwise it waits for another version.
+    pub(super) proposed: bool,
+}
+
+/// What a wish comes to.
+pub(super) enum Judged {
+    /// It is so already, or can never be.
+    Settled(Option<Box<ClientReply>>),
+    /// This is to be the next version; and a sentence on what it changes.
+    Next(String, Box<Draft>),
+}
+
+impl Judged {
+    /// It is at its end with this answer.
+    pub(super) fn answered(reply: impl Into<ClientReply>) -> Self {
+        Self::Settled(Some(Box::new(reply.into())))
+    }
+}
+
+impl Keeper {
+    /// What a wish comes to with the newest version.
+    pub(super) fn judge(&mut self, wish: &Wish) -> Judged {
+        if self.is_made(wish.request) {
+            return Judged::Settled(self.made(wish).map(Box::new));
+        }
+        let newest = self.register.newest().clone();
+        match &wish.what {
+            What::Put(name, props) => self.judge_put(&newest, name, props),
+            What::Drop(name, id) => Self::judge_drop(&newest, name, *id),
+            What::Name => self.judge_name(&newest),
+        }
+    }
+
+    fn is_made(&self, request: RequestId) -> bool {
+        let mut history = self.register.newest().history();
+        history.any(|past| past.change.request == request)
+    }
+
+    /// What is said of a wish that was granted, now or in an earlier try.
+    pub(super) fn made(&self, wish: &Wish) -> Option<ClientReply> {
+        let newest = self.register.newest();
+        match &wish.what {
+            What::Put(name, _) => Some(Self::put_made(newest, name)),
+            What::Drop(name, id) => Some(Self::drop_made(newest, name, *id)),
+            What::Name => None,
+        }
+    }
+
+    fn judge_name(&self, newest: &Version) -> Judged {
+        if !self.wants_a_name() {
+            return Judged::Settled(None);
+        }
+        let (me, storage) = (self.config.me, self.config.storage);
+        let mut draft = newest.draft();
+        let voter = draft.voters.iter_mut().find(|voter| voter.node == me);
+        if let Some(voter) = voter {
+            voter.storage = Some(storage);
+        }
+        let name = newest.map().map.member(me).map_or("?", |me| &me.name);
+        let what = format!("node {name} votes with another storage: its former one is lost");
+        Judged::Next(what, Box::new(draft))
+    }
+}

@@ -51,6 +51,7 @@ pub mod effects;
 mod expiry;
 mod hints;
 pub mod membership;
+pub mod moves;
 mod open;
 pub mod plant;
 pub mod quorum;

@@ -189,6 +189,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use quorate_protocol::ids::{StorageId, VnodeId};
+    use quorate_protocol::versioned::MapVersion;
     use quorate_ring::{PartitionId, RingVersion};
 
     use super::*;
@@ -205,6 +206,8 @@ mod tests {
             vnode: VnodeId::new(1),
             storage: StorageId::new(1),
             ring: RingVersion::new(1),
+            epoch: MapVersion::new(0),
+            complete: None,
             clock: Clock::new(),
             settled: Clock::new(),
             actors: Default::default(),

@@ -309,6 +309,7 @@ impl Replica {
         self.gets.on_map(cx);
         self.puts.on_map(cx);
         self.handoff.on_map(cx);
+        self.catch_up.on_map(cx);
         cx.s.settle_all();
         self.next_tick_us = self.shared.now.mono_us;
     }

@@ -85,6 +85,12 @@ impl CatchUp {
         }
     }
 
+    /// Members may be new: they have not said what is settled.
+    pub(crate) fn on_map(&mut self, cx: &mut Cx<'_>) {
+        cx.s.alive.set_settled(false);
+        self.uncompared = true;
+    }
+
     /// A node asks what it misses. Whoever is told may count on it that what this node coordinates from now
     /// on is sent to it. So it is told only once it answers this node: before, its writes go to fallbacks.
     pub(crate) fn on_ask(&mut self, cx: &mut Cx<'_>, from: NodeId, ask: CatchUpAsk) {

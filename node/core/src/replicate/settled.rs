@@ -57,10 +57,11 @@ impl Vnode {
         self.settled_durable = self.settled.clone();
     }
 
-    /// What a peer may be told to be durable here (rule 2).
+    /// What a peer may be told to be durable here (rule 2). One that departs asks for nothing else, and settles nothing.
     pub(crate) fn durable_for(&self, peer: NodeId) -> &Clock {
+        let departs = self.peers.get(&peer).is_some_and(|word| word.departing);
         match &self.opened {
-            Some(opened) if !self.compared.contains(&peer) => opened,
+            Some(opened) if !self.compared.contains(&peer) && !departs => opened,
             Some(_) | None => &self.durable,
         }
     }

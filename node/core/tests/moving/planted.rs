@@ -1,0 +1,1 @@
+//! Rules that are broken on purpose, and found out.

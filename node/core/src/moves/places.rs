@@ -158,8 +158,6 @@ impl Shared {
                 place(node) == Some(word.vnode)
             }
         });
-        vnode.compared.retain(|&node| view.is_member(class, node));
-        vnode.askers.retain(|&node, _| view.is_member(class, node));
         vnode.waits.retain(|&node, wait| {
             wait.is_peer = view.is_member(class, node);
             view.map().member(node).is_some() && !view.is_dead(class, node)

@@ -242,7 +242,8 @@ impl Shared {
             word.merge(&durable);
             word
         });
-        if let Some(word) = &remembered {
+        let has_place = self.vnodes.contains_key(&clock.class);
+        if let Some(word) = remembered.as_ref().filter(|_| has_place) {
             // Late by the network, or storage that dropped what it had confirmed: it can tell.
             let message = Remembered {
                 class: clock.class,

@@ -256,8 +256,11 @@ impl Shared {
     }
 
     fn take_entry(&mut self, from: NodeId, entry: CatchUpEntry, number: u64) {
-        self.compare_settled(from, entry.class, &entry.settled);
         if let Some(clock) = &entry.clock {
+            // In another epoch members settled things without this vnode, or with another one of this node.
+            if clock.epoch == self.view.epoch(entry.class) {
+                self.compare_settled(from, entry.class, &entry.settled);
+            }
             self.joining_hears(from, clock, number);
         }
         let careless = self.breaks(Plant::CurrentWithoutHints);

@@ -172,6 +172,9 @@ impl Shared {
         if !vnode.went_back(from, &settled) || self.planted == Some(Plant::OldStorageTrusted) {
             return;
         }
+        if vnode.joining.is_some() {
+            return self.begin_snapshot(class); // it never had what was settled before its time
+        }
         let empty = vnode.opened.as_ref().is_some_and(Clock::is_empty);
         self.note(Note::OldStorageFound);
         if empty {

@@ -45,13 +45,21 @@ impl World {
     fn unrest(&self) -> Option<String> {
         let record = record_of(&self.version);
         if record.state != quorate_protocol::versioned::ClassState::Stable {
+            let stand: Vec<_> = self
+                .nodes
+                .values()
+                .map(|node| (node.id, node.replica.as_ref().map(|r| r.status().vnodes)))
+                .collect();
             return Some(format!(
-                "the class moves: {record:?}, words {:?}",
+                "the class moves: {record:?}, words {:?}, {stand:?}",
                 self.words()
             ));
         }
         if !record.departing.is_empty() {
-            return Some(format!("copies depart: {record:?}, words {:?}", self.words()));
+            return Some(format!(
+                "copies depart: {record:?}, words {:?}",
+                self.words()
+            ));
         }
         for node in self.nodes.values() {
             let replica = node.replica.as_ref()?;

@@ -331,6 +331,7 @@ impl Vnode {
             class: self.class,
             epoch: self.epoch,
             departing: false,
+            for_departing: self.tells_one_that_departs(peer),
             vnode: self.id,
             storage: self.storage,
             life,

@@ -46,6 +46,9 @@ pub struct VnodeClock {
     pub epoch: MapVersion,
     /// Whether the vnode has no place there any more, and only hands over what others lack.
     pub departing: bool,
+    /// Whether it is told to a vnode that departs: then all that is fsynced is told, which a member is not told before
+    /// it has said what is settled.
+    pub for_departing: bool,
     /// The vnode.
     pub vnode: VnodeId,
     /// The storage the durable part speaks for.

@@ -204,7 +204,9 @@ impl Shared {
         if clock.departing {
             return self.view.map().member(from).is_some();
         }
-        self.view.vnode_of(clock.class, from) == Some(clock.vnode)
+        // Late word for the copy that departed before this vnode had a place.
+        let misplaced = clock.for_departing && self.vnodes.contains_key(&clock.class);
+        !misplaced && self.view.vnode_of(clock.class, from) == Some(clock.vnode)
     }
 
     /// Takes a peer's clocks.

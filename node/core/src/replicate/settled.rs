@@ -59,11 +59,16 @@ impl Vnode {
 
     /// What a peer may be told to be durable here (rule 2). One that departs asks for nothing else, and settles nothing.
     pub(crate) fn durable_for(&self, peer: NodeId) -> &Clock {
-        let departs = self.peers.get(&peer).is_some_and(|word| word.departing);
+        let departs = self.tells_one_that_departs(peer);
         match &self.opened {
             Some(opened) if !self.compared.contains(&peer) && !departs => opened,
             Some(_) | None => &self.durable,
         }
+    }
+
+    /// Whether a peer is known to have a copy that departs.
+    pub(crate) fn tells_one_that_departs(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|word| word.departing)
     }
 
     /// A peer asks in a life of its own: its words of others are not counted on (rule 4).

@@ -257,6 +257,7 @@ fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
             class,
             epoch: MapVersion::FIRST,
             departing: false,
+            for_departing: false,
             vnode: VnodeId::FOUNDING,
             storage: StorageId::new(1),
             life: LifeId::new(1),

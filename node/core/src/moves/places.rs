@@ -158,7 +158,11 @@ impl Shared {
                 place(node) == Some(word.vnode)
             }
         });
+        let known = &vnode.peers;
         vnode.waits.retain(|&node, wait| {
+            if !known.contains_key(&node) {
+                wait.cover = None; // another vnode has not what the one before had
+            }
             wait.is_peer = view.is_member(class, node);
             view.map().member(node).is_some() && !view.is_dead(class, node)
         });

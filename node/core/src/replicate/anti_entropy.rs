@@ -201,12 +201,14 @@ impl Shared {
 
     /// Whether a clock is that of the vnode which the map gives its sender, or of one that departs.
     fn speaks_for(&self, from: NodeId, clock: &VnodeClock) -> bool {
+        let place = self.view.vnode_of(clock.class, from);
         if clock.departing {
-            return self.view.map().member(from).is_some();
+            // Once its node has a place again it is a late word, of a storage that is no more.
+            return place.is_none() && self.view.map().member(from).is_some();
         }
         // Late word for the copy that departed before this vnode had a place.
         let misplaced = clock.for_departing && self.vnodes.contains_key(&clock.class);
-        !misplaced && self.view.vnode_of(clock.class, from) == Some(clock.vnode)
+        !misplaced && place == Some(clock.vnode)
     }
 
     /// Takes a peer's clocks.

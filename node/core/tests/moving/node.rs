@@ -46,7 +46,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn open(&mut self, seed: u64, now: Now, wrong: Option<Wrong>) {
+    pub(crate) fn open(&mut self, seed: u64, now: Now, timing: Timing, wrong: Option<Wrong>) {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let config = ReplicaConfig {
@@ -55,7 +55,7 @@ impl Node {
             shards: 1,
             token_key: [7; 32],
             seed: bytes,
-            timing: Timing::default(),
+            timing,
         };
         let mut replica =
             Replica::open(config, Arc::clone(&self.version), now, &self.disk).unwrap();

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_core::Note;
 use quorate_core::effects::{Effect, Input, Now, Ticket};
 use quorate_core::moves::Word;
+use quorate_core::{Note, Timing};
 use quorate_protocol::client::{ClientReply, ClientRequest, Content, Delete, Get, Put};
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
@@ -40,8 +40,25 @@ pub(crate) struct Weather {
     /// Whether quorums are strict: then no read may be stale. Otherwise fallbacks count, and only what is there in the
     /// end is judged.
     pub(crate) strict: bool,
+    /// Whether clocks are told rarely.
+    pub(crate) slow: bool,
     /// Whether the class moves at all.
     pub(crate) moves: bool,
+}
+
+impl Weather {
+    /// Where clocks are told rarely, replicas stay different for long.
+    fn timing(self) -> Timing {
+        let sound = Timing::default();
+        Timing {
+            clocks_us: if self.slow {
+                15_000_000
+            } else {
+                sound.clocks_us
+            },
+            ..sound
+        }
+    }
 }
 
 /// A message under way.
@@ -145,7 +162,7 @@ impl World {
         if node.replica.is_some() {
             return;
         }
-        node.open(seed, now, wrong);
+        node.open(seed, now, self.weather.timing(), wrong);
         for other in self.running() {
             if other != id && !self.is_cut(id, other) {
                 self.give(other, Input::PeerUp(id));
@@ -287,19 +304,19 @@ impl World {
     fn step(&mut self) {
         match self.dice.below(100) {
             0..50 => (0..=self.dice.below(8)).for_each(|_| self.deliver_one(true)),
-            50..64 => {
+            50..60 => {
                 let ms = 10 + self.dice.below(90) as u64;
                 self.pass(ms, false);
             }
-            64..72 => self.sync_somebody(),
-            72..84 => self.ask_something(),
-            84..92 => {
+            60..65 => self.sync_somebody(),
+            65..76 => self.ask_something(),
+            76..90 => {
                 let running = self.running();
                 if let Some(id) = self.dice.pick(&running) {
                     self.adopt(id);
                 }
             }
-            92..95 => {
+            90..95 => {
                 let next = oracle::go_on(&self.version, &self.words(), self.wrong);
                 self.decide(next);
             }

@@ -53,8 +53,14 @@ random_id! {
     ActorId, u64, 16
 }
 random_id! {
-    /// One vnode: one node's replica of one replication class, from gaining it to losing it.
+    /// One vnode: one node's replica of one replication class, from gaining it to losing it. The number of the
+    /// version of the cluster map that gave the node its place.
     VnodeId, u64, 16
+}
+
+impl VnodeId {
+    /// The vnodes of places that no version has moved.
+    pub const FOUNDING: Self = Self(0);
 }
 random_id! {
     /// One storage that a durable clock speaks for; a wiped or damaged vnode draws a new one.

@@ -68,5 +68,7 @@ pub const PAST_VERSIONS_MAX: usize = 64;
 pub const CHANGE_TEXT_BYTES_MAX: usize = 512;
 /// Most changes of the members that wait to be committed: each member may be replaced.
 pub const STAGED_MAX: usize = 2 * MEMBERS_MAX;
+/// Most copies of one class that depart at a time: nodes that come and go while others hand over.
+pub const DEPARTING_MAX: usize = 64;
 /// Most classes that a map has records of: with all their places they stay below [`ITEMS_MAX`].
 pub const CLASS_RECORDS_MAX: usize = 16 * 1024;

@@ -17,6 +17,7 @@ use crate::client::{Role, SessionNeed};
 use crate::error::WireError;
 use crate::ids::{ActorId, Dot, RequestId};
 use crate::messages::messages;
+use crate::versioned::MapVersion;
 
 pub use self::alive::{Alive, AliveMark, Testimony};
 pub use self::cluster::{Heartbeat, HeartbeatAck};
@@ -161,6 +162,8 @@ pub struct ReplicaGet {
     pub op: u64,
     /// The class.
     pub class: Class,
+    /// The epoch of the class under which it is asked.
+    pub epoch: MapVersion,
     /// The bucket.
     pub bucket: BucketId,
     /// The key.
@@ -181,6 +184,8 @@ pub struct ReplicaGet {
 pub struct ReplicaState {
     /// From the question.
     pub op: u64,
+    /// The epoch of the class at the replica. Under another one it says nothing.
+    pub epoch: MapVersion,
     /// As what it answers: a vnode, or a keeper of hints.
     pub role: Role,
     /// The object; without versions and context where it holds nothing of the key.
@@ -221,6 +226,8 @@ pub struct ReplicaPut {
     pub op: u64,
     /// The class.
     pub class: Class,
+    /// The epoch of the class under which it is written.
+    pub epoch: MapVersion,
     /// The bucket.
     pub bucket: BucketId,
     /// The key.
@@ -244,6 +251,8 @@ pub struct ReplicaPut {
 pub struct ReplicaAck {
     /// From the question.
     pub op: u64,
+    /// The epoch of the class at the replica. Under another one it has not stored.
+    pub epoch: MapVersion,
     /// As what it stored.
     pub role: Role,
     /// Whether it is fsynced.
@@ -294,6 +303,8 @@ pub struct ReplicaKeys {
     pub op: u64,
     /// The class.
     pub class: Class,
+    /// The epoch of the class under which it is asked.
+    pub epoch: MapVersion,
     /// The bucket.
     pub bucket: BucketId,
     /// Keys after this one.

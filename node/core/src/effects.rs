@@ -199,6 +199,20 @@ pub enum Note {
     DenialDoubted,
     /// A vnode began this life with less than it had once confirmed: its storage went back in time.
     OldStorageFound,
+    /// A request of another epoch of its class was refused.
+    Fenced,
+    /// A write was shipped again, to the sets of a new epoch.
+    ShippedAnew,
+    /// A newcomer has all that the old members had.
+    Joined,
+    /// A vnode lost its place, and begins to hand over.
+    Departing,
+    /// All members have what a vnode without a place had: it was deleted.
+    Departed,
+    /// A node has a place again of which it had not given up the old copy.
+    Regained,
+    /// A vnode missed versions of the map in which its class moved.
+    EpochsMissed,
 }
 
 /// What one step asks of the driver.

@@ -120,6 +120,13 @@ impl HintShelf {
         })
     }
 
+    /// Everybody for whom hints are kept.
+    pub(crate) fn all_targets(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let kept = self.counts.iter();
+        kept.filter(|(_, classes)| !classes.is_empty())
+            .map(|(&target, _)| target)
+    }
+
     /// Targets for which hints are kept of one class.
     pub(crate) fn targets(&self, class: Class) -> Vec<NodeId> {
         self.counts

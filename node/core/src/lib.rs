@@ -51,6 +51,7 @@ mod expiry;
 mod hints;
 pub mod keeper;
 pub mod membership;
+pub mod moves;
 mod open;
 pub mod plant;
 pub mod quorum;

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use quorate_protocol::ids::{LifeId, RequestId, StorageId, VnodeId};
-use quorate_protocol::versioned::VersionedMap;
-use quorate_ring::{Class, NodeId, PartitionId};
+use quorate_protocol::versioned::{MapVersion, VersionedMap};
+use quorate_ring::{Class, NodeId};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -84,7 +84,7 @@ impl Replica {
         }
         shared.open_hint_pieces(store, owns)?;
         let found = shared.load_vnodes(store)?;
-        for class in shared.add_missing_vnodes() {
+        for class in shared.gain_places() {
             // A vnode of which nothing could be read is no new one: its past is unknown. Nor is one that
             // left its digest: its own record is gone.
             if found.incomplete || found.digests.contains_key(&class) {
@@ -99,6 +99,7 @@ impl Replica {
         }
         let requests = shared.load_requests(store, &classes)?;
         shared.load_alive(store)?;
+        shared.follow_map();
         Ok(Self::assemble(
             shared,
             Collector::open(requests, now.mono_us),
@@ -158,12 +159,14 @@ impl Shared {
         });
         let incomplete = is_damaged(scanned)?;
         for (class, record) in found {
-            let placed = self.view.primaries(class).contains(&self.view.me);
-            if !self.owns(class.partition) || !placed {
+            if !self.owns(class.partition) {
                 continue;
             }
             let damaged = record.is_none();
-            let record = record.unwrap_or_else(|| self.fresh_record());
+            // Which one it was nobody can say: it is the one that has the place, if any has.
+            let place = self.view.vnode_of(class, self.view.me);
+            let record =
+                record.unwrap_or_else(|| self.fresh_record(place.unwrap_or(VnodeId::FOUNDING)));
             self.vnodes.insert(class, Vnode::new(class, record));
             if damaged {
                 self.mark_damaged(class);
@@ -261,11 +264,13 @@ impl Shared {
         Ok(requests)
     }
 
-    fn fresh_record(&mut self) -> VnodeRecord {
+    pub(crate) fn fresh_record(&mut self, vnode: VnodeId) -> VnodeRecord {
         VnodeRecord {
-            vnode: VnodeId::new(self.draw()),
+            vnode,
             storage: StorageId::new(self.draw()),
             ring: self.view.map().ring.version(),
+            epoch: MapVersion::new(0),
+            complete: None,
             clock: Clock::new(),
             settled: Clock::new(),
             actors: Default::default(),
@@ -274,40 +279,6 @@ impl Shared {
             damaged: false,
             rebuilding: None,
         }
-    }
-
-    /// Adds the vnodes that the map gives this node and that it does not have yet.
-    pub(crate) fn add_missing_vnodes(&mut self) -> Vec<Class> {
-        let mut copies: Vec<u8> = self
-            .view
-            .map()
-            .buckets
-            .iter()
-            .map(|bucket| bucket.props.n)
-            .collect();
-        copies.sort_unstable();
-        copies.dedup();
-        let partitions = self.view.map().ring.partitions().get();
-        let last = u16::try_from(partitions.saturating_sub(1)).unwrap_or(u16::MAX);
-        let mut fresh = Vec::new();
-        for partition in (0..=last)
-            .map(PartitionId::new)
-            .filter(|&partition| self.owns(partition))
-        {
-            for &n in &copies {
-                let class = Class { n, partition };
-                let placed = self.view.primaries(class).contains(&self.view.me);
-                if placed && !self.vnodes.contains_key(&class) {
-                    fresh.push(class);
-                }
-            }
-        }
-        for &class in &fresh {
-            let record = self.fresh_record();
-            self.vnodes.insert(class, Vnode::new(class, record));
-            self.store_vnode(class);
-        }
-        fresh
     }
 
     /// The clock on disk is a checkpoint; the log has what came since.
@@ -358,7 +329,7 @@ impl Shared {
         while let Some((_, class, clock)) =
             self.unsynced_clocks.pop_front_if(|first| first.0 <= seq)
         {
-            if let Some(vnode) = self.vnodes.get_mut(&class) {
+            if let Some(vnode) = self.held_mut(class) {
                 vnode.durable.merge(&clock);
                 vnode.filled.take_if(|filled| vnode.durable.covers(filled));
                 vnode.revision += 1;
@@ -371,12 +342,19 @@ impl Shared {
                 vnode.settled_durable.merge(&clock);
             }
         }
+        while let Some((_, class, epoch)) =
+            self.unsynced_claims.pop_front_if(|first| first.0 <= seq)
+        {
+            if let Some(vnode) = self.vnodes.get_mut(&class) {
+                vnode.claimed = vnode.complete.filter(|&complete| complete == epoch);
+            }
+        }
         while let Some(&(written, class, dot)) = self.unsynced.front() {
             if written > seq {
                 return;
             }
             self.unsynced.pop_front();
-            if let Some(vnode) = self.vnodes.get_mut(&class)
+            if let Some(vnode) = self.held_mut(class)
                 && vnode.durable.add(dot)
             {
                 vnode.revision += 1;

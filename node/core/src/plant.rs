@@ -30,16 +30,26 @@ plants! {
     AcceptedValueIgnored,
     /// An acknowledgement that is repeated counts as one more node.
     AckCountedTwice,
+    /// An acknowledgement counts in whatever epoch of the class it was given.
+    AckOfAnotherEpoch,
     /// A replica that can be reached counts as one that has stored the write.
     AcksGuessed,
     /// A vnode keeps one actor for good, and counts on from what its clock has.
     ActorReused,
     /// A node that lost its storage votes on the map's next version as if it had not voted before.
     AmnesiacVotes,
+    /// A newcomer believes answers to questions that it asked before it started again.
+    AnswerOfAnEarlierLife,
+    /// A read believes an answer in whatever epoch of the class it was given.
+    AnswerOfAnotherEpoch,
     /// A proposer that starts again uses the ballots of its last life for something else.
     BallotReused,
     /// A replica that is catching up counts like a current one.
     CatchingUpCounted,
+    /// A newcomer says that it is complete before what it has is durable.
+    ClaimNotDurable,
+    /// A newcomer counts what an old member had before that one took part in the move.
+    ClockOfBeforeTheFence,
     /// Dots are entered into clock and log, and the object that came with them is not stored.
     ClockWithoutObject,
     /// A put replaces whatever its coordinator holds, seen by the writer or not.
@@ -48,10 +58,14 @@ plants! {
     ContextDroppedEarly,
     /// What the writer of a put has seen is not taken into account.
     ContextIgnored,
+    /// A copy without a place is deleted when the members have what it had, durably or not.
+    CoveredUnsynced,
     /// A replica becomes current while other nodes keep hints for it.
     CurrentWithoutHints,
     /// What a cut log no longer says need not be covered by who proves a denial wrong.
     CutForgotten,
+    /// A copy without a place is deleted at once.
+    DeletedUncovered,
     /// A replica's word that a version was superseded counts, although another one proves that nobody did.
     DenialBelieved,
     /// A vnode that finds that a peer holds something else under the same clock goes on as if nothing were.
@@ -77,6 +91,8 @@ plants! {
     FallbackActorKept,
     /// What a fallback stored counts as stored by a primary.
     FallbackAsPrimary,
+    /// A replica serves requests of whatever epoch of the class.
+    FenceOpen,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
     ForgetsWhoWasAlive,
     /// The first voters of a map are named by most of them, not all.
@@ -87,6 +103,10 @@ plants! {
     HintAckedUnstored,
     /// A hint is dropped when it is sent, not when its target has stored it.
     HintDroppedUnacknowledged,
+    /// Hints for a node without a place are dropped.
+    HintsOfTheGoneDropped,
+    /// Hints for a node without a place wait for that node.
+    HintsOfTheGoneKept,
     /// An acknowledgement of an older write counts for whatever is under way.
     LateAckCounted,
     /// Log entries are dropped once this node alone has them durably.
@@ -95,14 +115,22 @@ plants! {
     LowerBallotTaken,
     /// What a delete leaves behind is dropped while a member that has not seen it cannot be reached.
     MarkerDroppedWhileAway,
+    /// A vnode that missed epochs of its class goes on as if it had not.
+    MissedEpochsIgnored,
     /// A version of the map is decided by those whom it makes voters.
     NewMembersDecide,
+    /// A write under way when its class moves on is not shipped to the new sets.
+    NotShippedAnew,
     /// A vnode whose storage went back in time goes on with what it has.
     OldStorageTrusted,
+    /// A node that has a place again goes on with the copy that it had.
+    OldVnodeRegained,
     /// A version of the map that somebody once decided replaces a newer one.
     OlderMapTaken,
     /// A member that has promised to take no late copies of a retired actor's writes takes them.
     PromiseBroken,
+    /// A newcomer is complete with what two old members have.
+    QuorumOfClocks,
     /// What a repair of a range finds missing is left at that.
     RangeLossIgnored,
     /// A version that a peer holds and this vnode does not is put back at the first look, whatever the peer had not
@@ -120,20 +148,24 @@ plants! {
     RetryMintsAgain,
     /// What is written behind the place of a scrub is not taken into account.
     ScrubIgnoresWrites,
-    /// A read is answered although nobody knows yet what its session has seen.
-    SessionUnchecked,
     /// Actors are sealed that a node still writes with.
     SealedInUse,
+    /// An actor is sealed while copies without a place may hold its writes.
+    SealedWhileDeparting,
     /// Actors are sealed by the word of a member that is not complete.
     SealedWhileIncomplete,
     /// Actors are sealed, and nobody asks what is in hints.
     SealedWithoutHints,
+    /// A read is answered although nobody knows yet what its session has seen.
+    SessionUnchecked,
     /// Only the dots of versions that an object holds are entered, not all that it settles.
     SettlesIgnored,
     /// A limit on siblings applies to what replicas tell each other: nothing larger is stored.
     SiblingLimitStopsRepair,
     /// A vnode that is filled again takes the sender's clock as it is at the end of the transfer.
     SnapshotClockAtEnd,
+    /// A newcomer is complete when it has been filled.
+    SnapshotIsEnough,
     /// A stretch of keys counts as held alike on both sides, whatever is in it.
     SpansUnchecked,
     /// A change of the map that was computed from an older version is made all the same.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
-use quorate_ring::{Class, NodeId};
+use quorate_ring::NodeId;
 
 use self::requests::Request;
 use crate::alive::{Held, Waiting};
@@ -17,7 +17,7 @@ use crate::coordinate::listing::Listings;
 use crate::coordinate::put::Puts;
 use crate::effects::{Input, Now, Step};
 use crate::expiry::Expiry;
-use crate::open::has_past;
+use crate::moves::Departures;
 use crate::replicate::anti_entropy::AntiEntropy;
 use crate::replicate::catch_up::CatchUp;
 use crate::replicate::collect::Collector;
@@ -51,6 +51,7 @@ pub struct Replica {
     cutter: Cutter,
     pub(crate) scrub: Scrub,
     pub(crate) ranges: Ranges,
+    departures: Departures,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -79,6 +80,7 @@ impl Replica {
             cutter: Cutter::default(),
             scrub: Scrub::default(),
             ranges: Ranges::default(),
+            departures: Departures::default(),
         }
     }
 
@@ -289,18 +291,21 @@ impl Replica {
     }
 
     fn on_map(&mut self, map: Arc<VersionedMap>, store: &dyn Store) {
-        self.shared.view.version = map;
-        let vnodes = self.shared.vnodes.values_mut();
-        vnodes.for_each(|vnode| vnode.heard += 1);
-        self.shared.alive.set_peers(self.shared.view.peers());
-        let fresh: Vec<Class> = self.shared.add_missing_vnodes();
-        for class in fresh {
-            self.shared.begin_to_wait(class);
-            // Its bucket was unknown here for a while, and its own record is gone.
-            if has_past(store, class) {
-                self.shared.mark_damaged(class);
-            }
+        if map.version < self.shared.view.version.version {
+            return; // the driver may tell late what it told before
         }
+        self.shared.view.take(map);
+        self.shared.alive.set_peers(self.shared.view.peers());
+        self.shared.take_places(store);
+        let cx = &mut Cx {
+            s: &mut self.shared,
+            store,
+        };
+        self.gets.on_map(cx);
+        self.puts.on_map(cx);
+        self.handoff.on_map(cx);
+        self.catch_up.on_map(cx);
+        cx.s.settle_all();
         self.next_tick_us = self.shared.now.mono_us;
     }
 
@@ -358,6 +363,8 @@ impl Replica {
             self.cutter.on_tick(cx);
             self.scrub.on_tick(cx);
             self.ranges.on_tick(cx);
+            self.departures.on_tick(cx);
+            cx.s.claim_completeness();
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }
     }

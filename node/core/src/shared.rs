@@ -9,6 +9,7 @@ use quorate_protocol::client::ClientReply;
 use quorate_protocol::ids::{ActorId, Dot, LifeId, RequestId};
 use quorate_protocol::limits::CLOCK_AHEAD_MS_MAX;
 use quorate_protocol::peer::{Forwarded, PeerMessage};
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::{Class, NodeId, PartitionId};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) token_key: TokenKey,
     pub(crate) view: View,
     pub(crate) vnodes: BTreeMap<Class, Vnode>,
+    /// Vnodes that have no place any more, and are not deleted yet.
+    pub(crate) departing: BTreeMap<Class, Vnode>,
     /// For vnodes that are being swept: versions that own pieces.
     pub(crate) piece_owners: BTreeMap<Class, Owners>,
     pub(crate) hints: HintShelf,
@@ -85,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) unsynced_clocks: VecDeque<(BatchSeq, Class, Clock)>,
     /// Commonly durable clocks written down and not yet fsynced.
     pub(crate) unsynced_settled: VecDeque<(BatchSeq, Class, Clock)>,
+    /// Newcomers that were found complete, not fsynced yet.
+    pub(crate) unsynced_claims: VecDeque<(BatchSeq, Class, MapVersion)>,
     /// Actors that contexts name and that keep these from being dropped.
     pub(crate) strange_actors: BTreeMap<Class, BTreeSet<ActorId>>,
     /// Deletes coordinated here that found nothing.
@@ -132,6 +137,7 @@ impl Shared {
             token_key,
             view,
             vnodes: BTreeMap::new(),
+            departing: BTreeMap::new(),
             piece_owners: BTreeMap::new(),
             hints: HintShelf::default(),
             fallback_actors: BTreeMap::new(),
@@ -142,6 +148,7 @@ impl Shared {
             unsynced: VecDeque::new(),
             unsynced_clocks: VecDeque::new(),
             unsynced_settled: VecDeque::new(),
+            unsynced_claims: VecDeque::new(),
             strange_actors: BTreeMap::new(),
             void_deletes: VoidDeletes::default(),
             removal: RemovalClock::new(now),

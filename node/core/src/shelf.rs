@@ -96,7 +96,7 @@ impl Cx<'_> {
     /// has judged it, it goes to nobody as something to keep.
     pub(crate) fn load_proven(&self, place: &Place) -> Result<Object, StoreError> {
         let mut object = self.load(place)?;
-        if let Some(vnode) = self.s.vnodes.get(&place.class)
+        if let Some(vnode) = self.s.held(place.class)
             && vnode.rebuilding.is_some()
         {
             object
@@ -410,7 +410,7 @@ impl Shared {
 
     /// Writes the vnode's record with its clock as it is now.
     pub(crate) fn store_vnode(&mut self, class: Class) {
-        let Some(vnode) = self.vnodes.get(&class) else {
+        let Some(vnode) = self.held(class) else {
             return;
         };
         let key = keys::vnode_key(class);
@@ -422,7 +422,7 @@ impl Shared {
     ///
     /// A vnode that is being sifted is just about to find that out by itself.
     pub(crate) fn mark_damaged(&mut self, class: Class) {
-        let Some(vnode) = self.vnodes.get_mut(&class) else {
+        let Some(vnode) = self.held_mut(class) else {
             return;
         };
         let stage = vnode
@@ -439,8 +439,8 @@ impl Shared {
         }
     }
 
-    /// The members of a class, this node included.
+    /// The members of a class: those that are written, this node included where it is one.
     pub(crate) fn members(&self, class: Class) -> Vec<NodeId> {
-        self.view.primaries(class).to_vec()
+        self.view.members(class)
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use quorate_protocol::ids::VnodeId;
 use quorate_protocol::map::{Bucket, ClusterMap};
-use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::versioned::{ClassRecord, ClassState, MapVersion, Place, VersionedMap};
 use quorate_ring::{BucketId, Class, NodeId};
 
 /// How many fallbacks a request considers beside its n primaries.
@@ -34,6 +35,15 @@ impl View {
             version,
             reachable: BTreeSet::from([me]),
         }
+    }
+
+    /// The map has changed. Nodes that are no members any more are not reached.
+    pub fn take(&mut self, version: Arc<VersionedMap>) {
+        self.version = version;
+        let (map, me) = (&self.version.map, self.me);
+        let known = |node: &NodeId| *node == me || map.member(*node).is_some();
+        self.reachable.retain(known);
+        self.presumed.retain(known);
     }
 
     /// Members, ring and buckets.
@@ -94,18 +104,118 @@ impl View {
         }
     }
 
-    /// The primaries of a class, in order.
+    /// What the map says of a class apart from the ring; `None` where the ring says it all.
     #[must_use]
-    pub fn primaries(&self, class: Class) -> &[NodeId] {
-        self.map().ring.primaries(class)
+    pub fn record(&self, class: Class) -> Option<&ClassRecord> {
+        let records = &self.version.records;
+        let at = records.binary_search_by_key(&class, |record| record.class);
+        at.ok().and_then(|at| records.get(at))
+    }
+
+    /// The version that changed last where a class stands. Who works under another one is refused.
+    #[must_use]
+    pub fn epoch(&self, class: Class) -> MapVersion {
+        self.record(class)
+            .map_or(MapVersion::FIRST, |record| record.epoch)
+    }
+
+    /// The nodes whose replicas of a class are read, in order.
+    #[must_use]
+    pub fn readers(&self, class: Class) -> Vec<NodeId> {
+        match self.record(class) {
+            None => self.map().ring.primaries(class).to_vec(),
+            Some(record) => record.read_set().iter().map(|place| place.node).collect(),
+        }
+    }
+
+    /// The nodes that have a replica of a class, or are about to: those that are written.
+    #[must_use]
+    pub fn members(&self, class: Class) -> Vec<NodeId> {
+        match self.record(class) {
+            None => self.map().ring.primaries(class).to_vec(),
+            Some(record) => record.places().iter().map(|place| place.node).collect(),
+        }
+    }
+
+    /// The members of a class that are waited for: all but those that are called dead.
+    #[must_use]
+    pub fn counted(&self, class: Class) -> Vec<NodeId> {
+        let mut members = self.members(class);
+        members.retain(|&node| !self.is_dead(class, node));
+        members
+    }
+
+    /// Whether a node is a member of a class.
+    #[must_use]
+    pub fn is_member(&self, class: Class, node: NodeId) -> bool {
+        match self.record(class) {
+            None => self.map().ring.primaries(class).contains(&node),
+            Some(record) => record.place_of(node).is_some(),
+        }
+    }
+
+    /// Whether nobody waits for a member of a class.
+    #[must_use]
+    pub fn is_dead(&self, class: Class, node: NodeId) -> bool {
+        self.record(class)
+            .is_some_and(|record| record.is_dead(node))
+    }
+
+    /// Whether a member of a class can be asked.
+    #[must_use]
+    pub fn reaches(&self, class: Class, node: NodeId) -> bool {
+        self.is_reachable(node) && !self.is_dead(class, node)
+    }
+
+    /// The vnode that a node has of a class by the map.
+    #[must_use]
+    pub fn vnode_of(&self, class: Class, node: NodeId) -> Option<VnodeId> {
+        match self.record(class) {
+            None => {
+                let primaries = self.map().ring.primaries(class);
+                primaries.contains(&node).then_some(VnodeId::FOUNDING)
+            }
+            Some(record) => record.place_of(node).map(|place| place.vnode),
+        }
+    }
+
+    /// In which of the sets that are written a member counts: the first bit stands for the one that is there, the
+    /// second for the one to be.
+    #[must_use]
+    pub fn sets_of(&self, class: Class, node: NodeId) -> u8 {
+        let Some(record) = self
+            .record(class)
+            .filter(|record| record.state != ClassState::Stable)
+        else {
+            return 1;
+        };
+        let holds = |set: &[Place]| u8::from(set.iter().any(|place| place.node == node));
+        holds(&record.old) | holds(&record.new) << 1
+    }
+
+    /// How many sets a write of a class has to reach, each with its own quorum.
+    #[must_use]
+    pub fn write_sets(&self, class: Class) -> u8 {
+        let moves = |record: &ClassRecord| record.state != ClassState::Stable;
+        1 + u8::from(self.record(class).is_some_and(moves))
+    }
+
+    /// Whether a class stands still: one set, and no copy elsewhere that may know more.
+    #[must_use]
+    pub fn is_settled(&self, class: Class) -> bool {
+        self.record(class)
+            .is_none_or(|record| record.state == ClassState::Stable && record.departing.is_empty())
     }
 
     /// The fallbacks that a request of this class considers, in order.
     #[must_use]
     pub fn fallbacks(&self, class: Class) -> Vec<NodeId> {
-        self.map()
-            .ring
-            .fallbacks(class)
+        let ring = &self.map().ring;
+        let (primaries, others) = (ring.primaries(class), ring.fallbacks(class));
+        // A class that moves is not placed as the ring says.
+        let order = primaries.iter().copied().chain(others);
+        order
+            .filter(|&node| !self.is_member(class, node))
             .take(FALLBACKS_CONSIDERED)
             .collect()
     }

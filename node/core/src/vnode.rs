@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use quorate_protocol::ids::{ActorId, ContentDigest, Dot, LifeId, StorageId, VnodeId};
 use quorate_protocol::peer::VnodeClock;
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::{BucketId, Class, NodeId, RingVersion};
 
 use crate::causality::{Clock, Digest};
+use crate::moves::Joining;
 use crate::record::{RebuildStage, Rebuilding, VnodeRecord};
 use crate::replicate::refused::Refused;
 use crate::replicate::scrub::Pass;
@@ -33,6 +35,10 @@ pub(crate) const fn entry_bytes(key: &Bytes) -> u64 {
 #[derive(Clone, Debug)]
 pub(crate) struct PeerVnode {
     pub(crate) vnode: VnodeId,
+    /// Under which epoch of the class it was said.
+    pub(crate) epoch: MapVersion,
+    /// It has no place any more, and may know what no member does.
+    pub(crate) departing: bool,
     pub(crate) storage: StorageId,
     /// In which of its lives it was said.
     pub(crate) life: LifeId,
@@ -70,6 +76,14 @@ pub(crate) struct Vnode {
     pub(crate) id: VnodeId,
     pub(crate) storage: StorageId,
     pub(crate) ring: RingVersion,
+    /// Under which epoch of the class it works; 0 before it looked for the first time.
+    pub(crate) epoch: MapVersion,
+    /// What it has heard as a newcomer; see [`crate::moves`] for this and what follows.
+    pub(crate) joining: Option<Joining>,
+    /// In which epoch it was found to have all that a newcomer needs.
+    pub(crate) complete: Option<MapVersion>,
+    /// The same, once that is durable.
+    pub(crate) claimed: Option<MapVersion>,
     /// Dots applied.
     pub(crate) clock: Clock,
     /// What it holds, in one number; see [`crate::replicate::digests`].
@@ -140,6 +154,10 @@ impl Vnode {
             id: record.vnode,
             storage: record.storage,
             ring: record.ring,
+            epoch: record.epoch,
+            joining: None,
+            complete: record.complete,
+            claimed: record.complete,
             durable: record.clock.clone(),
             opened: Some(record.clock.clone()),
             digest: Digest::EMPTY,
@@ -180,6 +198,8 @@ impl Vnode {
             vnode: self.id,
             storage: self.storage,
             ring: self.ring,
+            epoch: self.epoch,
+            complete: self.complete,
             clock: self.clock.clone(),
             settled: self.settled.clone(),
             actors: self.actors.clone(),
@@ -309,6 +329,9 @@ impl Vnode {
     pub(crate) fn to_wire(&self, peer: NodeId, life: LifeId) -> VnodeClock {
         VnodeClock {
             class: self.class,
+            epoch: self.epoch,
+            departing: false,
+            for_departing: self.tells_one_that_departs(peer),
             vnode: self.id,
             storage: self.storage,
             life,

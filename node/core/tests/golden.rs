@@ -19,6 +19,7 @@ use quorate_core::record::{
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{ActorClock, AliveMark, ENDLESS};
+use quorate_protocol::versioned::MapVersion;
 use quorate_protocol::{ActorId, ClusterId, Dot, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionId, RingVersion};
 
@@ -124,6 +125,8 @@ fn vnode() -> VnodeRecord {
         vnode: VnodeId::new(0x2021_2223_2425_2627),
         storage: StorageId::new(0x3031_3233_3435_3637),
         ring: RingVersion::new(1),
+        epoch: MapVersion::new(300),
+        complete: None,
         clock: Clock::from_wire(&clock).unwrap(),
         settled: Clock::from_wire(&clock[..1]).unwrap(),
         actors: BTreeMap::from([(dot(1, 1).actor, (TARGET, RingVersion::new(1)))]),
@@ -140,13 +143,13 @@ fn vnode() -> VnodeRecord {
 }
 
 #[test]
-fn a_small_object_has_the_bytes_of_format_2_and_costs_36_beside_key_and_value() {
+fn a_small_object_has_the_bytes_of_format_4_and_costs_36_beside_key_and_value() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &small());
     assert!(pieces.is_empty());
     assert_eq!(storage_key.len() + bytes.len() - KEY.len() - 4, 11 + 8 + 17);
     check(
-        "3-object-small",
+        "4-object-small",
         &storage_key,
         &bytes,
         &small(),
@@ -155,12 +158,12 @@ fn a_small_object_has_the_bytes_of_format_2_and_costs_36_beside_key_and_value() 
 }
 
 #[test]
-fn a_full_object_has_the_bytes_of_format_2() {
+fn a_full_object_has_the_bytes_of_format_4() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &full());
     assert!(pieces.is_empty(), "its large value lies in pieces already");
     check(
-        "3-object-full",
+        "4-object-full",
         &storage_key,
         &bytes,
         &full(),
@@ -169,7 +172,7 @@ fn a_full_object_has_the_bytes_of_format_2() {
 }
 
 #[test]
-fn a_deleted_object_has_the_bytes_of_format_2() {
+fn a_deleted_object_has_the_bytes_of_format_4() {
     let object = Object {
         versions: Vec::new(),
         context: [dot(1, 1)].into_iter().collect(),
@@ -177,7 +180,7 @@ fn a_deleted_object_has_the_bytes_of_format_2() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_object(&storage_key, &object);
     check(
-        "3-object-deleted",
+        "4-object-deleted",
         &storage_key,
         &bytes,
         &object,
@@ -186,14 +189,14 @@ fn a_deleted_object_has_the_bytes_of_format_2() {
 }
 
 #[test]
-fn a_hint_has_the_bytes_of_format_2() {
+fn a_hint_has_the_bytes_of_format_4() {
     let storage_key = keys::hint_key(TARGET, CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_hint(&storage_key, &hint());
-    check("3-hint", &storage_key, &bytes, &hint(), record::decode_hint);
+    check("4-hint", &storage_key, &bytes, &hint(), record::decode_hint);
 }
 
 #[test]
-fn log_entries_have_the_bytes_of_format_2() {
+fn log_entries_have_the_bytes_of_format_4() {
     let entry = |kind, request| LogRecord {
         bucket: BUCKET,
         key: Bytes::from_static(KEY),
@@ -203,9 +206,9 @@ fn log_entries_have_the_bytes_of_format_2() {
     };
     let storage_key = keys::log_key(CLASS, dot(1, 300));
     let all = [
-        ("3-log-put", entry(LogKind::Put, Some(REQUEST))),
-        ("3-log-delete", entry(LogKind::Delete, Some(REQUEST))),
-        ("3-log-merged", entry(LogKind::Merged, None)),
+        ("4-log-put", entry(LogKind::Put, Some(REQUEST))),
+        ("4-log-delete", entry(LogKind::Delete, Some(REQUEST))),
+        ("4-log-merged", entry(LogKind::Merged, None)),
     ];
     for (name, entry) in all {
         check(
@@ -219,10 +222,10 @@ fn log_entries_have_the_bytes_of_format_2() {
 }
 
 #[test]
-fn a_vnode_has_the_bytes_of_format_2() {
+fn a_vnode_has_the_bytes_of_format_4() {
     let storage_key = keys::vnode_key(CLASS);
     check(
-        "3-vnode",
+        "4-vnode",
         &storage_key,
         &record::encode_vnode(&storage_key, &vnode()),
         &vnode(),
@@ -231,7 +234,7 @@ fn a_vnode_has_the_bytes_of_format_2() {
 }
 
 #[test]
-fn who_was_alive_has_the_bytes_of_format_2() {
+fn who_was_alive_has_the_bytes_of_format_4() {
     let mark = |shard| AliveMark {
         shard,
         life: LifeId::new(0x5051_5253_5455_5657),
@@ -261,19 +264,19 @@ fn who_was_alive_has_the_bytes_of_format_2() {
         ..record.clone()
     };
     let storage_key = keys::alive_key(0x0102);
-    for (name, record) in [("3-alive", record), ("3-alive-settled", settled)] {
+    for (name, record) in [("4-alive", record), ("4-alive-settled", settled)] {
         let bytes = record::encode_alive(&storage_key, &record);
         check(name, &storage_key, &bytes, &record, record::decode_alive);
     }
 }
 
 #[test]
-fn a_digest_has_the_bytes_of_format_2() {
+fn a_digest_has_the_bytes_of_format_4() {
     let digest = Digest::of_object(BUCKET, KEY, &full());
     let storage_key = keys::digest_key(CLASS);
     let bytes = record::encode_digest(&storage_key, &digest);
     check(
-        "3-digest",
+        "4-digest",
         &storage_key,
         &bytes,
         &digest,
@@ -282,7 +285,7 @@ fn a_digest_has_the_bytes_of_format_2() {
 }
 
 #[test]
-fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
+fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_4() {
     let source = SnapshotSource {
         node: TARGET,
         storage: StorageId::new(0x4041_4243_4445_4647),
@@ -327,7 +330,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
             ..vnode()
         };
         check(
-            &format!("3-vnode-{name}"),
+            &format!("4-vnode-{name}"),
             &storage_key,
             &record::encode_vnode(&storage_key, &vnode),
             &vnode,
@@ -337,7 +340,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_2() {
 }
 
 #[test]
-fn a_request_has_the_bytes_of_format_2() {
+fn a_request_has_the_bytes_of_format_4() {
     let request = RequestRecord {
         dot: dot(1, 300),
         bucket: BUCKET,
@@ -347,7 +350,7 @@ fn a_request_has_the_bytes_of_format_2() {
     let storage_key = keys::request_key(CLASS, REQUEST);
     let bytes = record::encode_request(&storage_key, &request);
     check(
-        "3-request",
+        "4-request",
         &storage_key,
         &bytes,
         &request,
@@ -356,7 +359,7 @@ fn a_request_has_the_bytes_of_format_2() {
 }
 
 #[test]
-fn a_piece_has_the_bytes_of_format_2() {
+fn a_piece_has_the_bytes_of_format_4() {
     let value = Bytes::from(vec![7; 65_536 + 5]);
     let content = Content {
         value: value.clone(),
@@ -376,13 +379,13 @@ fn a_piece_has_the_bytes_of_format_2() {
     );
     let (dot, number, bytes) = pieces.last().unwrap();
     let storage_key = keys::chunk_key(keys::ChunkOwner::Hint(TARGET), CLASS, BUCKET, *dot, *number);
-    compare("record-3-piece", &storage_key, bytes);
+    compare("record-4-piece", &storage_key, bytes);
 }
 
 #[test]
-fn an_expiry_is_noted_with_the_bytes_of_format_2() {
+fn an_expiry_is_noted_with_the_bytes_of_format_4() {
     let storage_key = keys::expiry_key(WALL_MS + 60_000, CLASS, BUCKET, KEY);
-    compare("record-3-expiry", &storage_key, b"");
+    compare("record-4-expiry", &storage_key, b"");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use quorate_core::record::{
     self, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding, RecordError, RecordKind,
     RequestRecord, SnapshotSource, VnodeRecord,
 };
+use quorate_protocol::versioned::MapVersion;
 use quorate_protocol::{ActorId, Dot, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, NodeId, RingVersion};
 
@@ -168,6 +169,8 @@ fn vnode() -> impl Strategy<Value = VnodeRecord> {
                 vnode: VnodeId::new(vnode),
                 storage: StorageId::new(!vnode),
                 ring: RingVersion::new(ring),
+                epoch: MapVersion::new(ring / 2),
+                complete: (ring % 3 == 0).then(|| MapVersion::new(ring / 3)),
                 voids: clock(dots.clone()).rest_of(promised.iter().copied()),
                 promised,
                 clock: clock(dots),
@@ -441,8 +444,8 @@ fn an_intact_record_of_a_newer_format_is_told_from_damage() {
         bytes[at] = byte;
         record::decode_object(b"k", &forge(b"k", bytes)).unwrap_err()
     };
-    assert_eq!(with(0, 4), RecordError::NewerFormat { found: 4, known: 3 });
-    assert_eq!(with(0, 2), RecordError::OlderFormat { found: 2, known: 3 });
+    assert_eq!(with(0, 5), RecordError::NewerFormat { found: 5, known: 4 });
+    assert_eq!(with(0, 3), RecordError::OlderFormat { found: 3, known: 4 });
     assert!(matches!(with(0, 0), RecordError::Malformed(_)));
     let data_type = RecordKind::DataType as u8;
     assert_eq!(
@@ -465,6 +468,8 @@ fn an_enormous_vnode_record_comes_back() {
         vnode: VnodeId::new(1),
         storage: StorageId::new(2),
         ring: RingVersion::FIRST,
+        epoch: MapVersion::FIRST,
+        complete: None,
         settled: clock(Vec::new()),
         clock: clock(dots),
         actors: BTreeMap::new(),

@@ -10,6 +10,7 @@ use quorate_core::causality::Clock;
 use quorate_core::record::{VnodeRecord, decode_hint, decode_object, decode_vnode, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::ids::{Dot, VnodeId};
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::Class;
 
 /// What was promised with one acknowledgement.
@@ -260,6 +261,8 @@ mod tests {
             vnode: VnodeId::new(5),
             storage: StorageId::new(1),
             ring: RingVersion::FIRST,
+            epoch: MapVersion::FIRST,
+            complete: None,
             clock: Clock::new(),
             settled: Clock::new(),
             actors: BTreeMap::default(),

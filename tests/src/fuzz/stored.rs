@@ -13,7 +13,7 @@ use quorate_core::record::{
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{ActorClock, PeerObject};
-use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_protocol::{ActorId, ClusterId, map_file};
 use quorate_ring::{BucketId, Class, PartitionId, RingVersion};
 
@@ -240,6 +240,8 @@ fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
             vnode: quorate_protocol::VnodeId::new(draw.source.bits()),
             storage: quorate_protocol::StorageId::new(draw.source.bits()),
             ring: RingVersion::new(draw.source.below(300)),
+            epoch: MapVersion::new(draw.source.below(300)),
+            complete: (draw.source.below(2) == 1).then(|| MapVersion::new(draw.source.below(300))),
             clock: clock(draw),
             settled: clock(draw),
             actors: actors

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{AliveMark, PeerObject, Testimony};
 use crate::error::WireError;
 use crate::ids::{ActorId, ContentDigest, Dot, LifeId, RequestId, StorageId, VnodeId};
+use crate::versioned::MapVersion;
 
 /// Counter of the last dot of an actor that is closed: no actor writes so often. A run that reaches it says that
 /// nothing can follow; as a write that a clock lacks it counts as one.
@@ -41,6 +42,13 @@ pub struct ActorClock {
 pub struct VnodeClock {
     /// The class.
     pub class: Class,
+    /// The epoch of the class where it is said.
+    pub epoch: MapVersion,
+    /// Whether the vnode has no place there any more, and only hands over what others lack.
+    pub departing: bool,
+    /// Whether it is told to a vnode that departs: then all that is fsynced is told, which a member is not told before
+    /// it has said what is settled.
+    pub for_departing: bool,
     /// The vnode.
     pub vnode: VnodeId,
     /// The storage the durable part speaks for.

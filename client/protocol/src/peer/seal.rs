@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ActorClock;
 use crate::ids::ActorId;
+use crate::versioned::MapVersion;
 
 /// What is asked about some actors, in this order. Each question is put only after everybody has answered the
 /// one before.
@@ -48,6 +49,8 @@ impl From<SealStage> for u8 {
 pub struct SealAsk {
     /// The class.
     pub class: Class,
+    /// The epoch of the class in which the round began: under another one nobody takes part.
+    pub epoch: MapVersion,
     /// The asker's number for this question.
     pub number: u64,
     /// What is asked.

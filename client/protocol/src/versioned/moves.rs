@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MapVersion;
 use crate::ids::VnodeId;
+use crate::limits::DEPARTING_MAX;
 
 /// A [`Change`] in the form that the wire has for it: a kind and what that kind needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,8 +126,10 @@ pub struct Place {
 pub struct ClassRecord {
     /// The class.
     pub class: Class,
-    /// The last version that changed this record. A request of another epoch is refused.
+    /// The last version that changed where the class stands. A request of another epoch is refused.
     pub epoch: MapVersion,
+    /// The epoch before that one: who worked under another one has missed something.
+    pub before: MapVersion,
     /// How far it has moved.
     pub state: ClassState,
     /// The set that was there before the move, or the one that is there.
@@ -135,9 +138,48 @@ pub struct ClassRecord {
     pub new: Vec<Place>,
     /// Nodes of either set that nobody waits for.
     pub dead: Vec<NodeId>,
+    /// Places given up whose copies are not known to be gone: they hand over what nobody else has.
+    pub departing: Vec<Place>,
 }
 
 impl ClassRecord {
+    /// Every place of both sets, each once, ordered by node.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        let mut places: Vec<Place> = self.old.iter().chain(&self.new).copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The set that is read.
+    #[must_use]
+    pub fn read_set(&self) -> &[Place] {
+        match self.state {
+            ClassState::Stable | ClassState::JointOld => &self.old,
+            ClassState::JointNew => &self.new,
+        }
+    }
+
+    /// The place of a node, if it has one. In both sets it is the same.
+    #[must_use]
+    pub fn place_of(&self, node: NodeId) -> Option<Place> {
+        let mut places = self.old.iter().chain(&self.new);
+        places.find(|place| place.node == node).copied()
+    }
+
+    /// The places that are to be and were not.
+    pub fn newcomers(&self) -> impl Iterator<Item = Place> + '_ {
+        let comes = |place: &&Place| !self.old.contains(place);
+        self.new.iter().filter(comes).copied()
+    }
+
+    /// Whether nobody waits for a node.
+    #[must_use]
+    pub fn is_dead(&self, node: NodeId) -> bool {
+        self.dead.contains(&node)
+    }
+
     /// # Errors
     /// A sentence that says what is wrong.
     pub(super) fn check(&self) -> Result<(), String> {
@@ -155,6 +197,29 @@ impl ClassRecord {
         let twice = |set: &[Place]| (1..set.len()).any(|at| holds(&set[..at], set[at].node));
         if twice(&self.old) || twice(&self.new) {
             return Err(format!("class {class} has a node twice in one set"));
+        }
+        let other = |place: &&Place| {
+            self.place_of(place.node)
+                .is_some_and(|known| known != **place)
+        };
+        if let Some(place) = self.new.iter().find(other) {
+            let node = place.node;
+            return Err(format!("class {class} gives {node} two places at a time"));
+        }
+        if self.before >= self.epoch {
+            return Err(format!(
+                "class {class} does not come after what it was before"
+            ));
+        }
+        if self.departing.len() > DEPARTING_MAX {
+            let left = self.departing.len();
+            return Err(format!(
+                "class {class} has {left} copies that depart; at most {DEPARTING_MAX} can"
+            ));
+        }
+        let back = |place: &&Place| self.place_of(place.node) == Some(**place);
+        if let Some(place) = self.departing.iter().find(back) {
+            return Err(format!("class {class} has {} and has it not", place.node));
         }
         let stranger = |node: &&NodeId| !holds(&self.old, **node) && !holds(&self.new, **node);
         match self.dead.iter().find(stranger) {
@@ -230,18 +295,23 @@ mod tests {
                 n: 3,
                 partition: quorate_ring::PartitionId::new(1),
             },
-            epoch: MapVersion::FIRST,
+            epoch: MapVersion::new(2),
+            before: MapVersion::FIRST,
             state: ClassState::JointOld,
             old: vec![place(1), place(2)],
             new: vec![place(2), place(3)],
             dead: vec![NodeId::new(1)],
+            departing: Vec::new(),
         };
         assert_eq!(good.check(), Ok(()));
-        let wrong: [fn(&mut ClassRecord); 4] = [
+        let wrong: [fn(&mut ClassRecord); 7] = [
             |record| record.new.clear(),
             |record| record.state = ClassState::Stable,
             |record| record.old[1] = record.old[0],
             |record| record.dead[0] = NodeId::new(9),
+            |record| record.new[0].vnode = VnodeId::new(2),
+            |record| record.before = record.epoch,
+            |record| record.departing = vec![record.old[0]],
         ];
         for spoil in wrong {
             let mut record = good.clone();

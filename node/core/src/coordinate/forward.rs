@@ -43,12 +43,18 @@ impl Cx<'_> {
     /// are sloppy: its copy is a hint, which strict reads do not ask for.
     pub(crate) fn coordinator(&self, class: Class, sloppy: bool) -> Coordinator {
         let view = &self.s.view;
-        if self.s.writable && self.s.vnodes.contains_key(&class) {
+        let holds = self.s.writable && self.s.vnodes.contains_key(&class);
+        let readers = view.readers(class);
+        // A newcomer does not know yet what it would replace.
+        if holds && readers.contains(&view.me) {
             return Coordinator::Here;
         }
-        let usable = |node: &NodeId| *node != view.me && view.is_reachable(*node);
-        if let Some(primary) = view.primaries(class).iter().copied().find(usable) {
+        let usable = |node: &NodeId| *node != view.me && view.reaches(class, *node);
+        if let Some(primary) = readers.into_iter().find(usable) {
             return Coordinator::There(primary);
+        }
+        if holds {
+            return Coordinator::Here;
         }
         if !sloppy && !self.s.breaks(Plant::StrictFallback) {
             return Coordinator::Nobody;

@@ -6,9 +6,11 @@ use quorate_protocol::client::Role;
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::ids::Dot;
 use quorate_protocol::peer::{ReplicaGet, ReplicaState, Want};
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 
 use super::ReadAsk;
+use super::fence::fenced_state;
 use super::get_answer::role_of;
 use crate::causality::{Clock, Object, ReplyView};
 use crate::effects::{Note, Priority};
@@ -65,6 +67,8 @@ pub(crate) struct GetOp {
     pub(crate) retry_at_us: Option<u64>,
     /// Answered; what is left is read repair.
     pub(crate) answered: bool,
+    /// Under which epoch of the class it is asked: only answers of this one count.
+    pub(crate) epoch: MapVersion,
 }
 
 /// The reads that this replica coordinates.
@@ -94,6 +98,7 @@ impl Gets {
         let mut op = GetOp {
             asker,
             tally: ReadTally::new(ask.quorum),
+            epoch: cx.s.view.epoch(place.class),
             place,
             ask,
             deadline_us,
@@ -122,7 +127,7 @@ impl Gets {
         Some(op)
     }
 
-    fn keep_or_end(&mut self, cx: &mut Cx<'_>, id: u64, mut op: GetOp) {
+    pub(super) fn keep_or_end(&mut self, cx: &mut Cx<'_>, id: u64, mut op: GetOp) {
         if !op.advance(cx) {
             op.due_us = op.next_due();
             self.due.insert((op.due_us, id));
@@ -147,6 +152,8 @@ impl Gets {
         op.latency_us
             .entry(from)
             .or_insert(cx.s.now.mono_us - op.started_us);
+        let fenced = state.epoch != op.epoch && !cx.s.breaks(Plant::AnswerOfAnotherEpoch);
+        let state = if fenced { fenced_state(&state) } else { state };
         op.take(cx.s, from, state);
         self.keep_or_end(cx, id, op);
     }
@@ -231,8 +238,8 @@ impl GetOp {
             .map_or(self.deadline_us, |at| at.min(self.deadline_us))
     }
 
-    fn ask_everybody(&mut self, cx: &mut Cx<'_>) {
-        let primaries = cx.s.members(self.place.class);
+    pub(super) fn ask_everybody(&mut self, cx: &mut Cx<'_>) {
+        let primaries = cx.s.view.readers(self.place.class);
         let me = cx.s.view.me;
         let nearest = if primaries.contains(&me) {
             Some(me)
@@ -240,10 +247,10 @@ impl GetOp {
             primaries
                 .iter()
                 .copied()
-                .find(|&node| cx.s.view.is_reachable(node))
+                .find(|&node| cx.s.view.reaches(self.place.class, node))
         };
         for &primary in &primaries {
-            if cx.s.view.is_reachable(primary) {
+            if cx.s.view.reaches(self.place.class, primary) {
                 let all = nearest == Some(primary) && !self.ask.head;
                 self.question(
                     cx,
@@ -280,6 +287,7 @@ impl GetOp {
         let message = ReplicaGet {
             op: number,
             class: self.place.class,
+            epoch: self.epoch,
             bucket: self.place.bucket,
             key: self.place.key.clone(),
             want,
@@ -301,7 +309,7 @@ impl GetOp {
             return false;
         }
         let mut asked = false;
-        for primary in cx.s.members(self.place.class) {
+        for primary in cx.s.view.readers(self.place.class) {
             let failed = self.tally.answer_of(primary) == Some(Answer::Failed);
             if !failed || self.stand_ins.values().any(|&target| target == primary) {
                 continue;

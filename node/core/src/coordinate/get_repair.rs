@@ -80,6 +80,7 @@ impl GetOp {
             let message = ReplicaPut {
                 op: 0,
                 class: self.place.class,
+                epoch: self.epoch,
                 bucket: self.place.bucket,
                 key: self.place.key.clone(),
                 object: merged.to_peer(),

@@ -91,7 +91,7 @@ impl Listings {
         deadline_us: u64,
     ) {
         let id = cx.s.new_op();
-        let members = cx.s.members(class);
+        let members = cx.s.view.readers(class);
         let (up, down): (BTreeSet<NodeId>, BTreeSet<NodeId>) = members
             .into_iter()
             .partition(|&node| cx.s.view.is_reachable(node));
@@ -99,6 +99,7 @@ impl Listings {
             let message = ReplicaKeys {
                 op: id,
                 class,
+                epoch: cx.s.view.epoch(class),
                 bucket: keys.bucket,
                 after: keys.after.clone(),
                 limit: keys.limit,

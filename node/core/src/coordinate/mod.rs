@@ -3,6 +3,7 @@
 
 pub(crate) mod check;
 pub(crate) mod copies;
+mod fence;
 pub(crate) mod forward;
 pub(crate) mod get;
 pub(crate) mod get_answer;

@@ -8,6 +8,7 @@ use quorate_protocol::ids::Dot;
 use quorate_protocol::limits::{OBJECT_BYTES_MAX, SIBLINGS_MAX};
 use quorate_protocol::map::BucketMode;
 use quorate_protocol::peer::{PeerObject, ReplicaAck};
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 
 use super::put_find::Search;
@@ -53,6 +54,10 @@ pub(crate) struct PutOp {
     pub(crate) errors: BTreeMap<NodeId, WireError>,
     /// While a retried request id is looked for.
     pub(crate) search: Search,
+    /// Under which epoch of the class it is shipped: only acknowledgements of this one count.
+    pub(crate) epoch: MapVersion,
+    /// Nodes that work under another epoch: they are asked again.
+    pub(crate) fenced: BTreeSet<NodeId>,
 }
 
 /// The writes that this replica coordinates.
@@ -75,7 +80,9 @@ impl Puts {
         let now_us = cx.s.now.mono_us;
         let mut op = PutOp {
             asker,
-            tally: WriteTally::new(ask.quorum),
+            tally: WriteTally::new(ask.quorum, cx.s.view.write_sets(place.class)),
+            epoch: cx.s.view.epoch(place.class),
+            fenced: BTreeSet::new(),
             place,
             ask,
             deadline_us,
@@ -126,6 +133,10 @@ impl Puts {
         let Some(mut op) = self.ops.remove(&id) else {
             return;
         };
+        if ack.epoch != op.epoch && !cx.s.breaks(Plant::AckOfAnotherEpoch) {
+            op.fence(cx, from);
+            return self.keep_or_end(cx, id, op);
+        }
         op.latency_us
             .entry(from)
             .or_insert(cx.s.now.mono_us - op.started_us);
@@ -238,7 +249,7 @@ impl Puts {
             if op.search.goes_on() {
                 self.search_on(cx, id, op);
             } else {
-                op.hedge(cx, id);
+                op.send_again(cx, id);
                 self.keep_or_end(cx, id, op);
             }
         }
@@ -352,7 +363,7 @@ impl PutOp {
             self.ask.seen.join(&object.read_context());
         }
         self.check_room(cx.s, &object)?;
-        let Some(&target) = cx.s.view.primaries(self.place.class).first() else {
+        let Some(target) = cx.s.stood_in_for(self.place.class) else {
             return Err(not_here(&self.place));
         };
         let dot = cx.s.mint_fallback_dot(self.place.class, &object, &before);

@@ -270,8 +270,8 @@ impl PutOp {
         let stored = if as_primary {
             cx.apply(&self.place, arrival).map(|_| ())
         } else {
-            match cx.s.view.primaries(self.place.class).first() {
-                Some(&target) => {
+            match cx.s.stood_in_for(self.place.class) {
+                Some(target) => {
                     self.stand_ins.insert(cx.s.view.me, target);
                     cx.keep_hint(target, &self.place, arrival)
                 }

@@ -19,7 +19,7 @@ impl PutOp {
     /// Sends the write to everybody who should have it. This node's own copy is already written.
     pub(crate) fn ship(&mut self, cx: &mut Cx<'_>, id: u64, shipment: Shipment, own_role: Role) {
         let me = cx.s.view.me;
-        self.tally.asked(me);
+        self.tally.asked(me, self.sets_of(cx.s, me));
         self.tally.ack(
             me,
             Ack {
@@ -34,12 +34,17 @@ impl PutOp {
             cx.s.step_seq()
         });
         self.shipment = Some(shipment);
+        self.ship_to_others(cx, id);
+    }
+
+    pub(super) fn ship_to_others(&mut self, cx: &mut Cx<'_>, id: u64) {
+        let me = cx.s.view.me;
         let stood_for: BTreeSet<NodeId> = self.stand_ins.values().copied().collect();
         for primary in cx.s.members(self.place.class) {
             if primary == me || stood_for.contains(&primary) {
                 continue;
             }
-            if cx.s.view.is_reachable(primary) {
+            if cx.s.view.reaches(self.place.class, primary) {
                 self.send_to(cx, id, primary, None);
             } else {
                 self.add_stand_in(cx, id, primary);
@@ -54,10 +59,14 @@ impl PutOp {
         to: NodeId,
         hint_for: Option<NodeId>,
     ) {
+        let sets = match hint_for {
+            Some(primary) => cx.s.view.sets_of(self.place.class, primary),
+            None => self.sets_of(cx.s, to),
+        };
         let Some(shipment) = &self.shipment else {
             return;
         };
-        self.tally.asked(to);
+        self.tally.asked(to, sets);
         if cx.s.breaks(Plant::AcksGuessed) {
             let role = role_of(hint_for.is_some());
             let durable = false;
@@ -66,6 +75,7 @@ impl PutOp {
         let message = ReplicaPut {
             op: id,
             class: self.place.class,
+            epoch: self.epoch,
             bucket: self.place.bucket,
             key: self.place.key.clone(),
             object: shipment.object.clone(),
@@ -98,7 +108,7 @@ impl PutOp {
     /// A node will not store the write: somebody else is asked in its place.
     pub(super) fn lose(&mut self, cx: &mut Cx<'_>, id: u64, node: NodeId) {
         self.tally.fail(node);
-        let primaries = cx.s.view.primaries(self.place.class);
+        let primaries = cx.s.members(self.place.class);
         // A fallback's refusal may arrive twice: it is nobody whom a fallback could stand in for.
         let primary = match self.stand_ins.remove(&node) {
             Some(primary) => primary,
@@ -106,6 +116,12 @@ impl PutOp {
             None => return,
         };
         self.add_stand_in(cx, id, primary);
+    }
+
+    /// In which sets a node counts: by its own place, or by that of the primary that it stands in for.
+    pub(super) fn sets_of(&self, shared: &Shared, node: NodeId) -> u8 {
+        let place = self.stand_ins.get(&node).copied().unwrap_or(node);
+        shared.view.sets_of(self.place.class, place)
     }
 
     /// Silent primaries are given stand-ins, while their own answers are still welcome.
@@ -183,12 +199,9 @@ impl PutOp {
     }
 
     fn without_ack(&self, shared: &Shared) -> Vec<NodeId> {
-        let primaries = shared.view.primaries(self.place.class);
-        primaries
-            .iter()
-            .copied()
-            .filter(|&node| self.tally.ack_of(node).is_none())
-            .collect()
+        let mut missing = shared.members(self.place.class);
+        missing.retain(|&node| self.tally.ack_of(node).is_none());
+        missing
     }
 
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {

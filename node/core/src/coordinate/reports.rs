@@ -26,7 +26,7 @@ fn warnings(shared: &Shared, class: Class, siblings: usize, bytes: u64) -> Vec<S
     if bytes >= OBJECT_BYTES_WARN as u64 && siblings > 1 {
         warnings.push(format!("the key's siblings take {bytes} bytes together"));
     }
-    let placed = shared.view.primaries(class).len();
+    let placed = shared.view.readers(class).len();
     if placed < usize::from(class.n) {
         warnings.push(format!(
             "under-replicated: the cluster has {placed} nodes for {} copies",

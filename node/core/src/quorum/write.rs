@@ -17,13 +17,20 @@ pub struct Ack {
 
 /// What is known of a write so far. Counts nodes, never messages: an acknowledgement that is
 /// repeated, or upgraded to durable, counts once.
+///
+/// While a class moves, a write has to reach two sets, each with all that was asked for; a node may count in both.
 #[derive(Clone, Debug)]
 pub struct WriteTally {
     need: WriteQuorum,
+    sets: u8,
     acks: BTreeMap<NodeId, Ack>,
     failed: BTreeSet<NodeId>,
-    asked: BTreeSet<NodeId>,
+    /// In which sets each node that was asked counts: a bit for each.
+    asked: BTreeMap<NodeId, u8>,
 }
+
+/// Every set, where there is one only.
+pub const ALL_SETS: u8 = u8::MAX;
 
 /// What the tally says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +44,15 @@ pub enum WriteVerdict {
 }
 
 impl WriteTally {
-    /// Nothing came yet.
+    /// Nothing came yet of a write to so many sets, 1 or 2.
     #[must_use]
-    pub const fn new(need: WriteQuorum) -> Self {
+    pub const fn new(need: WriteQuorum, sets: u8) -> Self {
         Self {
             need,
+            sets,
             acks: BTreeMap::new(),
             failed: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            asked: BTreeMap::new(),
         }
     }
 
@@ -54,16 +62,17 @@ impl WriteTally {
         &self.need
     }
 
-    /// The write was sent to this node.
-    pub fn asked(&mut self, node: NodeId) {
+    /// The write was sent to this node, which counts in these sets: by its own place, or by that of the primary
+    /// that it stands in for.
+    pub fn asked(&mut self, node: NodeId, sets: u8) {
         self.failed.remove(&node);
-        self.asked.insert(node);
+        self.asked.insert(node, sets);
     }
 
     /// Whether the write was sent to this node.
     #[must_use]
     pub fn was_asked(&self, node: NodeId) -> bool {
-        self.asked.contains(&node)
+        self.asked.contains_key(&node)
     }
 
     /// A node stored it. A durable acknowledgement replaces one that was not.
@@ -118,7 +127,7 @@ impl WriteTally {
     /// Nodes asked that neither stored nor failed.
     pub fn silent(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.asked
-            .iter()
+            .keys()
             .copied()
             .filter(|node| !self.acks.contains_key(node) && !self.failed.contains(node))
     }
@@ -128,20 +137,42 @@ impl WriteTally {
         self.failed.iter().copied()
     }
 
+    /// Nodes of a set whose acknowledgement is like this.
+    fn of_set(&self, set: u8, wanted: impl Fn(&Ack) -> bool) -> u8 {
+        let inside = |node: &NodeId| {
+            let sets = self.asked.get(node).copied().unwrap_or(ALL_SETS);
+            self.sets == 1 || sets & (1 << set) != 0
+        };
+        let acks = self.acks.iter();
+        count(
+            acks.filter(|(node, ack)| inside(node) && wanted(ack))
+                .count(),
+        )
+    }
+
     /// Whether an fsync is still awaited from a node that stored without one.
     fn awaits_fsync(&self) -> bool {
-        self.durable() < self.need.dw && self.acks.values().any(|ack| !ack.durable)
+        let durable = |set| self.of_set(set, |ack| ack.durable);
+        let short = (0..self.sets).any(|set| durable(set) < self.need.dw);
+        short && self.acks.values().any(|ack| !ack.durable)
     }
 
     /// Which of the three needs is short, with what was needed and what came.
     #[must_use]
     pub fn shortfall(&self) -> Option<(&'static str, u8, u8)> {
-        let needs = [
-            ("w", self.need.w, self.acks()),
-            ("pw", self.need.pw, self.primaries()),
-            ("dw", self.need.dw, self.durable()),
-        ];
-        needs.into_iter().find(|(_, needed, got)| got < needed)
+        let needs = |set| {
+            [
+                ("w", self.need.w, self.of_set(set, |_| true)),
+                (
+                    "pw",
+                    self.need.pw,
+                    self.of_set(set, |ack| ack.role == Role::Primary),
+                ),
+                ("dw", self.need.dw, self.of_set(set, |ack| ack.durable)),
+            ]
+        };
+        let mut needs = (0..self.sets).flat_map(needs);
+        needs.find(|(_, needed, got)| got < needed)
     }
 
     /// What all this means.
@@ -190,8 +221,8 @@ mod tests {
     };
 
     fn asked(need: WriteQuorum, nodes: &[u64]) -> WriteTally {
-        let mut tally = WriteTally::new(need);
-        nodes.iter().for_each(|&id| tally.asked(node(id)));
+        let mut tally = WriteTally::new(need, 1);
+        nodes.iter().for_each(|&id| tally.asked(node(id), ALL_SETS));
         tally
     }
 
@@ -204,6 +235,25 @@ mod tests {
         tally.ack(node(2), FALLBACK);
         assert_eq!(tally.verdict(), WriteVerdict::Met);
         assert_eq!((tally.primaries(), tally.fallbacks()), (1, 1));
+    }
+
+    #[test]
+    fn each_set_of_a_class_that_moves_has_to_be_reached() {
+        const OLD: u8 = 1;
+        const NEW: u8 = 2;
+        let mut tally = WriteTally::new(need(2, 1, 0), 2);
+        for (id, sets) in [(1, OLD), (2, OLD | NEW), (3, OLD), (4, NEW)] {
+            tally.asked(node(id), sets);
+        }
+        tally.ack(node(1), PRIMARY);
+        tally.ack(node(3), PRIMARY);
+        assert_eq!(tally.shortfall(), Some(("w", 2, 0)));
+        tally.ack(node(2), FALLBACK);
+        assert_eq!(tally.shortfall(), Some(("w", 2, 1)));
+        tally.fail(node(4));
+        assert_eq!(tally.verdict(), WriteVerdict::OutOfReach);
+        tally.ack(node(4), FALLBACK);
+        assert_eq!(tally.shortfall(), Some(("pw", 1, 0)));
     }
 
     #[test]

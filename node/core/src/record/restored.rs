@@ -87,6 +87,7 @@ fn renewed(record: VnodeRecord, forgets_settled: bool, storage: u64) -> VnodeRec
     VnodeRecord {
         storage: StorageId::new(storage),
         settled,
+        complete: None,
         ..record
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! record flags  1 damaged: its absences count for nothing; 2 it is being rebuilt
+//!               4 as a newcomer it has all that it needs
 //! vnode         u64
 //! storage       u64
 //! ring          varint: the ring version at the vnode's birth
+//! epoch         varint: the version of the map that last moved the class, as far as the vnode knew
+//! complete      if flagged, varint: the epoch in which that was found
 //! clock         count varint, then each, ascending by actor:
 //!   actor u64
 //!   base        varint
@@ -21,6 +24,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use quorate_protocol::versioned::MapVersion;
 use quorate_protocol::{ActorId, StorageId, VnodeId};
 use quorate_ring::{NodeId, RingVersion};
 
@@ -32,6 +36,7 @@ use crate::causality::Clock;
 
 const DAMAGED: u8 = 1;
 const REBUILDING: u8 = 2;
+const COMPLETE: u8 = 4;
 
 /// Actor, base, count of runs.
 const CLOCK_ENTRY_BYTES_MIN: usize = 10;
@@ -50,6 +55,10 @@ pub struct VnodeRecord {
     pub storage: StorageId,
     /// The ring version at its birth.
     pub ring: RingVersion,
+    /// The epoch of its class under which it works; 0 if it never looked.
+    pub epoch: MapVersion,
+    /// In which epoch it was found to have, as a newcomer, all that the old members had.
+    pub complete: Option<MapVersion>,
     /// Its clock at a checkpoint; the dot log holds what came since.
     pub clock: Clock,
     /// What every member of the class was known to have durably when logs were last collected: contexts
@@ -74,10 +83,17 @@ pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
     if vnode.rebuilding.is_some() {
         flags |= REBUILDING;
     }
+    if vnode.complete.is_some() {
+        flags |= COMPLETE;
+    }
     let mut record = start(RecordKind::Vnode, flags);
     record.u64(vnode.vnode.get());
     record.u64(vnode.storage.get());
     record.varint(vnode.ring.get());
+    record.varint(vnode.epoch.get());
+    if let Some(complete) = vnode.complete {
+        record.varint(complete.get());
+    }
     write_clock(&vnode.clock, &mut record);
     write_clock(&vnode.settled, &mut record);
     record.length(vnode.actors.len());
@@ -102,12 +118,16 @@ pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
 /// # Errors
 /// The record is damaged, of a newer format, or no vnode's.
 pub fn decode_vnode(storage_key: &[u8], record: &[u8]) -> Result<VnodeRecord, RecordError> {
-    let known = DAMAGED | REBUILDING;
+    let known = DAMAGED | REBUILDING | COMPLETE;
     let (flags, mut body) = open(storage_key, record, RecordKind::Vnode, known)?;
     let vnode = VnodeRecord {
         vnode: VnodeId::new(body.u64()?),
         storage: StorageId::new(body.u64()?),
         ring: RingVersion::new(body.varint()?),
+        epoch: MapVersion::new(body.varint()?),
+        complete: (flags & COMPLETE != 0)
+            .then(|| body.varint().map(MapVersion::new))
+            .transpose()?,
         clock: read_clock(&mut body)?,
         settled: read_clock(&mut body)?,
         actors: read_actors(&mut body)?,

@@ -1,7 +1,7 @@
 //! Anti-entropy by clocks: tell peers what one has, ask for what they have and one lacks, answer
 //! from the dot log. Its cost is proportional to what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use quorate_protocol::ids::{ActorId, Dot};
@@ -68,7 +68,7 @@ impl AntiEntropy {
         let life = cx.s.alive.life();
         let mut frames: BTreeMap<NodeId, Vec<VnodeClock>> = BTreeMap::new();
         for vnode in cx.s.vnodes.values() {
-            for &node in cx.s.view.primaries(vnode.class) {
+            for node in cx.s.listeners(vnode) {
                 if node == cx.s.view.me || !cx.s.view.is_reachable(node) {
                     continue;
                 }
@@ -160,8 +160,8 @@ impl AntiEntropy {
 
     pub(crate) fn on_answer(&mut self, cx: &mut Cx<'_>, from: NodeId, answer: DotsAnswer) {
         let class = answer.class;
-        if !cx.s.is_member(from, class) {
-            return; // only members are asked, late answers are as good as any
+        if !cx.s.may_know(from, class) {
+            return; // only those are asked, late answers are as good as any
         }
         let now_us = cx.s.now.mono_us;
         let expected = self.questions.answered(class, from, answer.number, now_us);
@@ -186,6 +186,31 @@ fn bounded_runs(missing: impl Iterator<Item = (ActorId, u64, u64)>) -> Vec<(Acto
 }
 
 impl Shared {
+    /// Who is told a vnode's clock: the other members, and copies that depart.
+    fn listeners(&self, vnode: &Vnode) -> BTreeSet<NodeId> {
+        let departing = vnode.peers.iter().filter(|(_, word)| word.departing);
+        let members = self.view.members(vnode.class).into_iter();
+        members.chain(departing.map(|(&node, _)| node)).collect()
+    }
+
+    /// Whether a node may have something of a class: a member, or one with a copy that departs.
+    fn may_know(&self, node: NodeId, class: Class) -> bool {
+        let departs = |vnode: &Vnode| vnode.peers.get(&node).is_some_and(|word| word.departing);
+        self.is_member(node, class) || self.vnodes.get(&class).is_some_and(departs)
+    }
+
+    /// Whether a clock is that of the vnode which the map gives its sender, or of one that departs.
+    fn speaks_for(&self, from: NodeId, clock: &VnodeClock) -> bool {
+        let place = self.view.vnode_of(clock.class, from);
+        if clock.departing {
+            // Once its node has a place again it is a late word, of a storage that is no more.
+            return place.is_none() && self.view.map().member(from).is_some();
+        }
+        // Late word for the copy that departed before this vnode had a place.
+        let misplaced = clock.for_departing && self.vnodes.contains_key(&clock.class);
+        !misplaced && place == Some(clock.vnode)
+    }
+
     /// Takes a peer's clocks.
     pub(crate) fn take_clocks(&mut self, from: NodeId, clocks: Clocks) {
         clocks
@@ -195,8 +220,8 @@ impl Shared {
     }
 
     pub(crate) fn take_clock(&mut self, from: NodeId, clock: VnodeClock) {
-        if !self.is_member(from, clock.class) {
-            return;
+        if !self.speaks_for(from, &clock) {
+            return; // late word of a vnode that is none any more
         }
         let now_us = self.now.mono_us;
         let (Ok(applied), Ok(durable)) = (
@@ -205,7 +230,7 @@ impl Shared {
         ) else {
             return; // a malformed clock says nothing
         };
-        let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
+        let Some(vnode) = self.held_mut(clock.class) else {
             return;
         };
         if !vnode.meet_storage(from, clock.storage, now_us) {
@@ -221,7 +246,8 @@ impl Shared {
             word.merge(&durable);
             word
         });
-        if let Some(word) = &remembered {
+        let has_place = self.vnodes.contains_key(&clock.class);
+        if let Some(word) = remembered.as_ref().filter(|_| has_place) {
             // Late by the network, or storage that dropped what it had confirmed: it can tell.
             let message = Remembered {
                 class: clock.class,
@@ -231,7 +257,7 @@ impl Shared {
             self.note(Note::PeerBehindItsWord);
             self.send(from, message, 0, Priority::Background);
         }
-        let Some(vnode) = self.vnodes.get_mut(&clock.class) else {
+        let Some(vnode) = self.held_mut(clock.class) else {
             return;
         };
         // Only actors of the clock that was told: a table cannot be grown by names alone.
@@ -242,6 +268,8 @@ impl Shared {
         }
         let told = PeerVnode {
             vnode: clock.vnode,
+            epoch: clock.epoch,
+            departing: clock.departing,
             storage: clock.storage,
             life: clock.life,
             applied,
@@ -252,6 +280,9 @@ impl Shared {
             at_us: now_us,
         };
         vnode.take_word(from, told);
+        if clock.departing {
+            return; // it hands over and is compared with nobody
+        }
         self.hear_others_for_the_forgetful(clock.class, from);
         self.compare_digest(from, clock.class);
     }
@@ -301,7 +332,7 @@ impl Cx<'_> {
     /// Answers a peer's question from log and objects.
     pub(crate) fn answer_dots(&mut self, from: NodeId, ask: DotsAsk) {
         let damaged = |vnode: &Vnode| vnode.damaged;
-        if !self.s.is_member(from, ask.class) || self.s.vnodes.get(&ask.class).is_none_or(damaged) {
+        if !self.s.is_member(from, ask.class) || self.s.held(ask.class).is_none_or(damaged) {
             return; // what is damaged would pass on a loss as a delete
         }
         let class = ask.class;
@@ -338,7 +369,7 @@ impl Cx<'_> {
             if bytes >= BATCH_BYTES || asked > BATCH_ITEMS_MAX {
                 break;
             }
-            let Some(vnode) = self.s.vnodes.get(&ask.class) else {
+            let Some(vnode) = self.s.held(ask.class) else {
                 break;
             };
             if !vnode.durable.contains(dot) || vnode.is_void(dot) {

@@ -85,6 +85,12 @@ impl CatchUp {
         }
     }
 
+    /// Members may be new: they have not said what is settled.
+    pub(crate) fn on_map(&mut self, cx: &mut Cx<'_>) {
+        cx.s.alive.set_settled(false);
+        self.uncompared = true;
+    }
+
     /// A node asks what it misses. Whoever is told may count on it that what this node coordinates from now
     /// on is sent to it. So it is told only once it answers this node: before, its writes go to fallbacks.
     pub(crate) fn on_ask(&mut self, cx: &mut Cx<'_>, from: NodeId, ask: CatchUpAsk) {
@@ -118,6 +124,8 @@ impl CatchUp {
             self.ask_all_again(cx);
             cx.s.hear_others_for_the_silent();
             cx.s.settle_all();
+        } else if cx.s.anybody_joins() {
+            self.ask_all_again(cx);
         } else if self.uncompared {
             self.ask_uncompared(cx);
         }
@@ -178,7 +186,9 @@ impl CatchUp {
     fn ask(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let open = |wait: &Wait| !wait.no_hints || (wait.is_peer && wait.cover.is_none());
         let waiting = cx.s.vnodes.values().filter(|vnode| {
-            vnode.waits.get(&node).is_some_and(open) || cx.s.is_uncompared(vnode, node)
+            vnode.waits.get(&node).is_some_and(open)
+                || cx.s.is_uncompared(vnode, node)
+                || cx.s.lacks_word_of(vnode).contains(&node)
         });
         let classes: Vec<Class> = waiting.map(|vnode| vnode.class).collect();
         self.question(cx, node, &classes);
@@ -246,7 +256,13 @@ impl Shared {
     }
 
     fn take_entry(&mut self, from: NodeId, entry: CatchUpEntry, number: u64) {
-        self.compare_settled(from, entry.class, &entry.settled);
+        if let Some(clock) = &entry.clock {
+            // In another epoch members settled things without this vnode, or with another one of this node.
+            if clock.epoch == self.view.epoch(entry.class) {
+                self.compare_settled(from, entry.class, &entry.settled);
+            }
+            self.joining_hears(from, clock, number);
+        }
         let careless = self.breaks(Plant::CurrentWithoutHints);
         let Some(vnode) = self.vnodes.get_mut(&entry.class) else {
             return;

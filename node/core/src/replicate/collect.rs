@@ -90,7 +90,7 @@ impl Collector {
     }
 
     fn collect_class(&mut self, cx: &mut Cx<'_>, class: Class, budget: &mut usize) {
-        let mut members = cx.s.members(class);
+        let mut members = cx.s.view.counted(class);
         if cx.s.breaks(Plant::LogDroppedEarly) {
             members.clear();
         }
@@ -284,7 +284,7 @@ impl Cx<'_> {
 
     /// What may be dropped of a class now; `None` while a member has not said what it has.
     pub(crate) fn droppable(&mut self, class: Class) -> Option<Clock> {
-        let members = self.s.members(class);
+        let members = self.s.view.counted(class);
         let vnode = self.s.vnodes.get(&class).filter(|vnode| vnode.is_whole())?;
         let common = vnode.common(&members, self.s.view.me)?;
         Some(self.s.settle(class, common).clock)

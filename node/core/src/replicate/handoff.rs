@@ -1,5 +1,8 @@
 //! Hinted handoff: what is kept for a primary goes to it as soon as it is back, in batches, one
 //! at a time for each target, and is dropped only when the target has stored it durably.
+//!
+//! A hint is for a class; its target is only the first address. Where that has no place in the class any more, or is
+//! called dead, any member takes it.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -24,6 +27,7 @@ use crate::store::Family;
 /// A batch that a target has not acknowledged yet.
 #[derive(Debug)]
 struct InFlight {
+    to: NodeId,
     number: u64,
     sent_us: u64,
     /// Storage keys and records as they were sent: a hint that changed since is kept.
@@ -59,6 +63,20 @@ impl Handoff {
     /// The target is back, or gone: what was in flight is lost or will come again.
     pub(crate) fn on_peer_change(&mut self, node: NodeId) {
         self.targets.remove(&node);
+        let lost = |batch: &mut InFlight| batch.to == node;
+        for target in self.targets.values_mut() {
+            if target.in_flight.take_if(lost).is_some() {
+                target.after = None;
+            }
+        }
+    }
+
+    /// Other nodes may take what there is.
+    pub(crate) fn on_map(&mut self, cx: &mut Cx<'_>) {
+        self.targets.clear();
+        if cx.s.breaks(Plant::HintsOfTheGoneDropped) {
+            cx.drop_hints_of_the_gone();
+        }
     }
 
     /// When the throttle lets the next batch of a handoff under way go.
@@ -79,9 +97,13 @@ impl Handoff {
         self.targets
             .retain(|&node, target| target.in_flight.is_some() || cx.s.hints.for_target(node) > 0);
         let now_us = cx.s.now.mono_us;
-        let waits =
-            |&node: &NodeId| cx.s.view.is_reachable(node) && cx.s.hints.for_target(node) > 0;
-        let ready: Vec<NodeId> = cx.s.view.peers().filter(waits).collect();
+        let goes = |&target: &NodeId| {
+            let classes = cx.s.hints.classes(target);
+            classes
+                .iter()
+                .any(|&class| cx.s.taker(class, target).is_some())
+        };
+        let ready: Vec<NodeId> = cx.s.hints.all_targets().filter(goes).collect();
         for node in ready {
             let target = self.targets.entry(node).or_default();
             let stuck = |batch: &InFlight| batch.sent_us + cx.s.timing.resend_us <= now_us;
@@ -96,17 +118,15 @@ impl Handoff {
     }
 
     pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, ack: &HintsAck) {
-        let mut from = from;
-        if cx.s.breaks(Plant::HandoffUnverified) {
-            let flying = |target: &Target| target.in_flight.as_ref().map(|batch| batch.number);
-            let mut targets = self.targets.iter();
-            let sent = targets.find(|(_, target)| flying(target) == Some(ack.number));
-            from = sent.map_or(from, |(&node, _)| node);
-        }
-        let Some(target) = self.targets.get_mut(&from) else {
-            return;
-        };
-        let Some(batch) = target.in_flight.take_if(|batch| batch.number == ack.number) else {
+        let careless = cx.s.breaks(Plant::HandoffUnverified);
+        let answered =
+            |batch: &InFlight| batch.number == ack.number && (batch.to == from || careless);
+        let mut targets = self.targets.iter_mut();
+        let sent = targets.find_map(|(&node, target)| {
+            let batch = target.in_flight.take_if(|batch| answered(batch))?;
+            Some((node, target, batch))
+        });
+        let Some((node, target, batch)) = sent else {
             return;
         };
         if ack.error.is_some() {
@@ -115,17 +135,17 @@ impl Handoff {
             return;
         }
         for (key, sent) in batch.sent {
-            cx.drop_if_unchanged(from, &key, &sent);
+            cx.drop_if_unchanged(node, &key, &sent);
         }
         if target.not_before_us <= cx.s.now.mono_us {
-            target.send_next(cx, from);
+            target.send_next(cx, node);
         }
     }
 }
 
 impl Target {
     fn send_next(&mut self, cx: &mut Cx<'_>, node: NodeId) {
-        let Some((class, objects, sent)) = cx.collect_hints(node, self.after.as_deref()) else {
+        let Some((to, class, objects, sent)) = cx.collect_hints(node, self.after.as_deref()) else {
             self.after = None; // begin again with what was added meanwhile, at the next tick
             return;
         };
@@ -139,8 +159,12 @@ impl Target {
                 cx.drop_if_unchanged(node, key, record);
             }
         }
+        if to == cx.s.view.me {
+            return cx.take_own_hints(node, class, objects, sent);
+        }
         let number = cx.s.new_op();
         self.in_flight = Some(InFlight {
+            to,
             number,
             sent_us: cx.s.now.mono_us,
             sent,
@@ -148,7 +172,7 @@ impl Target {
         let first = cx.s.view.peers().find(|&peer| cx.s.view.is_reachable(peer));
         let to = match first {
             Some(first) if cx.s.breaks(Plant::HandoffUnverified) => first,
-            Some(_) | None => node,
+            Some(_) | None => to,
         };
         cx.s.send(
             to,
@@ -163,13 +187,14 @@ impl Target {
     }
 }
 
-type Batch = (Class, Vec<SettledObject>, Vec<(Vec<u8>, Bytes)>);
+type Batch = (NodeId, Class, Vec<SettledObject>, Vec<(Vec<u8>, Bytes)>);
 
 impl Cx<'_> {
     /// The next hints of one class for a target, as many as one message takes.
     fn collect_hints(&mut self, target: NodeId, after: Option<&[u8]>) -> Option<Batch> {
         let classes = self.s.hints.classes(target);
         classes.into_iter().find_map(|class| {
+            let to = self.s.taker(class, target)?;
             let range = after_key(keys::hint_class_range(target, class), after)?;
             let mut records: Vec<(Vec<u8>, Bytes)> = Vec::new();
             let mut bytes = 0;
@@ -186,14 +211,50 @@ impl Cx<'_> {
                 // What was read before the error is good; the rest is tried again later.
                 drop(error);
             }
-            self.readable_hints(target, class, records)
+            self.readable_hints((target, to), class, records)
         })
+    }
+
+    /// Hints of a class of which this node alone can be reached: it takes them itself, in one batch.
+    fn take_own_hints(
+        &mut self,
+        target: NodeId,
+        class: Class,
+        objects: Vec<SettledObject>,
+        sent: Vec<(Vec<u8>, Bytes)>,
+    ) {
+        for (object, (key, record)) in objects.into_iter().zip(sent) {
+            if self.take_hint(class, object).is_ok() {
+                self.drop_if_unchanged(target, &key, &record);
+            }
+        }
+    }
+
+    /// The planted bug of a store that forgets what it keeps for a node that is no member any more.
+    fn drop_hints_of_the_gone(&mut self) {
+        for target in self.s.hints.all_targets().collect::<Vec<_>>() {
+            for class in self.s.hints.classes(target) {
+                if self.s.view.is_member(class, target) {
+                    continue;
+                }
+                let mut records: Vec<(Vec<u8>, Bytes)> = Vec::new();
+                let range = keys::hint_class_range(target, class);
+                let scanned = self.scan(Family::Hints, range, |key, record| {
+                    records.push((key.to_vec(), Bytes::copy_from_slice(record)));
+                    ControlFlow::Continue(())
+                });
+                drop(scanned);
+                for (key, record) in records {
+                    self.drop_if_unchanged(target, &key, &record);
+                }
+            }
+        }
     }
 
     /// Leaves out what cannot be read, or was dropped by this very step.
     fn readable_hints(
         &mut self,
-        target: NodeId,
+        (target, to): (NodeId, NodeId),
         class: Class,
         records: Vec<(Vec<u8>, Bytes)>,
     ) -> Option<Batch> {
@@ -230,7 +291,7 @@ impl Cx<'_> {
                 break;
             }
         }
-        (!objects.is_empty()).then_some((class, objects, sent))
+        (!objects.is_empty()).then_some((to, class, objects, sent))
     }
 
     fn drop_if_unchanged(&mut self, target: NodeId, key: &[u8], sent: &Bytes) {
@@ -314,6 +375,18 @@ impl Cx<'_> {
 }
 
 impl Shared {
+    /// Who takes what is kept of a class for a target, if anybody can be reached now.
+    fn taker(&self, class: Class, target: NodeId) -> Option<NodeId> {
+        let (view, me) = (&self.view, self.view.me);
+        let has_place = view.is_member(class, target) && !view.is_dead(class, target);
+        if has_place || self.breaks(Plant::HintsOfTheGoneKept) {
+            return (target != me && view.is_reachable(target)).then_some(target);
+        }
+        let mut members = view.counted(class).into_iter();
+        let other = members.find(|&node| node != me && view.is_reachable(node));
+        other.or_else(|| self.vnodes.contains_key(&class).then_some(me))
+    }
+
     /// Gives what hints have just brought to the other members that are not known to have it.
     ///
     /// Such a member may count as current: it came back when the write was in hints only, and none of those were for

@@ -11,10 +11,11 @@ use quorate_protocol::peer::{
     Denial, FindRequest, FoundRequest, PeerObject, ReplicaAck, ReplicaGet, ReplicaKeyPage,
     ReplicaKeys, ReplicaPut, ReplicaState, Want,
 };
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::{Class, NodeId};
 
 use crate::causality::{Body, Object, SIBLINGS_HARD_MAX, check_dots};
-use crate::effects::Priority;
+use crate::effects::{Note, Priority};
 use crate::plant::Plant;
 use crate::record::decode_object;
 use crate::record::keys::{self, ChunkOwner};
@@ -51,9 +52,14 @@ impl Cx<'_> {
             let error = Some(Box::new(error));
             let refused = ReplicaState {
                 error,
-                ..blank_state(get.op, Role::Primary)
+                ..self.s.blank_state(get.op, get.class, Role::Primary)
             };
             return self.s.send(from, refused, 0, Priority::Foreground);
+        }
+        if self.s.is_fenced(get.class, get.epoch) {
+            let mut fenced = self.s.blank_state(get.op, get.class, Role::Primary);
+            fenced.catching_up = true;
+            return self.s.send(from, fenced, 0, Priority::Foreground);
         }
         let answer = if self.s.vnodes.contains_key(&get.class) {
             let read = self.read_vnode(&place, &get);
@@ -63,7 +69,7 @@ impl Cx<'_> {
         };
         let state = answer.unwrap_or_else(|error| ReplicaState {
             error: Some(Box::new(storage_error(&error))),
-            ..blank_state(get.op, Role::Primary)
+            ..self.s.blank_state(get.op, get.class, Role::Primary)
         });
         self.s.send(from, state, 0, Priority::Foreground);
     }
@@ -75,7 +81,7 @@ impl Cx<'_> {
         })?;
         strip_bodies(&mut object, &get.want);
         let Some(vnode) = self.s.vnodes.get(&place.class) else {
-            return Ok(blank_state(get.op, Role::Primary));
+            return Ok(self.s.blank_state(get.op, get.class, Role::Primary));
         };
         // A damaged vnode has seen what it no longer holds: its word would turn loss into a delete.
         let speaks = |dot: &&Dot| !vnode.damaged && vnode.clock.contains(**dot);
@@ -110,13 +116,13 @@ impl Cx<'_> {
             deletes,
             session_met: !vnode.damaged && get.session.as_ref().is_none_or(known),
             waits_for: self.s.awaited(vnode),
-            ..blank_state(get.op, Role::Primary)
+            ..self.s.blank_state(get.op, get.class, Role::Primary)
         })
     }
 
     fn read_hints(&self, place: &Place, get: &ReplicaGet) -> Result<ReplicaState, StoreError> {
         let Some(mut hint) = self.load_hints(place, true)? else {
-            return Ok(blank_state(get.op, Role::Fallback));
+            return Ok(self.s.blank_state(get.op, get.class, Role::Fallback));
         };
         strip_bodies(&mut hint.object, &get.want);
         let known = |need: &SessionNeed| {
@@ -139,7 +145,7 @@ impl Cx<'_> {
                 .copied()
                 .collect(),
             session_met: get.session.as_ref().is_none_or(known),
-            ..blank_state(get.op, Role::Fallback)
+            ..self.s.blank_state(get.op, get.class, Role::Fallback)
         })
     }
 
@@ -150,6 +156,21 @@ impl Cx<'_> {
         } else {
             Role::Primary
         };
+        if self.s.is_fenced(put.class, put.epoch) {
+            let epoch = self.s.view.epoch(put.class);
+            if !repair {
+                let ack = ReplicaAck {
+                    op,
+                    epoch,
+                    role,
+                    durable: false,
+                    overlooked: false,
+                    error: Some(stale(put.epoch, epoch)),
+                };
+                self.s.send(from, ack, 0, Priority::Foreground);
+            }
+            return;
+        }
         let (class, of) = (put.class, put.request.filter(|_| put.hint_for.is_none()));
         let result = self.store_put(put);
         if repair {
@@ -165,6 +186,7 @@ impl Cx<'_> {
         let stored = error.is_none();
         let ack = ReplicaAck {
             op,
+            epoch: self.s.view.epoch(class),
             role,
             durable: durable && stored,
             overlooked,
@@ -299,7 +321,12 @@ impl Cx<'_> {
             catching_up: false,
             error: None,
         };
+        let fenced = self.s.is_fenced(ask.class, ask.epoch);
         let page = match self.s.vnodes.get(&ask.class) {
+            Some(_) if fenced => ReplicaKeyPage {
+                error: Some(stale(ask.epoch, self.s.view.epoch(ask.class))),
+                ..blank
+            },
             None => ReplicaKeyPage {
                 error: Some(WireError::new(
                     ErrorCode::StaleRing,
@@ -374,26 +401,50 @@ fn strip_bodies(object: &mut Object, want: &Want) {
     }
 }
 
-fn blank_state(op: u64, role: Role) -> ReplicaState {
-    ReplicaState {
-        op,
-        role,
-        object: PeerObject::default(),
-        holds: false,
-        catching_up: false,
-        seen: Vec::new(),
-        denial: None,
-        proven: false,
-        deletes: Vec::new(),
-        session_met: false,
-        error: None,
-        waits_for: Vec::new(),
-    }
+/// A question or write of another epoch.
+fn stale(theirs: MapVersion, ours: MapVersion) -> WireError {
+    let (behind, of) = if theirs < ours {
+        ("the coordinator", theirs)
+    } else {
+        ("this node", ours)
+    };
+    WireError::new(
+        ErrorCode::StaleRing,
+        format!("{behind} still works under version {of} of the cluster map, in which this partition stood elsewhere"),
+    )
+    .retry_after(50)
 }
 
 impl Shared {
+    fn blank_state(&self, op: u64, class: Class, role: Role) -> ReplicaState {
+        ReplicaState {
+            op,
+            epoch: self.view.epoch(class),
+            role,
+            object: PeerObject::default(),
+            holds: false,
+            catching_up: false,
+            seen: Vec::new(),
+            denial: None,
+            proven: false,
+            deletes: Vec::new(),
+            session_met: false,
+            error: None,
+            waits_for: Vec::new(),
+        }
+    }
+
+    /// Whether a request works under another epoch than this node.
+    fn is_fenced(&mut self, class: Class, epoch: MapVersion) -> bool {
+        let fenced = epoch != self.view.epoch(class) && !self.breaks(Plant::FenceOpen);
+        if fenced {
+            self.note(Note::Fenced);
+        }
+        fenced
+    }
+
     /// Whether a peer is a member of a class: only members are told clocks and dots.
     pub(crate) fn is_member(&self, node: NodeId, class: Class) -> bool {
-        self.view.primaries(class).contains(&node)
+        self.view.is_member(class, node)
     }
 }

@@ -57,12 +57,18 @@ impl Vnode {
         self.settled_durable = self.settled.clone();
     }
 
-    /// What a peer may be told to be durable here (rule 2).
+    /// What a peer may be told to be durable here (rule 2). One that departs asks for nothing else, and settles nothing.
     pub(crate) fn durable_for(&self, peer: NodeId) -> &Clock {
+        let departs = self.tells_one_that_departs(peer);
         match &self.opened {
-            Some(opened) if !self.compared.contains(&peer) => opened,
+            Some(opened) if !self.compared.contains(&peer) && !departs => opened,
             Some(_) | None => &self.durable,
         }
+    }
+
+    /// Whether a peer is known to have a copy that departs.
+    pub(crate) fn tells_one_that_departs(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|word| word.departing)
     }
 
     /// A peer asks in a life of its own: its words of others are not counted on (rule 4).
@@ -171,6 +177,9 @@ impl Shared {
         if !vnode.went_back(from, &settled) || self.planted == Some(Plant::OldStorageTrusted) {
             return;
         }
+        if vnode.joining.is_some() {
+            return self.begin_snapshot(class); // it never had what was settled before its time
+        }
         let empty = vnode.opened.as_ref().is_some_and(Clock::is_empty);
         self.note(Note::OldStorageFound);
         if empty {
@@ -189,6 +198,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use quorate_protocol::ids::{StorageId, VnodeId};
+    use quorate_protocol::versioned::MapVersion;
     use quorate_ring::{PartitionId, RingVersion};
 
     use super::*;
@@ -205,6 +215,8 @@ mod tests {
             vnode: VnodeId::new(1),
             storage: StorageId::new(1),
             ring: RingVersion::new(1),
+            epoch: MapVersion::new(0),
+            complete: None,
             clock: Clock::new(),
             settled: Clock::new(),
             actors: Default::default(),

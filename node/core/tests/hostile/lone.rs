@@ -13,7 +13,7 @@ use quorate_protocol::client::{ClientReply, ClientRequest, Content, Put};
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{Count, WriteOptions};
 use quorate_protocol::peer::{PeerMessage, PeerObject, ReplicaAck, ReplicaPut};
-use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_protocol::{ActorId, ClusterId, Dot, ErrorCode, RequestId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, Placed, Ring};
 
@@ -219,6 +219,7 @@ pub(crate) fn replica_put(key: &Bytes, class: Class, settles: Vec<Dot>) -> Repli
     ReplicaPut {
         op: 1,
         class,
+        epoch: MapVersion::FIRST,
         bucket: BUCKET,
         key: key.clone(),
         object: PeerObject::default(),

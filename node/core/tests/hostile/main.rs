@@ -18,6 +18,7 @@ use quorate_protocol::peer::{
     ActorClock, CatchUpAsk, Clocks, DotsAnswer, ENDLESS, Forward, PeerMessage, PeerObject,
     ReplicaAck, SettledObject, VnodeClock,
 };
+use quorate_protocol::versioned::MapVersion;
 use quorate_protocol::{
     ActorId, ContentDigest, Dot, ErrorCode, RequestId, StorageId, VnodeId, client,
 };
@@ -108,6 +109,7 @@ fn only_nodes_that_were_asked_can_acknowledge() {
     });
     let ack = |durable| ReplicaAck {
         op: op.unwrap(),
+        epoch: MapVersion::FIRST,
         role: client::Role::Primary,
         durable,
         overlooked: false,
@@ -253,7 +255,10 @@ fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
         let clock = VnodeClock {
             digest: ContentDigest::new(0, 0),
             class,
-            vnode: VnodeId::new(1),
+            epoch: MapVersion::FIRST,
+            departing: false,
+            for_departing: false,
+            vnode: VnodeId::FOUNDING,
             storage: StorageId::new(1),
             life: LifeId::new(1),
             applied: vec![all(1), all(2)],

@@ -259,7 +259,7 @@ impl Job {
 
 impl Turn {
     fn new(shared: &Shared, class: Class) -> Option<Self> {
-        let members = shared.view.primaries(class).iter().copied();
+        let members = shared.view.readers(class).into_iter();
         Some(Self {
             class,
             storage: shared.vnodes.get(&class)?.storage,

@@ -45,6 +45,12 @@ impl Shared {
         self.store_vnode(class);
     }
 
+    /// A vnode whose past counts for nothing, though nothing of it is damaged, begins to be filled.
+    pub(crate) fn fill_anew(&mut self, class: Class) {
+        self.discard(class);
+        self.set_rebuilding(class);
+    }
+
     /// Throws clock, log and request ids away and takes a new storage id: nothing that peers were told
     /// of this vnode counts any more. Every node that may know more is asked once more.
     pub(super) fn discard(&mut self, class: Class) {
@@ -57,6 +63,7 @@ impl Shared {
         if let Some(vnode) = self.vnodes.get_mut(&class) {
             vnode.forget(storage, keep_clock);
         }
+        self.join_anew(class);
         let seq = self.step_seq();
         self.alive.owe(seq);
         self.begin_to_wait(class);

@@ -241,7 +241,6 @@ impl Rebuild {
     /// The member that has most of what is missing.
     fn best_sender(&self, shared: &Shared, class: Class) -> Option<NodeId> {
         let vnode = shared.vnodes.get(&class)?;
-        let members = shared.view.primaries(class).iter().copied();
         let usable = |node: &NodeId| {
             *node != shared.view.me
                 && shared.view.is_reachable(*node)
@@ -250,15 +249,13 @@ impl Rebuild {
         if let Some(wanted) = vnode.fill_from.filter(usable) {
             return Some(wanted);
         }
-        let known = members
-            .filter(usable)
-            .filter_map(|node| vnode.peers.get(&node).map(|peer| (node, peer)));
+        let known = vnode.peers.iter().filter(|(node, _)| usable(node));
         known
             .max_by_key(|(node, peer)| {
                 let missing = vnode.clock.count_missing_from(&peer.applied);
-                (missing, std::cmp::Reverse(*node))
+                (missing, std::cmp::Reverse(**node))
             })
-            .map(|(node, _)| node)
+            .map(|(&node, _)| node)
     }
 
     pub(crate) fn on_page(&mut self, cx: &mut Cx<'_>, from: NodeId, page: SnapshotPage) {
@@ -360,7 +357,7 @@ impl Shared {
                 return false;
             };
             let fresh = !state.lost && state.objects == 0 && state.stage == RebuildStage::Waiting;
-            let others = self.view.primaries(vnode.class).len().saturating_sub(1);
+            let others = self.view.counted(vnode.class).len().saturating_sub(1);
             // Who was to be asked for the rest is being filled as well.
             let wanted = vnode.fill_from.and_then(|node| vnode.peers.get(&node));
             let ready = !state.united || wanted.is_none_or(|peer| !peer.current);

@@ -31,7 +31,7 @@ impl Cx<'_> {
         if !self.s.is_member(from, ask.class) {
             return;
         }
-        let Some(vnode) = self.s.vnodes.get_mut(&ask.class) else {
+        let Some(vnode) = self.s.held_mut(ask.class) else {
             return;
         };
         // From here on nothing is dropped any more because the asker had it once.
@@ -66,7 +66,7 @@ impl Cx<'_> {
             }
         }
         let ends = page.error.is_none() && page.next.is_none();
-        if let Some(vnode) = self.s.vnodes.get(&ask.class).filter(|_| ends) {
+        if let Some(vnode) = self.s.held(ask.class).filter(|_| ends) {
             page.voids = vnode.voids.to_wire().into();
         }
         self.s.send(from, page, 0, Priority::Background);
@@ -127,7 +127,7 @@ impl Cx<'_> {
         }
         self.load_bodies(ChunkOwner::Vnode, &place, &mut object, |_| true)?;
         let mut settles: Vec<Dot> = object.dots().collect();
-        if let Some(vnode) = self.s.vnodes.get(&place.class) {
+        if let Some(vnode) = self.s.held(place.class) {
             settles.extend(vnode.deletes_of(place.bucket, &place.key));
         }
         settles.sort_unstable();

@@ -28,6 +28,9 @@ impl Cx<'_> {
         if !sound || !self.s.is_member(from, ask.class) {
             return;
         }
+        if ask.epoch != self.s.view.epoch(ask.class) {
+            return; // of a round that has come to nothing, or that begins before this node knows why
+        }
         let answer = self.seal_answer(ask);
         self.s.send_synced(from, answer, Priority::Background);
     }

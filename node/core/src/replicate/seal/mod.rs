@@ -153,7 +153,8 @@ impl Sealing {
 
     /// Actors of a class that may be retired and are not sealed, if it is this node that has to ask.
     fn candidates(&self, shared: &Shared, class: Class) -> BTreeSet<ActorId> {
-        let asks = shared.view.primaries(class).iter().min() == Some(&shared.view.me);
+        let asks = shared.view.counted(class).iter().min() == Some(&shared.view.me)
+            && (shared.view.is_settled(class) || shared.breaks(Plant::SealedWhileDeparting));
         let Some(vnode) = shared.vnodes.get(&class) else {
             return BTreeSet::new();
         };
@@ -180,10 +181,11 @@ impl Sealing {
         let me = cx.s.view.me;
         round.waits = match round.stage {
             SealStage::InUse | SealStage::Hints => cx.s.view.peers().chain([me]).collect(),
-            SealStage::Promise => cx.s.members(round.class).into_iter().collect(),
+            SealStage::Promise => cx.s.view.counted(round.class).into_iter().collect(),
         };
         let ask = SealAsk {
             class: round.class,
+            epoch: cx.s.view.epoch(round.class),
             number: round.number,
             stage: round.stage,
             actors: round.actors.iter().copied().collect(),

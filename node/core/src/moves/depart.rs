@@ -1,0 +1,165 @@
+//! A vnode without a place departs: it answers no request and takes nothing in, but members of its class take from
+//! it what they lack, and it is deleted when each of them durably has all that it has.
+//!
+//! It tells them its clock, about once a second, as members tell each other theirs; they ask for what is missing as
+//! they ask each other (`anti_entropy.rs`), by pages where no log has it any more. They tell it their clocks in turn. Only
+//! what a member says in the present epoch counts, of the vnode that the map gives it.
+
+use std::collections::BTreeMap;
+
+use quorate_protocol::peer::{Clocks, VnodeClock};
+use quorate_ring::{Class, NodeId};
+
+use crate::effects::{Note, Priority};
+use crate::plant::Plant;
+use crate::record::keys::{self, ChunkOwner};
+use crate::shared::{Cx, Shared};
+use crate::store::Family;
+use crate::vnode::Vnode;
+
+/// Clocks in one frame.
+const CLOCKS_PER_FRAME: usize = 64;
+
+/// The copies that depart.
+#[derive(Debug, Default)]
+pub(crate) struct Departures {
+    told_us: u64,
+}
+
+impl Departures {
+    pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        if cx.s.departing.is_empty() || self.told_us + cx.s.timing.clocks_us > cx.s.now.mono_us {
+            return;
+        }
+        self.told_us = cx.s.now.mono_us;
+        if false {
+            for vnode in cx.s.departing.values() {
+                for m in cx.s.view.counted(vnode.class) {
+                    let w = vnode.peers.get(&m);
+                    eprintln!(
+                        "DBG me {} member {m}: word {:?} lacks {:?} whole {} durable {}",
+                        cx.s.view.me,
+                        w.map(|w| (w.epoch, w.vnode)),
+                        w.map(|w| w.durable.missing_from(&vnode.clock).collect::<Vec<_>>()),
+                        vnode.is_whole(),
+                        vnode.durable.covers(&vnode.clock)
+                    );
+                }
+            }
+        }
+        if cx.s.writable {
+            cx.s.delete_departed();
+        }
+        tell(cx);
+    }
+}
+
+/// Tells all members what the departing copies have.
+fn tell(cx: &mut Cx<'_>) {
+    let life = cx.s.alive.life();
+    let mut frames: BTreeMap<NodeId, Vec<VnodeClock>> = BTreeMap::new();
+    for vnode in cx.s.departing.values() {
+        for member in cx.s.view.counted(vnode.class) {
+            if cx.s.view.is_reachable(member) {
+                let clock = VnodeClock {
+                    departing: true,
+                    current: false,
+                    ..vnode.to_wire(member, life)
+                };
+                frames.entry(member).or_default().push(clock);
+            }
+        }
+    }
+    for (node, clocks) in frames {
+        for part in clocks.chunks(CLOCKS_PER_FRAME) {
+            let clocks = part.to_vec();
+            cx.s.send(node, Clocks { clocks }, 0, Priority::Background);
+        }
+    }
+}
+
+impl Shared {
+    /// A vnode has lost its place.
+    pub(super) fn depart(&mut self, mut vnode: Vnode) {
+        self.note(Note::Departing);
+        let class = vnode.class;
+        vnode.waits.clear();
+        vnode.refused.clear();
+        vnode.peers.clear();
+        vnode.joining = None;
+        vnode.actor = None;
+        vnode.opened = None;
+        vnode.pass = None;
+        vnode.revision += 1;
+        self.strange_actors.remove(&class);
+        self.suspected.remove(&class);
+        self.differing.retain(|(of, _), _| *of != class);
+        self.departing.insert(class, vnode);
+    }
+
+    /// A vnode of this node, with a place or without.
+    pub(crate) fn held(&self, class: Class) -> Option<&Vnode> {
+        self.vnodes
+            .get(&class)
+            .or_else(|| self.departing.get(&class))
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn held_mut(&mut self, class: Class) -> Option<&mut Vnode> {
+        self.vnodes
+            .get_mut(&class)
+            .or_else(|| self.departing.get_mut(&class))
+    }
+
+    /// Whether a departing copy has nothing that any member lacks.
+    fn is_covered(&self, vnode: &Vnode) -> bool {
+        let class = vnode.class;
+        if self.breaks(Plant::DeletedUncovered) {
+            return true;
+        }
+        let (epoch, members) = (self.view.epoch(class), self.view.counted(class));
+        let has_all = |&member: &NodeId| {
+            let word = vnode.peers.get(&member);
+            word.is_some_and(|word| {
+                let clock = if self.breaks(Plant::CoveredUnsynced) {
+                    &word.applied
+                } else {
+                    &word.durable
+                };
+                word.epoch == epoch
+                    && Some(word.vnode) == self.view.vnode_of(class, member)
+                    && clock.covers(&vnode.clock)
+            })
+        };
+        let mine = self.hints.for_class(self.view.me, class) == 0;
+        mine && !members.is_empty() && members.iter().all(has_all)
+    }
+
+    fn delete_departed(&mut self) {
+        let covered = self
+            .departing
+            .values()
+            .filter(|vnode| self.is_covered(vnode));
+        for class in covered.map(|vnode| vnode.class).collect::<Vec<_>>() {
+            self.departing.remove(&class);
+            self.note(Note::Departed);
+            self.clear(Family::Objects, keys::class_range(class));
+            self.clear(
+                Family::Chunks,
+                keys::chunk_class_range(ChunkOwner::Vnode, class),
+            );
+            self.clear(Family::Log, keys::log_range(class));
+            self.clear(Family::Requests, keys::request_range(class));
+            for key in [
+                keys::vnode_key(class),
+                keys::digest_key(class),
+                keys::lost_key(class),
+            ] {
+                self.delete(Family::Vnodes, key);
+            }
+            self.unsynced.retain(|&(_, of, _)| of != class);
+            self.unsynced_clocks.retain(|&(_, of, _)| of != class);
+            self.unsynced_settled.retain(|&(_, of, _)| of != class);
+        }
+    }
+}

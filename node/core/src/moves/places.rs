@@ -1,0 +1,174 @@
+//! Vnodes follow the map.
+
+use std::collections::BTreeSet;
+
+use quorate_protocol::ids::VnodeId;
+use quorate_protocol::versioned::MapVersion;
+use quorate_ring::{Class, PartitionId};
+
+use crate::effects::Note;
+use crate::open::has_past;
+use crate::plant::Plant;
+use crate::shared::Shared;
+use crate::store::Store;
+use crate::vnode::Vnode;
+
+impl Shared {
+    /// The map has changed: some vnodes are new, some have lost their place, some are others than they were.
+    pub(crate) fn take_places(&mut self, store: &dyn Store) {
+        let fresh = self.gain_places();
+        self.follow_map();
+        for class in fresh {
+            self.look_for_its_past(class, store);
+        }
+    }
+
+    /// Makes vnodes for the places of which this node has none. Returns them.
+    pub(crate) fn gain_places(&mut self) -> Vec<Class> {
+        let mut fresh = Vec::new();
+        for (class, id) in self.places_here() {
+            if self.vnodes.contains_key(&class) {
+                continue;
+            }
+            let vnode = self.departing.remove(&class).unwrap_or_else(|| {
+                let record = self.fresh_record(id);
+                Vnode::new(class, record)
+            });
+            self.vnodes.insert(class, vnode);
+            self.store_vnode(class);
+            fresh.push(class);
+        }
+        fresh
+    }
+
+    /// Brings vnodes in line with the map.
+    pub(crate) fn follow_map(&mut self) {
+        for class in self.vnodes.keys().copied().collect::<Vec<_>>() {
+            self.follow(class);
+        }
+        for class in self.vnodes.keys().copied().collect::<Vec<_>>() {
+            self.take_epoch(class);
+            self.forget_who_left(class);
+        }
+    }
+
+    /// The places that the map gives to this replica.
+    fn places_here(&self) -> Vec<(Class, VnodeId)> {
+        let map = self.view.map();
+        let copies: BTreeSet<u8> = map.buckets.iter().map(|bucket| bucket.props.n).collect();
+        let last = u16::try_from(map.ring.partitions().get().saturating_sub(1)).unwrap_or(u16::MAX);
+        let partitions = (0..=last).map(PartitionId::new);
+        let classes =
+            partitions.flat_map(|partition| copies.iter().map(move |&n| Class { n, partition }));
+        // A class that moves does so to its end, also when its last bucket was dropped meanwhile.
+        let recorded = self.view.version.records.iter().map(|record| record.class);
+        let classes: BTreeSet<Class> = classes.chain(recorded).collect();
+        let owned = classes
+            .into_iter()
+            .filter(|class| self.owns(class.partition));
+        owned
+            .filter_map(|class| Some((class, self.view.vnode_of(class, self.view.me)?)))
+            .collect()
+    }
+
+    /// A vnode goes on, or has no place any more.
+    fn follow(&mut self, class: Class) {
+        let place = self.view.vnode_of(class, self.view.me);
+        let Some(vnode) = self.vnodes.get(&class) else {
+            return;
+        };
+        match place {
+            Some(id) if id == vnode.id || self.breaks(Plant::OldVnodeRegained) => {}
+            Some(id) => self.regain(class, id),
+            None => {
+                if let Some(vnode) = self.vnodes.remove(&class) {
+                    self.depart(vnode);
+                }
+            }
+        }
+    }
+
+    /// A vnode that is new to a running replica waits for everybody. It is none if it has left something: its bucket was
+    /// unknown here for a while, and its own record is gone.
+    fn look_for_its_past(&mut self, class: Class, store: &dyn Store) {
+        self.begin_to_wait(class);
+        let fresh = self
+            .vnodes
+            .get(&class)
+            .is_some_and(|vnode| vnode.is_whole() && vnode.clock.is_empty());
+        if fresh && has_past(store, class) {
+            self.mark_damaged(class);
+        }
+    }
+
+    /// This node has a place again whose copy it has not given up yet. What was settled meanwhile is not known
+    /// here, so the copy is mere information: it is filled like one that lost something.
+    fn regain(&mut self, class: Class, id: VnodeId) {
+        self.note(Note::Regained);
+        if let Some(vnode) = self.vnodes.get_mut(&class) {
+            vnode.id = id;
+            vnode.peers.clear();
+            vnode.heard += 1;
+        }
+        self.fill_anew(class);
+    }
+
+    /// The class may have moved on since this vnode last looked.
+    fn take_epoch(&mut self, class: Class) {
+        let now = self.view.epoch(class);
+        let before = self.view.record(class).map(|record| record.before);
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let known = std::mem::replace(&mut vnode.epoch, now);
+        if known == now {
+            return self.look_whether_it_joins(class);
+        }
+        vnode.revision += 1;
+        let fresh = known == MapVersion::new(0);
+        let missed = !fresh && before != Some(known);
+        self.store_vnode(class);
+        self.look_whether_it_joins(class);
+        if missed && !self.breaks(Plant::MissedEpochsIgnored) {
+            self.note(Note::EpochsMissed);
+            self.begin_to_wait(class);
+        }
+    }
+
+    /// Words of vnodes that are none any more count no longer, and nobody waits for who is gone.
+    fn forget_who_left(&mut self, class: Class) {
+        let view = &self.view;
+        let Some(vnode) = self.vnodes.get_mut(&class) else {
+            return;
+        };
+        let place = |node| view.vnode_of(class, node);
+        let departs = |node, id| {
+            let record = view.record(class);
+            record.is_some_and(|record| {
+                record
+                    .departing
+                    .iter()
+                    .any(|left| left.node == node && left.vnode == id)
+            })
+        };
+        vnode.peers.retain(|&node, word| {
+            if word.departing {
+                departs(node, word.vnode)
+            } else {
+                place(node) == Some(word.vnode)
+            }
+        });
+        let known = &vnode.peers;
+        vnode.waits.retain(|&node, wait| {
+            if !known.contains_key(&node) {
+                wait.cover = None; // another vnode has not what the one before had
+            }
+            wait.is_peer = view.is_member(class, node);
+            view.map().member(node).is_some() && !view.is_dead(class, node)
+        });
+        vnode
+            .refused
+            .retain(|&node, _| view.map().member(node).is_some());
+        vnode.heard += 1;
+    }
+}

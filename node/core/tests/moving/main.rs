@@ -1,0 +1,19 @@
+//! Ring changes over real replicas: a class of one partition moves between nodes while clients write and read, nodes
+//! crash, lose what they had not fsynced, and messages are lost, late and out of order.
+//!
+//! The versions of the map come from an oracle that keeps the rules of `quorate_core::moves::next_version`, so that
+//! what is tested is what replicas do under them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod disk;
+
+mod dice;
+mod end;
+mod history;
+mod node;
+mod oracle;
+mod planted;
+mod swarm;
+mod world;
+mod wrong;

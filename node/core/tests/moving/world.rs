@@ -1,0 +1,569 @@
+//! A run: nodes, a network that loses and reorders, clients, and an oracle for the map.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_core::effects::{Effect, Input, Now, Ticket};
+use quorate_core::moves::Word;
+use quorate_core::{Note, Timing};
+use quorate_protocol::client::{ClientReply, ClientRequest, Content, Delete, Get, Put};
+use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
+use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::{ClusterId, RequestId};
+use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring};
+
+use crate::dice::Dice;
+use crate::history::History;
+use crate::node::Node;
+use crate::oracle;
+use crate::wrong::Wrong;
+
+const BUCKET: BucketId = BucketId::new(1);
+/// No message is delayed by more, microseconds.
+const DELAY_US: u64 = 4_000_000;
+const DEADLINE_MS: u32 = 1_500;
+
+/// What a run is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    pub(crate) nodes: u64,
+    pub(crate) keys: u8,
+    pub(crate) steps: usize,
+    /// In percent of messages.
+    pub(crate) loss: usize,
+    /// Whether all nodes may lose what they had not fsynced, and writes wait for two fsyncs; otherwise only one may.
+    pub(crate) power: bool,
+    pub(crate) crashes: bool,
+    /// Whether quorums are strict: then no read may be stale. Otherwise fallbacks count, and only what is there in the
+    /// end is judged.
+    pub(crate) strict: bool,
+    /// Whether clocks are told rarely.
+    pub(crate) slow: bool,
+    /// Whether the class moves at all.
+    pub(crate) moves: bool,
+}
+
+impl Weather {
+    /// Where clocks are told rarely, replicas stay different for long.
+    fn timing(self) -> Timing {
+        let sound = Timing::default();
+        Timing {
+            clocks_us: if self.slow {
+                15_000_000
+            } else {
+                sound.clocks_us
+            },
+            ..sound
+        }
+    }
+}
+
+/// A message under way.
+struct Flying {
+    from: NodeId,
+    to: NodeId,
+    message: PeerMessage,
+    sent_us: u64,
+}
+
+/// What a client waits for.
+enum Asked {
+    Read {
+        key: u8,
+        began: u64,
+    },
+    /// A read whose context the next write takes.
+    ReadToWrite {
+        key: u8,
+        began: u64,
+        delete: bool,
+    },
+    Write {
+        number: u64,
+    },
+}
+
+pub(crate) struct World {
+    pub(crate) dice: Dice,
+    weather: Weather,
+    pub(crate) wrong: Option<Wrong>,
+    pub(crate) now: Now,
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    flying: Vec<Flying>,
+    cut: Option<(NodeId, NodeId)>,
+    pub(crate) version: Arc<VersionedMap>,
+    asked: BTreeMap<Ticket, Asked>,
+    tickets: u64,
+    clock: u64,
+    lives: u64,
+    pub(crate) history: History,
+    /// The only one that may lose what it had not fsynced.
+    loser: NodeId,
+    pub(crate) notes: BTreeMap<Note, u64>,
+    pub(crate) wrongs: Vec<String>,
+    /// All faults are over, and everything has come to rest.
+    pub(crate) at_rest: bool,
+    pub(crate) answered: u64,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, weather: Weather, wrong: Option<Wrong>) -> Self {
+        let mut dice = Dice::new(seed);
+        let version = Arc::new(VersionedMap::created(map(weather.nodes), 0));
+        let ids: Vec<NodeId> = (1..=weather.nodes).map(NodeId::new).collect();
+        let nodes = ids
+            .iter()
+            .map(|&id| (id, Node::new(id, Arc::clone(&version))));
+        let mut world = Self {
+            loser: dice.pick(&ids).unwrap(),
+            dice,
+            weather,
+            wrong,
+            now: Now {
+                mono_us: 1_000_000,
+                wall_ms: 1_700_000_000_000,
+            },
+            nodes: nodes.collect(),
+            flying: Vec::new(),
+            cut: None,
+            version,
+            asked: BTreeMap::new(),
+            tickets: 0,
+            clock: 0,
+            lives: seed << 20,
+            history: History::default(),
+            notes: BTreeMap::new(),
+            wrongs: Vec::new(),
+            at_rest: false,
+            answered: 0,
+        };
+        ids.into_iter().for_each(|id| world.start(id));
+        world.calm(3_000);
+        world
+    }
+
+    pub(crate) fn running(&self) -> Vec<NodeId> {
+        let up = self.nodes.values().filter(|node| node.replica.is_some());
+        up.map(|node| node.id).collect()
+    }
+
+    pub(crate) fn words(&self) -> BTreeMap<NodeId, Word> {
+        let said = |node: &Node| Some((node.id, node.word.clone()?));
+        self.nodes.values().filter_map(said).collect()
+    }
+
+    pub(crate) fn start(&mut self, id: NodeId) {
+        self.lives += 1;
+        let (seed, now, wrong) = (self.lives, self.now, self.wrong);
+        let node = self.nodes.get_mut(&id).unwrap();
+        if node.replica.is_some() {
+            return;
+        }
+        node.open(seed, now, self.weather.timing(), wrong);
+        for other in self.running() {
+            if other != id && !self.is_cut(id, other) {
+                self.give(other, Input::PeerUp(id));
+                self.give(id, Input::PeerUp(other));
+            }
+        }
+    }
+
+    pub(crate) fn die(&mut self, id: NodeId, power_cut: bool) {
+        let node = self.nodes.get_mut(&id).unwrap();
+        node.die(power_cut, &mut self.dice);
+        for other in self.running() {
+            self.give(other, Input::PeerDown(id));
+        }
+    }
+
+    fn is_cut(&self, one: NodeId, other: NodeId) -> bool {
+        self.cut == Some((one, other)) || self.cut == Some((other, one))
+    }
+
+    pub(crate) fn heal(&mut self) {
+        if let Some((one, other)) = self.cut.take() {
+            self.give(one, Input::PeerUp(other));
+            self.give(other, Input::PeerUp(one));
+        }
+    }
+
+    pub(crate) fn give(&mut self, to: NodeId, input: Input) {
+        let now = self.now;
+        let effects = self.nodes.get_mut(&to).unwrap().give(now, input);
+        self.perform(to, effects);
+    }
+
+    pub(crate) fn sync(&mut self, id: NodeId) {
+        let now = self.now;
+        let effects = self.nodes.get_mut(&id).unwrap().sync(now);
+        self.perform(id, effects);
+    }
+
+    fn perform(&mut self, from: NodeId, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message, .. } => {
+                    let sent_us = self.now.mono_us;
+                    self.flying.push(Flying {
+                        from,
+                        to,
+                        message,
+                        sent_us,
+                    });
+                }
+                Effect::Reply { ticket, reply } => self.replied(from, ticket, reply),
+                Effect::Note(note) => *self.notes.entry(note).or_default() += 1,
+            }
+        }
+    }
+
+    fn deliver_one(&mut self, lossy: bool) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let at = self.dice.below(self.flying.len());
+        let flying = self.flying.swap_remove(at);
+        let late = flying.sent_us + DELAY_US < self.now.mono_us;
+        let lost = lossy && self.dice.chance(self.weather.loss);
+        if self.is_cut(flying.from, flying.to) || lost || late {
+            return;
+        }
+        if lossy && self.dice.chance(2) {
+            self.flying.push(Flying {
+                message: flying.message.clone(),
+                ..flying
+            });
+        }
+        let input = Input::Peer {
+            from: flying.from,
+            message: flying.message,
+            deadline_ms: 0,
+        };
+        self.give(flying.to, input);
+    }
+
+    /// Time passes; who has something to fsync does so now or later.
+    fn pass(&mut self, ms: u64, calm: bool) {
+        self.now.mono_us += ms * 1000;
+        self.now.wall_ms += ms;
+        for id in self.running() {
+            self.give(id, Input::Tick);
+            if calm || self.dice.chance(30) {
+                self.sync(id);
+            }
+        }
+    }
+
+    /// Without faults, everything that is sent arrives.
+    pub(crate) fn calm(&mut self, ms: u64) {
+        for _ in 0..ms / 50 {
+            for _ in 0..20 {
+                let count = self.flying.len();
+                if count == 0 {
+                    break;
+                }
+                (0..count).for_each(|_| self.deliver_one(false));
+                for id in self.running() {
+                    if self.nodes[&id].wants_sync {
+                        self.sync(id);
+                    }
+                }
+            }
+            self.pass(50, true);
+        }
+    }
+
+    pub(crate) fn adopt(&mut self, id: NodeId) {
+        let (now, wrong, version) = (self.now, self.wrong, Arc::clone(&self.version));
+        let node = self.nodes.get_mut(&id).unwrap();
+        if node.replica.is_some() && node.version.version < version.version {
+            let effects = node.adopt(now, version, wrong);
+            self.perform(id, effects);
+        }
+    }
+
+    pub(crate) fn decide(&mut self, next: Option<Arc<VersionedMap>>) {
+        if let Some(next) = next {
+            self.version = next;
+        }
+    }
+
+    /// The whole run, up to its last fault.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..self.weather.steps {
+            self.step();
+            if !self.wrongs.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        match self.dice.below(100) {
+            0..50 => (0..=self.dice.below(8)).for_each(|_| self.deliver_one(true)),
+            50..60 => {
+                let ms = 10 + self.dice.below(90) as u64;
+                self.pass(ms, false);
+            }
+            60..65 => self.sync_somebody(),
+            65..76 => self.ask_something(),
+            76..90 => {
+                let running = self.running();
+                if let Some(id) = self.dice.pick(&running) {
+                    self.adopt(id);
+                }
+            }
+            90..95 => {
+                let next = oracle::go_on(&self.version, &self.words(), self.wrong);
+                self.decide(next);
+            }
+            95 if self.weather.moves => {
+                let (words, running) = (self.words(), self.running());
+                let next =
+                    oracle::whim(&self.version, &words, &running, &mut self.dice, self.wrong);
+                self.decide(next);
+            }
+            96..98 => self.crash_or_start(),
+            _ => self.cut_or_heal(),
+        }
+    }
+
+    fn sync_somebody(&mut self) {
+        let dirty: Vec<NodeId> = self
+            .nodes
+            .values()
+            .filter(|node| node.is_dirty())
+            .map(|node| node.id)
+            .collect();
+        if let Some(id) = self.dice.pick(&dirty) {
+            self.sync(id);
+        }
+    }
+
+    fn crash_or_start(&mut self) {
+        if !self.weather.crashes {
+            return;
+        }
+        let running = self.running();
+        let down: Vec<NodeId> = self
+            .nodes
+            .keys()
+            .copied()
+            .filter(|id| !running.contains(id))
+            .collect();
+        match self.dice.pick(&down) {
+            Some(id) => self.start(id),
+            None => {
+                let id = self.dice.pick(&running).unwrap();
+                let power_cut = (self.weather.power || id == self.loser) && self.dice.chance(60);
+                self.die(id, power_cut);
+            }
+        }
+    }
+
+    fn cut_or_heal(&mut self) {
+        if self.cut.is_some() {
+            return self.heal();
+        }
+        let running = self.running();
+        let (Some(one), Some(other)) = (self.dice.pick(&running), self.dice.pick(&running)) else {
+            return;
+        };
+        if one != other {
+            self.cut = Some((one, other));
+            if self.dice.chance(60) {
+                self.give(one, Input::PeerDown(other));
+                self.give(other, Input::PeerDown(one));
+            }
+        }
+    }
+
+    fn ask_something(&mut self) {
+        let running = self.running();
+        let Some(at) = self.dice.pick(&running) else {
+            return;
+        };
+        let key = self.dice.below(usize::from(self.weather.keys)) as u8;
+        let began = self.clock;
+        match self.dice.below(10) {
+            0..3 => self.write(at, key, BTreeSet::new(), None, false),
+            3..7 => {
+                let delete = self.dice.chance(30);
+                self.read(at, key, Asked::ReadToWrite { key, began, delete }, 2);
+            }
+            _ => self.read(at, key, Asked::Read { key, began }, 2),
+        }
+    }
+
+    pub(crate) fn read_all(&mut self, at: NodeId, key: u8) {
+        let began = self.clock;
+        self.read(at, key, Asked::Read { key, began }, 3);
+    }
+
+    fn read(&mut self, at: NodeId, key: u8, asked: Asked, r: u8) {
+        let get = Get {
+            bucket: BUCKET,
+            key: Bytes::copy_from_slice(&[key]),
+            options: ReadOptions {
+                r: Some(Count::Exactly(r)),
+                sloppy: Some(!self.weather.strict),
+                ..ReadOptions::default()
+            },
+            session: None,
+        };
+        self.begin(at, asked, get.into());
+    }
+
+    fn write(
+        &mut self,
+        at: NodeId,
+        key: u8,
+        saw: BTreeSet<u64>,
+        context: Option<Bytes>,
+        delete: bool,
+    ) {
+        self.tickets += 1;
+        let number = self.tickets;
+        let options = WriteOptions {
+            w: Some(Count::Exactly(2)),
+            sloppy: Some(!self.weather.strict),
+            dw: self.weather.power.then_some(Count::Exactly(2)),
+            ..WriteOptions::default()
+        };
+        let (bucket, key_bytes) = (BUCKET, Bytes::copy_from_slice(&[key]));
+        let request = RequestId::new(9, number);
+        self.history.begin(number, key, saw, delete);
+        let request: ClientRequest = if delete {
+            Delete {
+                bucket,
+                key: key_bytes,
+                context,
+                options,
+                request,
+                retry: false,
+            }
+            .into()
+        } else {
+            Put {
+                bucket,
+                key: key_bytes,
+                content: Content {
+                    value: Bytes::copy_from_slice(&number.to_be_bytes()),
+                    ..Content::default()
+                },
+                context,
+                options,
+                request,
+                retry: false,
+                ttl_ms: None,
+            }
+            .into()
+        };
+        self.begin(at, Asked::Write { number }, request);
+    }
+
+    fn begin(&mut self, at: NodeId, asked: Asked, request: ClientRequest) {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.asked.insert(ticket, asked);
+        self.clock += 1;
+        let input = Input::Client {
+            ticket,
+            principal: Arc::from("tester"),
+            request,
+            deadline_ms: DEADLINE_MS,
+        };
+        self.give(at, input);
+    }
+
+    fn replied(&mut self, at: NodeId, ticket: Ticket, reply: ClientReply) {
+        self.clock += 1;
+        let Some(asked) = self.asked.remove(&ticket) else {
+            return;
+        };
+        match (asked, reply) {
+            (Asked::Write { number }, ClientReply::Written(_)) => {
+                self.answered += 1;
+                self.history.acked(number, self.clock);
+            }
+            (Asked::Read { key, began }, ClientReply::Got(got)) => {
+                self.answered += 1;
+                self.judge(key, began, &shown(&got));
+            }
+            (Asked::ReadToWrite { key, began, delete }, ClientReply::Got(got)) => {
+                let saw = shown(&got);
+                self.judge(key, began, &saw);
+                if delete && saw.is_empty() {
+                    return;
+                }
+                self.write(at, key, saw, Some(got.context), delete);
+            }
+            (_, _) => {}
+        }
+    }
+
+    fn judge(&mut self, key: u8, began: u64, shown: &BTreeSet<u64>) {
+        if !self.weather.strict && !self.at_rest {
+            return;
+        }
+        let wrong = self.history.judge(key, began, shown);
+        self.wrongs.extend(wrong);
+    }
+
+    pub(crate) fn keys(&self) -> u8 {
+        self.weather.keys
+    }
+
+    pub(crate) fn forget_clients(&mut self) {
+        self.asked.clear();
+    }
+
+    pub(crate) fn waits(&self) -> bool {
+        !self.asked.is_empty()
+    }
+}
+
+fn shown(got: &quorate_protocol::client::Got) -> BTreeSet<u64> {
+    let number = |sibling: &quorate_protocol::client::Sibling| {
+        u64::from_be_bytes(sibling.content.value.as_ref().try_into().unwrap())
+    };
+    got.siblings.iter().map(number).collect()
+}
+
+fn map(count: u64) -> ClusterMap {
+    let member = |number: u64| Member {
+        id: NodeId::new(number),
+        name: format!("n{number}"),
+        peer_addresses: vec![format!("127.0.0.1:{}", 7000 + number)],
+        client_addresses: vec![format!("127.0.0.1:{}", 8000 + number)],
+        zone: Default::default(),
+        weight: Default::default(),
+    };
+    let members: Vec<Member> = (1..=count).map(member).collect();
+    let placed = |member: &Member| Placed {
+        id: member.id,
+        zone: member.zone.clone(),
+        weight: member.weight,
+    };
+    let placed: Vec<Placed> = members.iter().map(placed).collect();
+    ClusterMap {
+        cluster: ClusterId::new(1, 2),
+        name: "moving".to_owned(),
+        format_level: FORMAT_LEVEL,
+        members,
+        ring: Ring::first(PartitionCount::new(1).unwrap(), 3, &placed).unwrap(),
+        buckets: vec![Bucket {
+            id: BUCKET,
+            name: "default".to_owned(),
+            revision: 1,
+            props: BucketProps {
+                n: 3,
+                mode: BucketMode::Siblings,
+                defaults: QuorumDefaults::default(),
+            },
+        }],
+    }
+}

@@ -58,6 +58,13 @@ named! { NOTES, note_name, Note {
     DenialDisproved => "denials_disproved", "Times a read showed what a replica denied to be there, because another one proved that nobody replaced it";
     DenialDoubted => "denials_doubted", "Vnodes read through because a read proved that they denied what they should hold";
     OldStorageFound => "old_storage_found", "Vnodes that began with less than they had once confirmed";
+    Fenced => "requests_fenced", "Requests refused because they work under another version of the placement";
+    ShippedAnew => "writes_shipped_anew", "Writes under way that were sent to the nodes of a newer placement";
+    Joined => "newcomers_complete", "Vnodes that have got all that the former ones had";
+    Departing => "copies_departing", "Copies that lost their place and began to hand over";
+    Departed => "copies_departed", "Such copies that were deleted, because all members have what they had";
+    Regained => "places_regained", "Places given back to a node that still had its old copy";
+    EpochsMissed => "placements_missed", "Vnodes that missed versions in which their partition moved";
 }}
 
 /// What the driver itself counts.

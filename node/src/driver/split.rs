@@ -176,6 +176,7 @@ mod tests {
     fn an_answer_goes_to_the_shard_that_asked() {
         let ack = |op| ReplicaAck {
             op,
+            epoch: MapVersion::FIRST,
             role: Role::Primary,
             durable: false,
             overlooked: false,

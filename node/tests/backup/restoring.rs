@@ -12,6 +12,7 @@ use quorate_node::identity::{DataDir, DataDirError};
 use quorate_node::storage::Storage;
 use quorate_node::storage::rocks::Rocks;
 use quorate_protocol::client::JobState;
+use quorate_protocol::versioned::MapVersion;
 use quorate_protocol::{ClusterId, StorageId, VnodeId};
 use quorate_ring::{Class, NodeId, PartitionId, RingVersion};
 
@@ -28,6 +29,8 @@ fn vnode() -> VnodeRecord {
         vnode: VnodeId::new(1),
         storage: StorageId::new(11),
         ring: RingVersion::FIRST,
+        epoch: MapVersion::FIRST,
+        complete: None,
         clock: Clock::new(),
         settled: Clock::new(),
         actors: BTreeMap::new(),

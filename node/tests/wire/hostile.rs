@@ -9,6 +9,7 @@ use quorate_protocol::RequestId;
 use quorate_protocol::close::CloseCode;
 use quorate_protocol::ids::{ActorId, Dot};
 use quorate_protocol::peer::{PeerBody, PeerMessage, PeerObject, PeerVersion, ReplicaPut};
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::{BucketId, Class, NodeId};
 
 use super::cluster::{Cluster, Shape};
@@ -43,6 +44,7 @@ fn put() -> PeerMessage {
     ReplicaPut {
         op: 1,
         class: Class { n: 3, partition },
+        epoch: MapVersion::FIRST,
         bucket,
         key,
         object: PeerObject {

@@ -10,7 +10,6 @@ use quorate_core::causality::Clock;
 use quorate_core::record::{VnodeRecord, decode_hint, decode_object, decode_vnode, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::ids::{Dot, VnodeId};
-use quorate_protocol::versioned::MapVersion;
 use quorate_ring::Class;
 
 /// What was promised with one acknowledgement.
@@ -194,6 +193,7 @@ mod tests {
     use bytes::Bytes;
     use quorate_core::record::{RebuildStage, Rebuilding, encode_vnode};
     use quorate_protocol::ids::{ActorId, StorageId};
+    use quorate_protocol::versioned::MapVersion;
     use quorate_ring::{PartitionId, RingVersion};
 
     fn log(dot: Dot) -> Vec<Write> {

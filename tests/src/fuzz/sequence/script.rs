@@ -214,11 +214,13 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
     Some(match asked {
         PeerMessage::ReplicaGet(get) => ReplicaState {
             op: get.op,
+            epoch: get.epoch,
             ..draw.value()?
         }
         .into(),
         PeerMessage::ReplicaPut(put) => ReplicaAck {
             op: put.op,
+            epoch: put.epoch,
             ..draw.value()?
         }
         .into(),

@@ -12,7 +12,7 @@ use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_
 use quorate_protocol::peer::{
     Alive, AliveMark, CatchUpAnswer, CatchUpAsk, CatchUpEntry, PeerMessage, Testimony, VnodeClock,
 };
-use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_protocol::{ClusterId, ContentDigest, RequestId, StorageId, VnodeId};
 use quorate_ring::{BucketId, Class, NodeId, PartitionCount, PartitionId, Placed, Ring, Weight};
 
@@ -301,7 +301,10 @@ impl Stage {
         let clock = is_member.then(|| VnodeClock {
             digest: ContentDigest::new(0, 0),
             class,
-            vnode: VnodeId::new(from.get()),
+            epoch: MapVersion::FIRST,
+            departing: false,
+            for_departing: false,
+            vnode: VnodeId::FOUNDING,
             storage: StorageId::new(from.get()),
             life: LifeId::new(from.get()),
             applied: Vec::new(),

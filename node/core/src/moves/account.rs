@@ -66,6 +66,7 @@ fn phrase(step: Step, times: usize) -> String {
     match step {
         Step::Begin => format!("{times} {classes} set out"),
         Step::Retarget => format!("{times} {classes} under way with other newcomers"),
+        Step::Bury => format!("{times} {classes} under way without a dead node"),
         Step::ReadNew => format!("{times} {classes} read by the new nodes"),
         Step::Settle => format!("{times} {classes} moved"),
         Step::ReadOld => format!("{times} {classes} read by the old nodes again"),

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | stable | other nodes | joint-old: the ring's nodes come |
 //! | joint-old | its new set | joint-new, when every newcomer is complete |
+//! | joint-old | its new set | joint-old again, to wait no longer for an old node removed by force meanwhile |
 //! | joint-old | its old set | stable on the old set: the newcomers depart |
 //! | joint-old | others | joint-old with the same old set and other newcomers |
 //! | joint-new | its old set | joint-old, from where it goes on as above |
@@ -112,12 +113,14 @@ impl<'a> Mover<'a> {
                 Step::Begin
             }
             ClassState::JointOld if is_of(&record.new, target) => {
-                let mut newcomers = record.newcomers();
-                if !newcomers.all(|place| self.heard.is_complete(record, place)) {
+                if self.is_filled(record) {
+                    moved.state = ClassState::JointNew;
+                    Step::ReadNew
+                } else if self.waits_for_the_dead(record) {
+                    Step::Bury
+                } else {
                     return None;
                 }
-                moved.state = ClassState::JointNew;
-                Step::ReadNew
             }
             ClassState::JointOld if is_of(&record.old, target) => {
                 moved.new.clear();
@@ -140,6 +143,18 @@ impl<'a> Mover<'a> {
         };
         self.leave_behind(record, &mut moved);
         self.has_room(&moved).then_some((step, moved))
+    }
+
+    /// Whether all newcomers have proven that they have it all.
+    fn is_filled(&self, record: &ClassRecord) -> bool {
+        let mut newcomers = record.newcomers();
+        newcomers.all(|place| self.heard.is_complete(record, place))
+    }
+
+    /// Whether newcomers wait for the word of a node that was removed by force since the class set out.
+    fn waits_for_the_dead(&self, record: &ClassRecord) -> bool {
+        let mut old = record.old.iter().map(|place| place.node);
+        old.any(|node| self.dead.contains(&node) && !record.is_dead(node))
     }
 
     /// Who has a place keeps it; another one gets a place that nobody had before.

@@ -22,6 +22,8 @@ pub enum Step {
     Begin,
     /// A class under way gets other newcomers.
     Retarget,
+    /// A class under way waits no longer for an old node that was removed by force.
+    Bury,
     /// All newcomers of a class are complete: the new set is read.
     ReadNew,
     /// All members of a class read the new set: the old one is not written any more.

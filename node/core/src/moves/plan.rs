@@ -6,7 +6,7 @@ use quorate_protocol::versioned::{ClassState, VersionedMap};
 use quorate_ring::{Change, NodeId, Placed, Ring, RingDigest, Staged, Warning};
 
 use super::all::{copies_in_use, standings};
-use super::heard::{Heard, Index};
+use super::heard::Heard;
 use super::refused::Refused;
 use super::stage;
 
@@ -102,7 +102,6 @@ fn losses(
     if removed.is_empty() {
         return losses;
     }
-    let index = Index::new(heard);
     let is_dead = |node| version.going(node).is_some_and(|going| going.is_dead());
     for record in standings(version) {
         // In joint-new all of both sets have what is acknowledged; before, newcomers need not have anything.
@@ -115,7 +114,7 @@ fn losses(
         .collect();
         let runs = |&&node: &&NodeId| {
             let lost = removed.contains(&node) || record.is_dead(node) || is_dead(node);
-            !lost && heard.running.contains_key(&node) && index.has_adopted(node, record.epoch)
+            !lost && heard.running.contains_key(&node)
         };
         if holders.iter().find(runs).is_none() {
             let last = holders.iter().filter(|node| removed.contains(node));

@@ -3,7 +3,11 @@
 //! changes step by step, and a large cluster.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod changes;
 mod dice;
+mod planted;
+mod refusals;
 mod rules;
+mod scale;
 mod walk;
 mod world;

@@ -147,8 +147,9 @@ pub(crate) fn classes(version: &VersionedMap) -> Vec<Class> {
 }
 
 impl World {
-    pub(crate) fn new(version: Version) -> Self {
-        let mut world = Self {
+    /// Nobody has heard anything yet.
+    pub(crate) fn idle(version: Version) -> Self {
+        Self {
             nodes: BTreeMap::new(),
             heard: Heard::default(),
             rules: Rules::new(version.map()),
@@ -156,7 +157,12 @@ impl World {
             spoil: |_, _| {},
             versions: 0,
             version,
-        };
+        }
+    }
+
+    /// All run, and work under the version.
+    pub(crate) fn new(version: Version) -> Self {
+        let mut world = Self::idle(version);
         world.meet_members();
         for node in world.ids() {
             world.adopt(node);
@@ -288,6 +294,13 @@ impl World {
         self.versions += 1;
         self.meet_members();
         Ok(())
+    }
+
+    /// A version is decided that nobody looks at.
+    pub(crate) fn decide_unseen(&mut self, next: Next) {
+        let child = self.version.child(change(&next.what), next.draft);
+        self.version = child.unwrap();
+        self.meet_members();
     }
 
     pub(crate) fn progress(&self) -> Progress {

@@ -1,5 +1,7 @@
 //! Every bound on what may travel, each with its reason. Checked before anything is allocated.
 
+use quorate_ring::{COPIES_MAX, PartitionCount};
+
 /// Longest key, bytes. Keys are held whole in indexes and in the dot log.
 pub const KEY_BYTES_MAX: usize = 4 * 1024;
 /// Longest value, bytes. A value is held whole in memory by each node that serves it.
@@ -70,5 +72,6 @@ pub const CHANGE_TEXT_BYTES_MAX: usize = 512;
 pub const STAGED_MAX: usize = 2 * MEMBERS_MAX;
 /// Most copies of one class that depart at a time: nodes that come and go while others hand over.
 pub const DEPARTING_MAX: usize = 64;
-/// Most classes that a map has records of: with all their places they stay below [`ITEMS_MAX`].
-pub const CLASS_RECORDS_MAX: usize = 16 * 1024;
+/// Most classes that a map has records of: every class that there can be, since a class that has moved once keeps
+/// its record. They travel as bytes, about a dozen for a class of three copies that stands, twice that while it moves.
+pub const CLASS_RECORDS_MAX: usize = PartitionCount::MAX.get() as usize * COPIES_MAX as usize;

@@ -4,16 +4,22 @@
 //! says who decides the version after it ([`Voter`]). `quorate-core`'s register decides versions;
 //! clients see the [`ClusterMap`] in it, never the rest.
 
+mod going;
 mod moves;
 mod past;
+mod records;
+mod staged;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use quorate_ring::NodeId;
 use serde::{Deserialize, Serialize};
 
-pub use self::moves::{ClassRecord, ClassState, Place, StagedChange, StagedError};
+pub use self::going::{Before, Going, GoingState};
+pub use self::moves::{ClassRecord, ClassState, Place};
 pub use self::past::{MapChange, PastVersion};
+pub use self::staged::{StagedChange, StagedError};
 use crate::ids::{MapDigest, RequestId, StorageId};
 use crate::limits::{CLASS_RECORDS_MAX, PAST_VERSIONS_MAX, STAGED_MAX};
 use crate::map::ClusterMap;
@@ -110,7 +116,13 @@ pub struct VersionedMap {
     /// Changes of the members that are staged and not committed, in the order they were staged.
     pub staged: Vec<StagedChange>,
     /// The classes whose placement is not simply that of the ring, ordered.
+    #[serde(with = "records")]
     pub records: Vec<ClassRecord>,
+    /// Members that the ring gives no place any more, and that are none once nothing names them; ordered by node.
+    pub going: Vec<Going>,
+    /// Where the change of the ring began that is under way: what cancelling it leads back to. `None` where no
+    /// class moves, or where they move back already.
+    pub before: Option<Before>,
 }
 
 impl VersionedMap {
@@ -132,6 +144,8 @@ impl VersionedMap {
             voters,
             staged: Vec::new(),
             records: Vec::new(),
+            going: Vec::new(),
+            before: None,
         }
     }
 
@@ -158,6 +172,13 @@ impl VersionedMap {
         self.voters.iter().find(|voter| voter.node == node)
     }
 
+    /// How a member goes, if it does.
+    #[must_use]
+    pub fn going(&self, node: NodeId) -> Option<&Going> {
+        let at = self.going.binary_search_by_key(&node, |going| going.node);
+        at.ok().and_then(|at| self.going.get(at))
+    }
+
     /// Whether every voter's storage is known.
     #[must_use]
     pub fn is_founded(&self) -> bool {
@@ -178,12 +199,57 @@ impl VersionedMap {
             return Err("class records are not distinct and ordered by class".to_owned());
         }
         self.records.iter().try_for_each(ClassRecord::check)?;
+        self.check_records()?;
+        self.check_going()?;
+        self.before.as_ref().map_or(Ok(()), Before::check)?;
         self.staged.iter().try_for_each(|staged| {
-            let change: Result<quorate_ring::Change, _> = staged.clone().try_into();
+            let change = staged.change();
             change
                 .map(drop)
                 .map_err(|error: StagedError| error.to_string())
         })
+    }
+
+    /// Records name members, classes of the ring, and nothing of later versions.
+    fn check_records(&self) -> Result<(), String> {
+        let ring = &self.map.ring;
+        let members: BTreeSet<NodeId> = self.map.members.iter().map(|member| member.id).collect();
+        for record in &self.records {
+            let class = record.class;
+            let partition = u32::from(class.partition.get());
+            if class.n == 0 || class.n > ring.copies() || partition >= ring.partitions().get() {
+                return Err(format!("the ring has no class {class}"));
+            }
+            let sets = [&record.old, &record.new, &record.departing];
+            let mut places = sets.into_iter().flatten();
+            if let Some(place) = places.find(|place| !members.contains(&place.node)) {
+                let node = place.node;
+                return Err(format!("class {class} names {node}, which is no member"));
+            }
+            let mut places = record.old.iter().chain(&record.new);
+            let later = places.any(|place| place.vnode.get() > self.version.get());
+            if record.epoch > self.version || later {
+                return Err(format!("class {class} is of a later version"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_going(&self) -> Result<(), String> {
+        if !self.going.is_sorted_by(|a, b| a.node < b.node) {
+            return Err("members that go are not distinct and ordered by node".to_owned());
+        }
+        let ring = self.map.ring.members();
+        for going in &self.going {
+            let node = going.node;
+            if self.map.member(node).is_none() {
+                return Err(format!("{node} goes and is no member"));
+            }
+            if ring.binary_search_by_key(&node, |placed| placed.id).is_ok() {
+                return Err(format!("{node} goes and has its places in the ring"));
+            }
+        }
+        Ok(())
     }
 
     fn check_bounds(&self) -> Result<(), String> {

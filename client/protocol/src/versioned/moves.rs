@@ -1,82 +1,11 @@
-//! Changes under way: what is staged, and where each moving class stands.
+//! Where each moving class stands.
 
-use quorate_ring::{COPIES_MAX, Change, Class, NodeId, Placed, Weight, Zone};
+use quorate_ring::{COPIES_MAX, Class, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::MapVersion;
 use crate::ids::VnodeId;
 use crate::limits::DEPARTING_MAX;
-
-/// A [`Change`] in the form that the wire has for it: a kind and what that kind needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StagedChange {
-    kind: u8,
-    /// The member it is about; the newcomer of a join.
-    node: NodeId,
-    by: Option<Placed>,
-    zone: Option<Zone>,
-    weight: Option<Weight>,
-}
-
-/// A staged change that says too little, too much, or is of a later version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a staged change of kind {0} cannot be read: it is of a later version, or damaged")]
-pub struct StagedError(pub u8);
-
-impl From<Change> for StagedChange {
-    fn from(change: Change) -> Self {
-        let bare = |kind, node| Self {
-            kind,
-            node,
-            by: None,
-            zone: None,
-            weight: None,
-        };
-        match change {
-            Change::Join(placed) => Self {
-                by: Some(placed.clone()),
-                ..bare(0, placed.id)
-            },
-            Change::Leave(node) => bare(1, node),
-            Change::ForceRemove(node) => bare(2, node),
-            Change::Replace { node, by } => Self {
-                by: Some(by),
-                ..bare(3, node)
-            },
-            Change::Zone { node, zone } => Self {
-                zone: Some(zone),
-                ..bare(4, node)
-            },
-            Change::Weight { node, weight } => Self {
-                weight: Some(weight),
-                ..bare(5, node)
-            },
-        }
-    }
-}
-
-impl TryFrom<StagedChange> for Change {
-    type Error = StagedError;
-
-    fn try_from(staged: StagedChange) -> Result<Self, StagedError> {
-        let StagedChange {
-            kind,
-            node,
-            by,
-            zone,
-            weight,
-        } = staged;
-        match (kind, by, zone, weight) {
-            (0, Some(placed), None, None) if placed.id == node => Ok(Self::Join(placed)),
-            (1, None, None, None) => Ok(Self::Leave(node)),
-            (2, None, None, None) => Ok(Self::ForceRemove(node)),
-            (3, Some(by), None, None) => Ok(Self::Replace { node, by }),
-            (4, None, Some(zone), None) => Ok(Self::Zone { node, zone }),
-            (5, None, None, Some(weight)) => Ok(Self::Weight { node, weight }),
-            (kind, ..) => Err(StagedError(kind)),
-        }
-    }
-}
 
 /// How far a class has moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -238,51 +167,6 @@ fn holds(set: &[Place], node: NodeId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn placed(id: u64) -> Placed {
-        Placed {
-            id: NodeId::new(id),
-            zone: Zone::default(),
-            weight: Weight::default(),
-        }
-    }
-
-    #[test]
-    fn every_staged_change_comes_back() {
-        let node = NodeId::new(7);
-        let changes = [
-            Change::Join(placed(9)),
-            Change::Leave(node),
-            Change::ForceRemove(node),
-            Change::Replace {
-                node,
-                by: placed(9),
-            },
-            Change::Zone {
-                node,
-                zone: "a/b".parse().unwrap(),
-            },
-            Change::Weight {
-                node,
-                weight: Weight::DRAINED,
-            },
-        ];
-        for change in changes {
-            let mut bytes = Vec::new();
-            crate::codec::encode(&StagedChange::from(change.clone()), &mut bytes);
-            let staged: StagedChange = crate::codec::decode(&bytes).unwrap();
-            assert_eq!(Change::try_from(staged), Ok(change));
-        }
-    }
-
-    #[test]
-    fn a_staged_change_that_lacks_a_part_is_refused() {
-        let mut staged = StagedChange::from(Change::Join(placed(9)));
-        staged.by = None;
-        assert_eq!(Change::try_from(staged.clone()), Err(StagedError(0)));
-        staged.kind = 9;
-        assert_eq!(Change::try_from(staged), Err(StagedError(9)));
-    }
 
     #[test]
     fn class_records_that_contradict_themselves_are_refused() {

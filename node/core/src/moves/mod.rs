@@ -12,14 +12,35 @@
 //! * requests carry the class's epoch, see [`crate::coordinate`]'s `fence`.
 //!
 //! What it has done stands in its [`Word`]; by the words of all members the next version is made ([`next_version`]).
+//! Operators stage changes of the members ([`stage`](fn@stage)), look at what they would do ([`plan`](fn@plan)), and [`commit`](fn@commit)
+//! or [`cancel`](fn@cancel) them: each is a function from the present version to the [`Next`] one.
 
+mod account;
+mod all;
+mod cancel;
+mod class;
+mod commit;
 mod depart;
+mod heard;
 mod join;
 mod next;
 mod places;
+mod plan;
+mod progress;
+mod refused;
+mod stage;
+mod voters;
 mod word;
 
+pub use self::all::Steps;
+pub use self::cancel::{cancel, forget};
+pub use self::commit::{Allowed, commit};
 pub(crate) use self::depart::Departures;
+pub use self::heard::Heard;
 pub(crate) use self::join::Joining;
-pub use self::next::{Step, next_version};
+pub use self::next::{Next, Step, next_version};
+pub use self::plan::{Outlook, plan};
+pub use self::progress::{Progress, progress};
+pub use self::refused::Refused;
+pub use self::stage::{clear, stage};
 pub use self::word::{Complete, Word};

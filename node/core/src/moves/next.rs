@@ -1,109 +1,131 @@
 //! The next version of the map: what may be done, given what all members have said.
 //!
-//! One version takes as many classes as possible a step further. It is a function of the present version and of the
-//! members' words, so it does not matter who computes it, nor whether several do: of their proposals one is decided.
+//! One version takes as many classes as possible a step further, so a change of the ring takes as many versions as one
+//! class does, however many move. It is a function of the present version and of what was heard, so it does not matter
+//! who computes it, nor whether several do: of their proposals one is decided.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use quorate_protocol::versioned::{ClassRecord, ClassState, MapVersion, VersionedMap};
+use quorate_protocol::versioned::{ClassRecord, Going, VersionedMap, Voter};
 use quorate_ring::NodeId;
 
-use super::Word;
+use super::account;
+use super::all::{self, Steps};
+use super::heard::{Heard, Index};
+use super::voters::voters;
+use crate::register::Draft;
 
-/// What a version does to one class.
+/// What a version does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// All newcomers are complete: the new set is read.
+    /// A class sets out: its nodes of the ring to come are written too.
+    Begin,
+    /// A class under way gets other newcomers.
+    Retarget,
+    /// A class under way waits no longer for an old node that was removed by force.
+    Bury,
+    /// All newcomers of a class are complete: the new set is read.
     ReadNew,
-    /// All members read the new set: the old one is not written any more.
+    /// All members of a class read the new set: the old one is not written any more.
     Settle,
+    /// A class under way goes back: the old set is read again.
+    ReadOld,
+    /// A class stays where it was: its newcomers depart.
+    Abandon,
     /// Copies without a place are gone.
     Forget,
+    /// All classes stand where the ring wants them.
+    Finish,
+    /// A member that nothing names any more is none.
+    Remove,
+    /// Members vote that did not, or did with another storage, or vote no more.
+    Vote,
 }
 
-/// The records of the version after this one, and how many classes take which step; `None` where nothing can be done yet.
+/// A version that can be proposed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// What it says.
+    pub draft: Draft,
+    /// What it does.
+    pub steps: Steps,
+    /// The same for people, in a sentence.
+    pub what: String,
+}
+
+/// The version after this one; `None` where nothing can be done yet.
 ///
 /// A class goes on only when every node of both its sets, but those that are called dead, works under its present epoch:
-/// so never more than two epochs are in use by nodes that count.
+/// so never more than two epochs are in use by nodes that count. A member goes when nothing names it and it holds nothing.
 #[must_use]
-pub fn next_version(
-    version: &VersionedMap,
-    words: &BTreeMap<NodeId, Word>,
-) -> Option<(Vec<ClassRecord>, BTreeMap<Step, usize>)> {
-    let next = version.version.next();
-    let mut steps = BTreeMap::new();
-    let mut records = version.records.clone();
-    for record in &mut records {
-        if let Some(step) = advance(record, next, words) {
-            *steps.entry(step).or_default() += 1;
-        }
+pub fn next_version(version: &VersionedMap, heard: &Heard) -> Option<Next> {
+    if !version.is_founded() {
+        return None;
     }
-    (!steps.is_empty()).then_some((records, steps))
+    let index = Index::new(heard);
+    let ring = &version.map.ring;
+    let (records, mut steps) = all::advance(version, ring, &version.going, &index);
+    let mut draft = Draft {
+        records,
+        ..version.into()
+    };
+    if all::is_finished(&draft.records, ring) && draft.before.take().is_some() {
+        steps.insert(Step::Finish, 1);
+    }
+    let removed = remove(&mut draft, version, heard, &index);
+    count(&mut steps, Step::Remove, removed.len());
+    let votes = changed(&version.voters, &draft.voters);
+    count(&mut steps, Step::Vote, votes);
+    let what = account::of_steps(version, &steps, &removed);
+    (!steps.is_empty()).then_some(Next { draft, steps, what })
 }
 
-fn advance(
-    record: &mut ClassRecord,
-    next: MapVersion,
-    words: &BTreeMap<NodeId, Word>,
-) -> Option<Step> {
-    match record.state {
-        ClassState::Stable => forget(record, words).then_some(Step::Forget),
-        _ if !is_adopted(record, words) => None,
-        ClassState::JointOld => {
-            let complete = record.newcomers().all(|place| {
-                let word = words.get(&place.node);
-                record.is_dead(place.node)
-                    || word.is_some_and(|word| {
-                        word.complete.iter().any(|complete| {
-                            (complete.class, complete.vnode, complete.epoch)
-                                == (record.class, place.vnode, record.epoch)
-                        })
-                    })
-            });
-            complete.then(|| {
-                record.state = ClassState::JointNew;
-                begin(record, next);
-                Step::ReadNew
-            })
-        }
-        ClassState::JointNew => {
-            let old = std::mem::take(&mut record.old);
-            record.old = std::mem::take(&mut record.new);
-            let left = old.into_iter().filter(|place| !record.old.contains(place));
-            record.departing.extend(left.collect::<Vec<_>>());
-            let stays = |node: &NodeId| record.old.iter().any(|place| place.node == *node);
-            record.dead.retain(stays);
-            record.state = ClassState::Stable;
-            begin(record, next);
-            Some(Step::Settle)
-        }
+fn count(steps: &mut Steps, step: Step, times: usize) {
+    if times > 0 {
+        steps.insert(step, times);
     }
 }
 
-const fn begin(record: &mut ClassRecord, next: MapVersion) {
-    record.before = record.epoch;
-    record.epoch = next;
+/// Takes those out who go and hold nothing, and names who votes. Returns who was taken out.
+fn remove(draft: &mut Draft, version: &VersionedMap, heard: &Heard, index: &Index) -> Vec<NodeId> {
+    // Who goes may be called back as long as the change may be cancelled.
+    let gone = match draft.before {
+        None => gone(draft, index),
+        Some(_) => BTreeSet::new(),
+    };
+    for without in [gone, BTreeSet::new()] {
+        let (mut members, mut going) = (draft.map.members.clone(), draft.going.clone());
+        members.retain(|member| !without.contains(&member.id));
+        going.retain(|going| !without.contains(&going.node));
+        if let Some(voters) = voters(version, &members, &going, heard) {
+            (draft.map.members, draft.going, draft.voters) = (members, going, voters);
+            return without.into_iter().collect();
+        }
+    }
+    Vec::new()
 }
 
-/// Whether every node that counts works under the class's present epoch.
-fn is_adopted(record: &ClassRecord, words: &BTreeMap<NodeId, Word>) -> bool {
-    let places = record.places();
-    let mut counted = places.iter().filter(|place| !record.is_dead(place.node));
-    counted.all(|place| {
-        let word = words.get(&place.node);
-        word.is_some_and(|word| word.version >= record.epoch)
-    })
+/// Those who go and hold nothing: no record names them, and they have said under a version by which they take nothing
+/// in that nothing is left. Nobody waits for the word of a dead one.
+fn gone(draft: &Draft, index: &Index) -> BTreeSet<NodeId> {
+    let sets = |record: &ClassRecord| {
+        let sets = [&record.old, &record.new, &record.departing];
+        let places = sets.into_iter().flatten().map(|place| place.node);
+        places.collect::<Vec<_>>()
+    };
+    let named: BTreeSet<NodeId> = draft.records.iter().flat_map(sets).collect();
+    let is_gone = |going: &&Going| {
+        let node = going.node;
+        let said = index.is_heard_under(node, going.since) && !index.is_busy(node);
+        (going.is_dead() || said) && !named.contains(&node)
+    };
+    let gone = draft.going.iter().filter(is_gone);
+    gone.map(|going| going.node).collect()
 }
 
-/// Copies that their nodes have deleted depart no longer.
-fn forget(record: &mut ClassRecord, words: &BTreeMap<NodeId, Word>) -> bool {
-    let (class, epoch) = (record.class, record.epoch);
-    let before = record.departing.len();
-    record.departing.retain(|place| {
-        let gone = words.get(&place.node).is_some_and(|word| {
-            word.version >= epoch && !word.departing.contains(&(class, place.vnode))
-        });
-        !gone
-    });
-    record.departing.len() < before
+/// How many voters are others than before.
+fn changed(before: &[Voter], after: &[Voter]) -> usize {
+    let new = after.iter().filter(|voter| !before.contains(voter)).count();
+    let stays = |voter: &&Voter| !after.iter().any(|other| other.node == voter.node);
+    new + before.iter().filter(stays).count()
 }

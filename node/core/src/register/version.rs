@@ -9,7 +9,7 @@ use quorate_protocol::codec::{self, DecodeError};
 use quorate_protocol::limits::PAST_VERSIONS_MAX;
 use quorate_protocol::map::ClusterMap;
 use quorate_protocol::versioned::{
-    ClassRecord, MapChange, MapName, PastVersion, StagedChange, VersionedMap, Voter,
+    Before, ClassRecord, Going, MapChange, MapName, PastVersion, StagedChange, VersionedMap, Voter,
 };
 
 /// Why something is no version, or not the next one.
@@ -42,6 +42,24 @@ pub struct Draft {
     pub staged: Vec<StagedChange>,
     /// The classes whose placement is not simply the ring's.
     pub records: Vec<ClassRecord>,
+    /// Members on their way out.
+    pub going: Vec<Going>,
+    /// Where the change of the ring began that is under way.
+    pub before: Option<Before>,
+}
+
+impl From<&VersionedMap> for Draft {
+    fn from(version: &VersionedMap) -> Self {
+        let map = version.clone();
+        Self {
+            map: map.map,
+            voters: map.voters,
+            staged: map.staged,
+            records: map.records,
+            going: map.going,
+            before: map.before,
+        }
+    }
 }
 
 /// One version, immutable and cheap to clone. Its bytes are kept as they were first written, so that
@@ -116,13 +134,7 @@ impl Version {
     /// What it says beside its place in the chain, as a start for the next one.
     #[must_use]
     pub fn draft(&self) -> Draft {
-        let map = self.map().clone();
-        Draft {
-            map: map.map,
-            voters: map.voters,
-            staged: map.staged,
-            records: map.records,
-        }
+        self.map().into()
     }
 
     /// The version after this one.
@@ -143,6 +155,8 @@ impl Version {
             voters: draft.voters,
             staged: draft.staged,
             records: draft.records,
+            going: draft.going,
+            before: draft.before,
         })?;
         child.check_follows(self)?;
         Ok(child)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_core::moves::{Word, next_version};
+use quorate_core::moves::{Complete, Word};
 use quorate_protocol::ids::VnodeId;
 use quorate_protocol::versioned::{ClassRecord, ClassState, MapVersion, Place, VersionedMap};
 use quorate_ring::{Class, NodeId, PartitionId};
@@ -76,41 +76,61 @@ pub(crate) fn go_on(
     words: &Words,
     wrong: Option<Wrong>,
 ) -> Option<Arc<VersionedMap>> {
-    let mut words = words.clone();
-    let record = record_of(version);
-    match wrong {
-        Some(Wrong::NoBarrier) => words
-            .values_mut()
-            .for_each(|word| word.version = version.version),
-        Some(Wrong::ClaimNotAwaited) => {
-            for place in record.newcomers() {
-                if let Some(word) = words.get_mut(&place.node) {
-                    word.complete.push(quorate_core::moves::Complete {
-                        class: CLASS,
-                        vnode: place.vnode,
-                        epoch: record.epoch,
-                    });
-                }
+    let mut record = record_of(version);
+    if record.state == ClassState::Stable {
+        return forget(&mut record, words).then(|| with(version, record));
+    }
+    if !is_adopted(&record, words) && wrong != Some(Wrong::NoBarrier) {
+        return None;
+    }
+    match record.state {
+        ClassState::JointOld => {
+            let complete = record
+                .newcomers()
+                .all(|place| is_complete(&record, place, words));
+            if !complete && wrong != Some(Wrong::ClaimNotAwaited) {
+                return None;
+            }
+            record.state = ClassState::JointNew;
+            if wrong == Some(Wrong::NoJointNew) {
+                settle(&mut record);
             }
         }
-        _ => {}
+        ClassState::JointNew | ClassState::Stable => settle(&mut record),
     }
-    let (mut records, _) = next_version(version, &words)?;
-    if wrong == Some(Wrong::NoJointNew)
-        && let Some(record) = records
-            .first_mut()
-            .filter(|record| record.state == ClassState::JointNew)
-    {
-        let old = std::mem::take(&mut record.old);
-        record.old = std::mem::take(&mut record.new);
-        let left = old
-            .into_iter()
-            .filter(|place| !record.old.contains(place))
-            .collect::<Vec<_>>();
-        record.departing.extend(left);
-        record.state = ClassState::Stable;
-    }
-    Some(with(version, records.pop()?))
+    begin(&mut record, version);
+    Some(with(version, record))
+}
+
+/// Whether a newcomer has said, in this epoch, that it has all that the old members had.
+fn is_complete(record: &ClassRecord, place: Place, words: &Words) -> bool {
+    let claim = Complete {
+        class: CLASS,
+        vnode: place.vnode,
+        epoch: record.epoch,
+    };
+    let word = words.get(&place.node);
+    word.is_some_and(|word| word.complete.contains(&claim))
+}
+
+/// The new set is all there is.
+fn settle(record: &mut ClassRecord) {
+    let new = std::mem::take(&mut record.new);
+    leave(record, &new);
+    record.old = new;
+    record.state = ClassState::Stable;
+}
+
+/// Copies that their nodes have deleted depart no longer.
+fn forget(record: &mut ClassRecord, words: &Words) -> bool {
+    let (epoch, before) = (record.epoch, record.departing.len());
+    record.departing.retain(|place| {
+        let word = words.get(&place.node);
+        !word.is_some_and(|word| {
+            word.version >= epoch && !word.departing.contains(&(CLASS, place.vnode))
+        })
+    });
+    record.departing.len() < before
 }
 
 /// A place for each of these nodes: the one it has, or a new one.

@@ -30,8 +30,6 @@ plants! {
     AcceptedValueIgnored,
     /// An acknowledgement that is repeated counts as one more node.
     AckCountedTwice,
-    /// An acknowledgement counts in whatever epoch of the class it was given.
-    AckOfAnotherEpoch,
     /// A replica that can be reached counts as one that has stored the write.
     AcksGuessed,
     /// A vnode keeps one actor for good, and counts on from what its clock has.
@@ -40,14 +38,10 @@ plants! {
     AmnesiacVotes,
     /// A newcomer believes answers to questions that it asked before it started again.
     AnswerOfAnEarlierLife,
-    /// A read believes an answer in whatever epoch of the class it was given.
-    AnswerOfAnotherEpoch,
     /// A proposer that starts again uses the ballots of its last life for something else.
     BallotReused,
     /// A replica that is catching up counts like a current one.
     CatchingUpCounted,
-    /// A newcomer says that it is complete before what it has is durable.
-    ClaimNotDurable,
     /// A newcomer counts what an old member had before that one took part in the move.
     ClockOfBeforeTheFence,
     /// Dots are entered into clock and log, and the object that came with them is not stored.
@@ -115,8 +109,6 @@ plants! {
     LowerBallotTaken,
     /// What a delete leaves behind is dropped while a member that has not seen it cannot be reached.
     MarkerDroppedWhileAway,
-    /// A vnode that missed epochs of its class goes on as if it had not.
-    MissedEpochsIgnored,
     /// A version of the map is decided by those whom it makes voters.
     NewMembersDecide,
     /// A write under way when its class moves on is not shipped to the new sets.
@@ -127,10 +119,10 @@ plants! {
     OldVnodeRegained,
     /// A version of the map that somebody once decided replaces a newer one.
     OlderMapTaken,
+    /// While a class moves, nodes of the old and of the new set count together towards one quorum.
+    OneQuorumForBoth,
     /// A member that has promised to take no late copies of a retired actor's writes takes them.
     PromiseBroken,
-    /// A newcomer is complete with what two old members have.
-    QuorumOfClocks,
     /// What a repair of a range finds missing is left at that.
     RangeLossIgnored,
     /// A version that a peer holds and this vnode does not is put back at the first look, whatever the peer had not
@@ -164,8 +156,6 @@ plants! {
     SiblingLimitStopsRepair,
     /// A vnode that is filled again takes the sender's clock as it is at the end of the transfer.
     SnapshotClockAtEnd,
-    /// A newcomer is complete when it has been filled.
-    SnapshotIsEnough,
     /// A stretch of keys counts as held alike on both sides, whatever is in it.
     SpansUnchecked,
     /// A change of the map that was computed from an older version is made all the same.
@@ -180,6 +170,8 @@ plants! {
     ToldWhileTakenForDead,
     /// A replica that comes back takes anybody's testimony for complete.
     TrustsAnIncompleteWitness,
+    /// While a class moves, nodes of both sets are read.
+    UnionRead,
     /// A voter answers before its word is on disk.
     VoteBeforeFsync,
     /// A write's context is returned although a replica holds what its coordinator has lost of the same actor.

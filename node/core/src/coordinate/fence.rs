@@ -39,6 +39,22 @@ pub(super) fn fenced_state(state: &ReplicaState) -> ReplicaState {
 }
 
 impl Shared {
+    /// How many sets a write has to reach, each with its own quorum.
+    pub(super) fn write_sets(&self, class: Class) -> u8 {
+        if self.breaks(Plant::OneQuorumForBoth) {
+            return 1;
+        }
+        self.view.write_sets(class)
+    }
+
+    /// The nodes that a read asks.
+    pub(super) fn readers(&self, class: Class) -> Vec<NodeId> {
+        if self.breaks(Plant::UnionRead) {
+            return self.view.members(class);
+        }
+        self.view.readers(class)
+    }
+
     /// The primary for which a fallback keeps what it coordinates: one that counts in as many sets as any.
     pub(super) fn stood_in_for(&self, class: Class) -> Option<NodeId> {
         let sets = |node: &NodeId| self.view.sets_of(class, *node).count_ones();
@@ -99,7 +115,7 @@ impl PutOp {
         let own = self.tally.ack_of(me);
         self.epoch = cx.s.view.epoch(class);
         self.fenced.clear();
-        self.tally = WriteTally::new(self.ask.quorum, cx.s.view.write_sets(class));
+        self.tally = WriteTally::new(self.ask.quorum, cx.s.write_sets(class));
         self.stand_ins.retain(|&node, _| node == me);
         let Some(own) = own else {
             return true; // nothing is written yet

@@ -152,7 +152,7 @@ impl Gets {
         op.latency_us
             .entry(from)
             .or_insert(cx.s.now.mono_us - op.started_us);
-        let fenced = state.epoch != op.epoch && !cx.s.breaks(Plant::AnswerOfAnotherEpoch);
+        let fenced = state.epoch != op.epoch;
         let state = if fenced { fenced_state(&state) } else { state };
         op.take(cx.s, from, state);
         self.keep_or_end(cx, id, op);
@@ -239,7 +239,7 @@ impl GetOp {
     }
 
     pub(super) fn ask_everybody(&mut self, cx: &mut Cx<'_>) {
-        let primaries = cx.s.view.readers(self.place.class);
+        let primaries = cx.s.readers(self.place.class);
         let me = cx.s.view.me;
         let nearest = if primaries.contains(&me) {
             Some(me)
@@ -309,7 +309,7 @@ impl GetOp {
             return false;
         }
         let mut asked = false;
-        for primary in cx.s.view.readers(self.place.class) {
+        for primary in cx.s.readers(self.place.class) {
             let failed = self.tally.answer_of(primary) == Some(Answer::Failed);
             if !failed || self.stand_ins.values().any(|&target| target == primary) {
                 continue;

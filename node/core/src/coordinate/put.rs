@@ -80,7 +80,7 @@ impl Puts {
         let now_us = cx.s.now.mono_us;
         let mut op = PutOp {
             asker,
-            tally: WriteTally::new(ask.quorum, cx.s.view.write_sets(place.class)),
+            tally: WriteTally::new(ask.quorum, cx.s.write_sets(place.class)),
             epoch: cx.s.view.epoch(place.class),
             fenced: BTreeSet::new(),
             place,
@@ -133,7 +133,7 @@ impl Puts {
         let Some(mut op) = self.ops.remove(&id) else {
             return;
         };
-        if ack.epoch != op.epoch && !cx.s.breaks(Plant::AckOfAnotherEpoch) {
+        if ack.epoch != op.epoch {
             op.fence(cx, from);
             return self.keep_or_end(cx, id, op);
         }

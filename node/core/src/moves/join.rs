@@ -124,20 +124,7 @@ impl Shared {
         let Some(joining) = &vnode.joining else {
             return false;
         };
-        if !vnode.is_current() {
-            return false;
-        }
-        let enough = if self.breaks(Plant::QuorumOfClocks) {
-            joining.told.len() >= 2
-        } else {
-            self.lacks_word_of(vnode).is_empty()
-        };
-        let has = if self.breaks(Plant::ClaimNotDurable) {
-            &vnode.clock
-        } else {
-            &vnode.durable
-        };
-        let covered = joining.told.values().all(|told| has.covers(told));
-        (enough && covered) || self.breaks(Plant::SnapshotIsEnough)
+        let covered = joining.told.values().all(|told| vnode.durable.covers(told));
+        vnode.is_current() && covered && self.lacks_word_of(vnode).is_empty()
     }
 }

@@ -107,6 +107,7 @@ impl Shared {
         self.note(Note::Regained);
         if let Some(vnode) = self.vnodes.get_mut(&class) {
             vnode.id = id;
+            vnode.epoch = MapVersion::new(0);
             vnode.peers.clear();
             vnode.heard += 1;
         }
@@ -129,7 +130,7 @@ impl Shared {
         let missed = !fresh && before != Some(known);
         self.store_vnode(class);
         self.look_whether_it_joins(class);
-        if missed && !self.breaks(Plant::MissedEpochsIgnored) {
+        if missed {
             self.note(Note::EpochsMissed);
             self.begin_to_wait(class);
         }

@@ -43,6 +43,8 @@ pub(crate) struct CatchUp {
     /// Number of the first question that counts, for each node: older answers describe an earlier
     /// time.
     valid_from: BTreeMap<NodeId, u64>,
+    /// Number of the last question to each node: what has a greater one was asked in an earlier life.
+    last: BTreeMap<NodeId, u64>,
     asked_us: BTreeMap<NodeId, u64>,
     /// Questions of nodes that do not answer this one yet.
     early: BTreeMap<NodeId, VecDeque<CatchUpAsk>>,
@@ -199,6 +201,7 @@ impl CatchUp {
             self.asked_us.insert(node, cx.s.now.mono_us);
             let number = cx.s.new_op();
             self.valid_from.entry(node).or_insert(number);
+            self.last.insert(node, number);
             let ask = CatchUpAsk {
                 number,
                 classes: part.to_vec(),
@@ -210,11 +213,10 @@ impl CatchUp {
     }
 
     pub(crate) fn on_answer(&mut self, cx: &mut Cx<'_>, from: NodeId, answer: CatchUpAnswer) {
-        if self
-            .valid_from
-            .get(&from)
-            .is_none_or(|&first| answer.number < first)
-        {
+        let first = self.valid_from.get(&from).copied().unwrap_or(u64::MAX);
+        let last = self.last.get(&from).copied().unwrap_or(0);
+        let of_this_life = (first..=last).contains(&answer.number);
+        if !of_this_life && !cx.s.breaks(Plant::AnswerOfAnEarlierLife) {
             return;
         }
         let trusts = cx.s.breaks(Plant::TrustsAnIncompleteWitness);
@@ -264,13 +266,14 @@ impl Shared {
             self.joining_hears(from, clock, number);
         }
         let careless = self.breaks(Plant::CurrentWithoutHints);
+        let late = self.breaks(Plant::AnswerOfAnEarlierLife);
         let Some(vnode) = self.vnodes.get_mut(&entry.class) else {
             return;
         };
         let Some(wait) = vnode.waits.get_mut(&from) else {
             return;
         };
-        if number <= wait.after {
+        if number <= wait.after && !late {
             return;
         }
         wait.no_hints = entry.hints == 0 || careless;
@@ -326,7 +329,8 @@ impl Shared {
     }
 
     fn catch_up_entry(&mut self, from: NodeId, class: Class, asker: LifeId) -> CatchUpEntry {
-        let (is_member, life) = (self.is_member(from, class), self.alive.life());
+        let early = self.breaks(Plant::ClockOfBeforeTheFence);
+        let (is_member, life) = (self.is_member(from, class) || early, self.alive.life());
         let mut entry = CatchUpEntry {
             class,
             hints: self.hints.for_class(from, class),

@@ -67,10 +67,12 @@ impl Cx<'_> {
         } else {
             self.read_hints(&place, &get)
         };
+        let epoch = self.s.epoch_of_answers(get.class, get.epoch);
         let state = answer.unwrap_or_else(|error| ReplicaState {
             error: Some(Box::new(storage_error(&error))),
             ..self.s.blank_state(get.op, get.class, Role::Primary)
         });
+        let state = ReplicaState { epoch, ..state };
         self.s.send(from, state, 0, Priority::Foreground);
     }
 
@@ -172,6 +174,7 @@ impl Cx<'_> {
             return;
         }
         let (class, of) = (put.class, put.request.filter(|_| put.hint_for.is_none()));
+        let epoch = self.s.epoch_of_answers(class, put.epoch);
         let result = self.store_put(put);
         if repair {
             return; // read repair is acknowledged to nobody
@@ -186,7 +189,7 @@ impl Cx<'_> {
         let stored = error.is_none();
         let ack = ReplicaAck {
             op,
-            epoch: self.s.view.epoch(class),
+            epoch,
             role,
             durable: durable && stored,
             overlooked,
@@ -432,6 +435,14 @@ impl Shared {
             error: None,
             waits_for: Vec::new(),
         }
+    }
+
+    /// Under which epoch a request is answered.
+    fn epoch_of_answers(&self, class: Class, asked: MapVersion) -> MapVersion {
+        if self.breaks(Plant::FenceOpen) {
+            return asked;
+        }
+        self.view.epoch(class)
     }
 
     /// Whether a request works under another epoch than this node.

@@ -41,7 +41,7 @@ impl History {
 
     /// What is wrong with a read that began at that time, if anything is.
     pub(crate) fn judge(&self, key: u8, began: u64, shown: &BTreeSet<u64>) -> Option<String> {
-        let known = |write: &&Wrote| write.acked_at.is_some_and(|at| at < began);
+        let known = |write: &&Wrote| write.acked_at.is_some_and(|at| at <= began);
         let of_key = || self.writes.iter().filter(|(_, write)| write.key == key);
         for (number, write) in of_key().filter(|(_, write)| known(write) && !write.delete) {
             let replaced = of_key().any(|(_, other)| other.saw.contains(number));

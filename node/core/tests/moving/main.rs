@@ -9,11 +9,13 @@
 mod disk;
 
 mod dice;
+mod directed;
 mod end;
 mod history;
 mod node;
 mod oracle;
 mod planted;
+mod script;
 mod swarm;
 mod world;
 mod wrong;

@@ -103,7 +103,6 @@ impl Node {
     /// Everything written is fsynced.
     pub(crate) fn sync(&mut self, now: Now) -> Vec<Effect> {
         self.wants_sync = false;
-        self.before = None;
         let Some((last, _)) = self.tail.last() else {
             return Vec::new();
         };
@@ -127,10 +126,15 @@ impl Node {
 
     /// It dies. By a power cut some of the end of what it wrote is gone.
     pub(crate) fn die(&mut self, power_cut: bool, dice: &mut Dice) {
+        let kept = dice.below(self.tail.len() + 1);
+        self.die_with(power_cut.then_some(kept));
+    }
+
+    /// It dies. By a power cut only so many of its last batches are there afterwards.
+    pub(crate) fn die_with(&mut self, kept: Option<usize>) {
         self.replica = None;
         self.parked.clear();
-        if power_cut {
-            let kept = dice.below(self.tail.len() + 1);
+        if let Some(kept) = kept {
             self.tail.truncate(kept);
             if let Some(before) = self.before.take() {
                 self.version = before;

@@ -88,7 +88,7 @@ pub(crate) fn go_on(
             let complete = record
                 .newcomers()
                 .all(|place| is_complete(&record, place, words));
-            if !complete && wrong != Some(Wrong::ClaimNotAwaited) {
+            if !complete {
                 return None;
             }
             record.state = ClassState::JointNew;
@@ -134,24 +134,11 @@ fn forget(record: &mut ClassRecord, words: &Words) -> bool {
 }
 
 /// A place for each of these nodes: the one it has, or a new one.
-fn places(
-    record: &ClassRecord,
-    nodes: &[NodeId],
-    version: &VersionedMap,
-    wrong: Option<Wrong>,
-) -> Vec<Place> {
+fn places(record: &ClassRecord, nodes: &[NodeId], version: &VersionedMap) -> Vec<Place> {
     let fresh = VnodeId::new(version.version.next().get());
-    let had = |node: NodeId| {
-        let left = record.departing.iter().find(|place| place.node == node);
-        left.filter(|_| wrong == Some(Wrong::VnodeIdReused))
-            .map(|place| place.vnode)
-    };
     let place = |&node: &NodeId| {
-        let known = record.old.iter().find(|place| place.node == node).copied();
-        known.unwrap_or_else(|| Place {
-            node,
-            vnode: had(node).unwrap_or(fresh),
-        })
+        let known = record.old.iter().find(|place| place.node == node);
+        known.copied().unwrap_or(Place { node, vnode: fresh })
     };
     nodes.iter().map(place).collect()
 }
@@ -170,21 +157,14 @@ pub(crate) fn whim(
         return None;
     }
     match record.state {
-        ClassState::Stable => aim(&mut record, version, running, dice, wrong)?,
+        ClassState::Stable => aim(&mut record, version, running, dice)?,
         ClassState::JointOld if dice.chance(50) => {
             cancel(&mut record);
         }
         ClassState::JointOld => {
-            if wrong == Some(Wrong::MovesOverlap) {
-                let new = record.new.clone();
-                leave(&mut record, &new);
-                record.old = new;
-                record.new.clear();
-            } else {
-                let newcomers: Vec<Place> = record.newcomers().collect();
-                record.departing.extend(newcomers);
-            }
-            aim(&mut record, version, running, dice, wrong)?;
+            let newcomers: Vec<Place> = record.newcomers().collect();
+            record.departing.extend(newcomers);
+            aim(&mut record, version, running, dice)?;
         }
         ClassState::JointNew if wrong == Some(Wrong::CancelledAtOnce) => cancel(&mut record),
         ClassState::JointNew => record.state = ClassState::JointOld,
@@ -212,7 +192,6 @@ fn aim(
     version: &VersionedMap,
     running: &[NodeId],
     dice: &mut Dice,
-    wrong: Option<Wrong>,
 ) -> Option<()> {
     let mut nodes: Vec<NodeId> = record.old.iter().map(|place| place.node).collect();
     for _ in 0..=dice.below(2) {
@@ -225,12 +204,10 @@ fn aim(
         let at = dice.below(nodes.len());
         nodes[at] = other;
     }
-    record.new = places(record, &nodes, version, wrong);
+    record.new = places(record, &nodes, version);
     if record.new.iter().all(|place| record.old.contains(place)) {
         return None;
     }
-    let new = record.new.clone();
-    record.departing.retain(|place| !new.contains(place));
     record.state = ClassState::JointOld;
     Some(())
 }

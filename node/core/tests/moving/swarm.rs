@@ -53,7 +53,6 @@ fn nothing_is_lost_stale_or_stuck_whatever_moves() {
         Note::Departing,
         Note::Departed,
         Note::Regained,
-        Note::EpochsMissed,
         Note::HintDelivered,
     ];
     for note in wanted {

@@ -220,6 +220,26 @@ impl World {
         }
     }
 
+    /// Delivers what is allowed to arrive, and what follows from it; the rest stays under way.
+    pub(crate) fn deliver(&mut self, allowed: &dyn Fn(NodeId, NodeId, &str) -> bool) {
+        let passes = |flying: &Flying| allowed(flying.from, flying.to, flying.message.name());
+        while let Some(at) = self.flying.iter().position(passes) {
+            let flying = self.flying.remove(at);
+            let input = Input::Peer {
+                from: flying.from,
+                message: flying.message,
+                deadline_ms: 0,
+            };
+            self.give(flying.to, input);
+        }
+    }
+
+    /// What is under way and fits is lost.
+    pub(crate) fn lose(&mut self, lost: &dyn Fn(NodeId, NodeId, &str) -> bool) {
+        let kept = |flying: &Flying| !lost(flying.from, flying.to, flying.message.name());
+        self.flying.retain(kept);
+    }
+
     fn deliver_one(&mut self, lossy: bool) {
         if self.flying.is_empty() {
             return;
@@ -246,7 +266,7 @@ impl World {
     }
 
     /// Time passes; who has something to fsync does so now or later.
-    fn pass(&mut self, ms: u64, calm: bool) {
+    pub(crate) fn pass(&mut self, ms: u64, calm: bool) {
         self.now.mono_us += ms * 1000;
         self.now.wall_ms += ms;
         for id in self.running() {
@@ -255,6 +275,15 @@ impl World {
                 self.sync(id);
             }
         }
+    }
+
+    /// Time passes, and nobody fsyncs anything.
+    pub(crate) fn pass_unsynced(&mut self, ms: u64) {
+        self.now.mono_us += ms * 1000;
+        self.now.wall_ms += ms;
+        self.running()
+            .into_iter()
+            .for_each(|id| self.give(id, Input::Tick));
     }
 
     /// Without faults, everything that is sent arrives.
@@ -396,6 +425,24 @@ impl World {
             }
             _ => self.read(at, key, Asked::Read { key, began }, 2),
         }
+    }
+
+    /// Whether a node keeps hints for anybody.
+    pub(crate) fn keeps_hints(&self, id: NodeId) -> bool {
+        !self.nodes[&id]
+            .records(quorate_core::Family::Hints)
+            .is_empty()
+    }
+
+    /// A read that counts two answers.
+    pub(crate) fn read_two(&mut self, at: NodeId) {
+        let began = self.clock;
+        self.read(at, 0, Asked::Read { key: 0, began }, 2);
+    }
+
+    /// A write of a new value.
+    pub(crate) fn put(&mut self, at: NodeId) {
+        self.write(at, 0, BTreeSet::new(), None, false);
     }
 
     pub(crate) fn read_all(&mut self, at: NodeId, key: u8) {

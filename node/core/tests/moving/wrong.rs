@@ -11,14 +11,10 @@ pub(crate) enum Wrong {
     NoBarrier,
     /// From joint-old straight to stable on the new set.
     NoJointNew,
-    /// The new set is read although newcomers have not said that they are complete.
-    ClaimNotAwaited,
     /// A version is told to the replica before it is on disk.
     AdoptedUnsynced,
     /// A newcomer that is not complete counts as an old member for the next move.
     MovesOverlap,
-    /// A node that gets a place back gets the vnode that it had.
-    VnodeIdReused,
     /// Joint-new is cancelled without going back to joint-old.
     CancelledAtOnce,
 }

@@ -1,0 +1,304 @@
+//! The counterexamples to a store without one of the rules, each as a schedule: with the rules it holds, without the
+//! one it is about it does not.
+
+use quorate_core::Plant;
+use quorate_ring::NodeId;
+
+use crate::script::Script;
+use crate::wrong::Wrong;
+
+type Schedule = fn(&mut Script);
+
+fn holds(strict: bool, schedule: Schedule, wrong: Option<Wrong>) -> Result<(), String> {
+    let mut script = Script::new(wrong, strict);
+    schedule(&mut script);
+    script.end()
+}
+
+/// A schedule of strict quorums.
+fn needs(wrong: Wrong, schedule: Schedule) {
+    check(true, wrong, schedule);
+}
+
+/// One with fallbacks: only what is there in the end is judged.
+fn needs_in_the_end(wrong: Wrong, schedule: Schedule) {
+    check(false, wrong, schedule);
+}
+
+fn check(strict: bool, wrong: Wrong, schedule: Schedule) {
+    assert_eq!(holds(strict, schedule, None), Ok(()));
+    let found = holds(strict, schedule, Some(wrong));
+    assert!(found.is_err(), "{wrong:?} changes nothing");
+    eprintln!("{wrong:?}: {}", found.unwrap_err());
+}
+
+/// C is to take the place of A. Everybody knows, and C is complete if it can be.
+fn joint_new(script: &mut Script) {
+    let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+    script.replace(a, c);
+    script.adopt(&[a, b, p, c]);
+    script.among(&[a, b, p, c, script.f], 2_000);
+    script.go_on();
+}
+
+#[test]
+fn rule_1_the_new_set_is_read_before_the_old_one_is_left() {
+    needs(Wrong::NoJointNew, |script| {
+        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+        joint_new(script);
+        script.adopt(&[c, p]);
+        script.put(p, &[a, b, c]);
+        script.read(a, &[b]);
+    });
+}
+
+#[test]
+fn rule_2_no_version_follows_before_the_last_one_is_adopted() {
+    needs(Wrong::NoBarrier, |script| {
+        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+        joint_new(script);
+        script.adopt(&[c, p]);
+        script.go_on();
+        script.adopt(&[c, p]);
+        script.put(p, &[a, b, c]);
+        script.read(a, &[b]);
+    });
+}
+
+#[test]
+fn rule_3_nobody_answers_a_read_of_another_epoch() {
+    needs(Wrong::Replica(Plant::FenceOpen), |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        script.replace(a, c);
+        script.adopt(&[a, b, p, c, f]);
+        script.among(&[a, b, p, c, script.f], 2_000);
+        script.go_on();
+        script.adopt(&[a, b, p, c]);
+        script.go_on();
+        script.adopt(&[c, p]);
+        script.put(p, &[c]);
+        script.read(f, &[a, b]);
+    });
+}
+
+#[test]
+fn rule_4_a_write_needs_a_quorum_in_each_set() {
+    needs(Wrong::Replica(Plant::OneQuorumForBoth), |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        script.replace(a, c);
+        script.adopt(&[a, b, p, c, f]);
+        script.among(&[a, b, p, c, script.f], 1_000);
+        script.put(a, &[c]);
+        script.read(f, &[b, p]);
+    });
+}
+
+#[test]
+fn rule_4_a_read_takes_its_answers_from_one_set() {
+    needs(Wrong::Replica(Plant::UnionRead), |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        script.replace(a, c);
+        script.adopt(&[a, b, p, c, f]);
+        script.among(&[a, b, p, c, script.f], 2_000);
+        script.put(b, &[p]);
+        script.read(f, &[a, c]);
+    });
+}
+
+#[test]
+fn rule_5_a_newcomer_counts_only_clocks_of_its_epoch() {
+    needs(Wrong::Replica(Plant::ClockOfBeforeTheFence), |script| {
+        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+        script.replace(a, c);
+        script.adopt(&[c]);
+        script.among(&[a, b, p, c, script.f], 1_000);
+        script.put(a, &[b]);
+        script.part(a, c);
+        script.part(b, c);
+        script.adopt(&[a, b, p]);
+        script.talk(500, &|from, to, _| {
+            (from, to) == (p, c) || (from, to) == (c, p)
+        });
+        script.go_on();
+        script.adopt(&[a, b, p, c]);
+        script.read(p, &[c]);
+    });
+}
+
+#[test]
+fn rule_2_a_version_is_on_disk_before_anything_is_answered_under_it() {
+    needs(Wrong::AdoptedUnsynced, |script| {
+        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+        script.replace(a, c);
+        script.adopt(&[a, b, p, c]);
+        script.among(&[a, b, p, c, script.f], 1_000);
+        script.lose_tail(a);
+        script.lose_tail(b);
+        script.among(&[a, b, p, script.f], 500);
+        script.put(a, &[b]);
+        script.go_on();
+        script.adopt(&[a, b, p, c]);
+        script.read(p, &[c]);
+    });
+}
+
+#[test]
+fn rule_5_answers_to_an_earlier_life_count_for_nothing() {
+    needs(Wrong::Replica(Plant::AnswerOfAnEarlierLife), |script| {
+        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+        script.replace(a, c);
+        script.adopt(&[a, b, p, c]);
+        let held = move |to: NodeId, name: &str| to == c && name == "CatchUpAnswer";
+        script.talk(500, &|from, to, name| {
+            [a, b, p, c].contains(&from) && [a, b, p, c].contains(&to) && !held(to, name)
+        });
+        script.world.sync(c);
+        script.put(b, &[a, c]);
+        script.world.nodes.get_mut(&c).unwrap().die_with(Some(0));
+        script.world.start(c);
+        script.talk(0, &|_, to, name| held(to, name));
+        script.part(a, c);
+        script.part(b, c);
+        script.go_on();
+        script.adopt(&[a, b, p, c]);
+        script.read(p, &[c]);
+    });
+}
+
+#[test]
+fn rule_6_a_move_begins_from_a_set_that_is_complete() {
+    needs(Wrong::MovesOverlap, |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        script.put(a, &[b]);
+        script.replace_two([a, b], [c, f]);
+        script.adopt(&[a, b, p, c, f]);
+        script.aim_again([a, b], [f, c]);
+        script.adopt(&[a, b, p, c, f]);
+        script.among(&[a, b, p, c, f], 1_000);
+        script.read(p, &[c, f]);
+    });
+}
+
+/// X is on C alone, which is a newcomer of a move that is cancelled.
+fn only_the_cancelled_newcomer_has_it(script: &mut Script) {
+    let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+    script.replace(a, c);
+    script.adopt(&[a, b, p, c]);
+    script.among(&[a, b, p, c, script.f], 1_000);
+    script.part(c, a);
+    script.part(c, p);
+    script.put(b, &[a, c]);
+    script.world.sync(c);
+    script.part(c, b);
+    script.lose_tail(a);
+    script.lose_tail(b);
+    script.part(c, a);
+    script.part(c, b);
+    script.cancel();
+    script.adopt(&[a, b, p, c, script.f]);
+}
+
+#[test]
+fn rule_7_a_copy_without_a_place_stays_until_all_members_have_what_it_has() {
+    needs_in_the_end(Wrong::Replica(Plant::DeletedUncovered), |script| {
+        only_the_cancelled_newcomer_has_it(script);
+        script.talk(16_000, &|_, _, _| false);
+    });
+}
+
+#[test]
+fn rule_7_it_stays_until_they_have_it_durably() {
+    needs_in_the_end(Wrong::Replica(Plant::CoveredUnsynced), |script| {
+        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+        only_the_cancelled_newcomer_has_it(script);
+        for node in [a, b, p] {
+            script
+                .world
+                .give(node, quorate_core::effects::Input::PeerUp(c));
+            script
+                .world
+                .give(c, quorate_core::effects::Input::PeerUp(node));
+        }
+        script.without_syncs(&[a, b, p, c], 40_000);
+        [a, b, p]
+            .into_iter()
+            .for_each(|node| script.lose_tail(node));
+    });
+}
+
+#[test]
+fn rule_8_hints_for_a_node_that_has_left_go_to_a_member() {
+    needs_in_the_end(Wrong::Replica(Plant::HintsOfTheGoneDropped), |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        script.part(a, b);
+        script.part(a, f);
+        script.put(b, &[c, f]);
+        let holders = [c, f]
+            .into_iter()
+            .filter(|id| script.world.keeps_hints(*id));
+        let keeper = holders.last().unwrap();
+        script.lose_tail(b);
+        for node in [a, b, p, c, f] {
+            if node != keeper {
+                script.part(keeper, node);
+            }
+        }
+        let comes = if keeper == c { f } else { c };
+        script.replace(a, comes);
+        for _ in 0..4 {
+            script.adopt(&[a, b, p, c, f]);
+            script.among_all_but(keeper, 40_000);
+            script.go_on();
+        }
+    });
+}
+
+#[test]
+fn rule_11_no_actor_is_sealed_while_a_copy_departs() {
+    needs_in_the_end(Wrong::Replica(Plant::SealedWhileDeparting), |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        script.put(b, &[a, p]);
+        script.world.calm(1_000);
+        only_the_cancelled_newcomer_has_it(script);
+        for one in [a, b, p, f] {
+            script
+                .world
+                .give(one, quorate_core::effects::Input::PeerUp(c));
+            script
+                .world
+                .give(c, quorate_core::effects::Input::PeerUp(one));
+        }
+        let late = |name: &str| name == "Clocks" || name == "DotsAnswer";
+        script.synced_talk(60_000, &|from, to, name| {
+            (from != c && to != c) || !late(name)
+        });
+    });
+}
+
+#[test]
+fn rule_6_a_move_whose_new_set_is_read_is_cancelled_in_two_steps() {
+    needs(Wrong::CancelledAtOnce, |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        joint_new(script);
+        script.adopt(&[a, b, p, c, f]);
+        script.back();
+        script.adopt(&[a, b]);
+        script.put(a, &[b]);
+        script.read(f, &[c, p]);
+    });
+}
+
+#[test]
+fn a_write_under_way_is_shipped_to_the_sets_of_the_next_epoch() {
+    let acknowledged = |wrong: Option<Wrong>| {
+        let mut script = Script::new(wrong, true);
+        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
+        script.put(b, &[]);
+        script.replace(a, c);
+        script.adopt(&[a, b, p, c]);
+        script.talk(0, &|_, _, _| true);
+        script.world.history.acknowledged()
+    };
+    assert_eq!(acknowledged(None), 1);
+    assert_eq!(acknowledged(Some(Wrong::Replica(Plant::NotShippedAnew))), 0);
+}

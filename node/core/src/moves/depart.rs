@@ -32,21 +32,6 @@ impl Departures {
             return;
         }
         self.told_us = cx.s.now.mono_us;
-        if false {
-            for vnode in cx.s.departing.values() {
-                for m in cx.s.view.counted(vnode.class) {
-                    let w = vnode.peers.get(&m);
-                    eprintln!(
-                        "DBG me {} member {m}: word {:?} lacks {:?} whole {} durable {}",
-                        cx.s.view.me,
-                        w.map(|w| (w.epoch, w.vnode)),
-                        w.map(|w| w.durable.missing_from(&vnode.clock).collect::<Vec<_>>()),
-                        vnode.is_whole(),
-                        vnode.durable.covers(&vnode.clock)
-                    );
-                }
-            }
-        }
         if cx.s.writable {
             cx.s.delete_departed();
         }

@@ -132,8 +132,8 @@ fn rule_2_a_version_is_on_disk_before_anything_is_answered_under_it() {
         script.replace(a, c);
         script.adopt(&[a, b, p, c]);
         script.among(&[a, b, p, c, script.f], 1_000);
-        script.lose_tail(a);
-        script.lose_tail(b);
+        script.lose_tail_unseen_by(a, c);
+        script.lose_tail_unseen_by(b, c);
         script.among(&[a, b, p, script.f], 500);
         script.put(a, &[b]);
         script.go_on();
@@ -149,14 +149,13 @@ fn rule_5_answers_to_an_earlier_life_count_for_nothing() {
         script.replace(a, c);
         script.adopt(&[a, b, p, c]);
         let held = move |to: NodeId, name: &str| to == c && name == "CatchUpAnswer";
-        script.talk(500, &|from, to, name| {
-            [a, b, p, c].contains(&from) && [a, b, p, c].contains(&to) && !held(to, name)
-        });
+        script.talk(500, &|_, to, name| !held(to, name));
         script.world.sync(c);
         script.put(b, &[a, c]);
         script.world.nodes.get_mut(&c).unwrap().die_with(Some(0));
-        script.world.start(c);
+        script.world.start_unseen_by(c, p);
         script.talk(0, &|_, to, name| held(to, name));
+        script.talk(150, &|_, _, _| false);
         script.part(a, c);
         script.part(b, c);
         script.go_on();
@@ -244,6 +243,7 @@ fn rule_8_hints_for_a_node_that_has_left_go_to_a_member() {
             }
         }
         let comes = if keeper == c { f } else { c };
+        script.meet(&[a, b, p, comes]);
         script.replace(a, comes);
         for _ in 0..4 {
             script.adopt(&[a, b, p, c, f]);

@@ -156,7 +156,6 @@ impl Script {
     pub(crate) fn go_on(&mut self) -> bool {
         let next = oracle::go_on(&self.world.version, &self.words(), self.wrong);
         let any = next.is_some();
-        eprintln!("DBG go on {any}");
         self.world.decide(next);
         any
     }
@@ -225,7 +224,6 @@ impl Script {
         let about = |name: &str| name == "ReplicaPut" || name == "ReplicaAck";
         self.world
             .deliver(&|from, to, name| both(from, to) && about(name));
-        eprintln!("DBG acked {}", self.world.history.acknowledged());
         self.world.lose(&|_, _, name| name == "ReplicaPut");
     }
 
@@ -238,21 +236,24 @@ impl Script {
         let one_of_them = |node: NodeId| node == at || others.contains(&node);
         self.world
             .deliver(&|from, to, name| about(name) && one_of_them(from) && one_of_them(to));
-        eprintln!(
-            "DBG answered {} wrongs {:?}",
-            self.world.answered, self.world.wrongs
-        );
     }
 
     /// A node loses all that it has not fsynced, and comes back.
     pub(crate) fn lose_tail(&mut self, node: NodeId) {
-        self.heard.extend(self.world.words());
+        self.lose_tail_unseen_by(node, node);
+    }
+
+    /// The same, so fast that one of the others has not found it out yet.
+    pub(crate) fn lose_tail_unseen_by(&mut self, node: NodeId, unseen_by: NodeId) {
+        self.heard = self.words();
         self.world.nodes.get_mut(&node).unwrap().die_with(Some(0));
         for other in self.world.running() {
-            self.world.give(other, Input::PeerDown(node));
+            if other != unseen_by {
+                self.world.give(other, Input::PeerDown(node));
+            }
         }
         self.world.lose(&|from, to, _| from == node || to == node);
-        self.world.start(node);
+        self.world.start_unseen_by(node, unseen_by);
     }
 
     /// Two nodes think that they cannot reach each other.
@@ -263,19 +264,22 @@ impl Script {
             .lose(&|from, to, _| (from, to) == (one, other) || (from, to) == (other, one));
     }
 
+    /// All of these find out that they reach each other.
+    pub(crate) fn meet(&mut self, nodes: &[NodeId]) {
+        for &one in nodes {
+            for &other in nodes.iter().filter(|&&other| other != one) {
+                self.world.give(one, Input::PeerUp(other));
+            }
+        }
+    }
+
     /// Everything comes to an end. Says what is wrong, if anything is.
     pub(crate) fn end(mut self) -> Result<(), String> {
         if let Some(wrong) = self.world.wrongs.first() {
             return Err(wrong.clone());
         }
         let ids: Vec<NodeId> = self.world.nodes.keys().copied().collect();
-        for &one in &ids {
-            for &other in &ids {
-                if one != other {
-                    self.world.give(one, Input::PeerUp(other));
-                }
-            }
-        }
+        self.meet(&ids);
         self.world.end()
     }
 }

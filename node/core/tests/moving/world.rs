@@ -156,6 +156,11 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, id: NodeId) {
+        self.start_unseen_by(id, id);
+    }
+
+    /// A node starts, and one of the others has not found it out yet.
+    pub(crate) fn start_unseen_by(&mut self, id: NodeId, unseen_by: NodeId) {
         self.lives += 1;
         let (seed, now, wrong) = (self.lives, self.now, self.wrong);
         let node = self.nodes.get_mut(&id).unwrap();
@@ -165,7 +170,9 @@ impl World {
         node.open(seed, now, self.weather.timing(), wrong);
         for other in self.running() {
             if other != id && !self.is_cut(id, other) {
-                self.give(other, Input::PeerUp(id));
+                if other != unseen_by {
+                    self.give(other, Input::PeerUp(id));
+                }
                 self.give(id, Input::PeerUp(other));
             }
         }

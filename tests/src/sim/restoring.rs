@@ -47,7 +47,7 @@ impl World<'_> {
         let copy = self.made_fit(backup.copy.clone(), restored, &mut dice)?;
         let (upto, synced) = (copy.upto, self.nodes[node].disk.synced());
         self.nodes[node].disk.restore(copy);
-        self.replace_file(node, backup.file.clone());
+        self.restore_file(node, backup.file.as_deref(), restored)?;
         self.destroyed(node, upto, synced);
         Ok(())
     }

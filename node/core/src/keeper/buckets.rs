@@ -4,6 +4,7 @@ use quorate_protocol::client::{BucketDropped, BucketStored, ClientReply};
 use quorate_protocol::limits::BUCKETS_MAX;
 use quorate_protocol::map::{Bucket, BucketProps};
 use quorate_ring::BucketId;
+use rand_chacha::rand_core::Rng;
 
 use super::wish::Judged;
 use super::{Keeper, refusal};
@@ -74,6 +75,16 @@ impl Keeper {
             }
         };
         Judged::answered(refused)
+    }
+
+    /// An id that no bucket has.
+    fn draw_id(&mut self) -> BucketId {
+        loop {
+            let id = BucketId::new(self.rng.next_u64());
+            if self.register.newest().map().map.bucket(id).is_none() {
+                return id;
+            }
+        }
     }
 
     /// A bucket was made or changed, by this try or an earlier one; what became of it since is told too.

@@ -7,7 +7,7 @@ use quorate_ring::BucketId;
 
 use super::Keeper;
 use crate::effects::Ticket;
-use crate::register::{Draft, Version};
+use crate::register::Draft;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,20 +75,5 @@ impl Keeper {
             What::Drop(name, id) => Some(Self::drop_made(newest, name, *id)),
             What::Name => None,
         }
-    }
-
-    fn judge_name(&self, newest: &Version) -> Judged {
-        if !self.wants_a_name() {
-            return Judged::Settled(None);
-        }
-        let (me, storage) = (self.config.me, self.config.storage);
-        let mut draft = newest.draft();
-        let voter = draft.voters.iter_mut().find(|voter| voter.node == me);
-        if let Some(voter) = voter {
-            voter.storage = Some(storage);
-        }
-        let name = newest.map().map.member(me).map_or("?", |me| &me.name);
-        let what = format!("node {name} votes with another storage: its former one is lost");
-        Judged::Next(what, Box::new(draft))
     }
 }

@@ -185,7 +185,6 @@ impl World<'_> {
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
             | ClientReply::ScrubState(_)
-            | ClientReply::BucketDropped(_)
             | ClientReply::MapLog(_) => {}
         }
         self.blame_maps();

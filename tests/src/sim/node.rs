@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_core::keeper::{Keeper, KeeperInput, MapRequest};
+use quorate_core::keeper::{Keeper, KeeperInput};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::register::Version;
 use quorate_core::{Input, Now, Replica, ReplicaStatus, Ticket, Timing};
 use quorate_protocol::ActorId;
-use quorate_protocol::client::ClientRequest;
+use quorate_protocol::client::{ClientRequest, PutBucket};
 use quorate_protocol::map::Bucket;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
@@ -231,13 +231,7 @@ impl Node {
             ClientRequest::Delete(delete) => ring.partition_of(delete.bucket, &delete.key),
             ClientRequest::Keys(keys) => keys.partition,
             ClientRequest::PutBucket(request) => {
-                let request = MapRequest::Put(request.clone());
-                process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
-                self.end_step(now, wants);
-                return true;
-            }
-            ClientRequest::DropBucket(request) => {
-                let request = MapRequest::Drop(request.clone());
+                let request = request.clone();
                 process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
                 self.end_step(now, wants);
                 return true;
@@ -423,7 +417,7 @@ impl Process {
         &mut self,
         now: Now,
         ticket: Ticket,
-        request: MapRequest,
+        request: PutBucket,
         deadline_ms: u32,
         disk: &Disk,
         wants: &mut Vec<Want>,

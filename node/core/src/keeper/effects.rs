@@ -1,6 +1,6 @@
 //! What goes into a keeper and what comes out.
 
-use quorate_protocol::client::{ClientReply, DropBucket, PutBucket};
+use quorate_protocol::client::{ClientReply, PutBucket};
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::MapName;
 use quorate_ring::NodeId;
@@ -8,24 +8,15 @@ use quorate_ring::NodeId;
 use crate::effects::Ticket;
 use crate::register::Version;
 
-/// What a client wants of the map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MapRequest {
-    /// A bucket, or other defaults of one.
-    Put(PutBucket),
-    /// A bucket to be gone.
-    Drop(DropBucket),
-}
-
 /// One event.
 #[derive(Clone, Debug)]
 pub enum KeeperInput {
-    /// A client wants a change.
+    /// A client wants a bucket, or other defaults of one.
     Client {
         /// Given back with the reply.
         ticket: Ticket,
         /// What it wants.
-        request: MapRequest,
+        request: PutBucket,
         /// What is left of its deadline, milliseconds.
         deadline_ms: u32,
     },

@@ -8,7 +8,7 @@
 //!
 //! # Whose wishes
 //!
-//! * A client's: a bucket to be made, to be given other defaults, or to be dropped.
+//! * A client's: a bucket to be made, or to be given other defaults.
 //! * The node's own: **a storage to be named**. A member whose storage is not the one that the newest version
 //!   names for it (its disk was lost, or restored from a backup) does not vote; it asks the others to name the storage that it has.
 //!   That is safe whatever it has forgotten: it only proposes, which needs no memory, and those who decide are
@@ -39,7 +39,7 @@ use quorate_ring::NodeId;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-pub use self::effects::{KeeperEffect, KeeperInput, MapRequest};
+pub use self::effects::{KeeperEffect, KeeperInput};
 use self::settle::Settling;
 use self::wish::Wish;
 use crate::effects::{Now, Ticket};

@@ -1,11 +1,11 @@
 //! Wishes, from the first look at them to their end.
 
 use quorate_protocol::WireError;
-use quorate_protocol::client::ClientReply;
+use quorate_protocol::client::{ClientReply, PutBucket};
 use rand_chacha::rand_core::Rng;
 
 use super::wish::{Judged, What, Wish};
-use super::{Keeper, KeeperEffect, MapRequest, refusal};
+use super::{Keeper, KeeperEffect, refusal};
 use crate::effects::{Now, Ticket};
 use crate::register::{Outcome, Proposal, Refusal, RegisterInput};
 
@@ -17,18 +17,18 @@ impl Keeper {
         &mut self,
         now: Now,
         waiter: Ticket,
-        request: MapRequest,
+        PutBucket {
+            name,
+            props,
+            request,
+        }: PutBucket,
         deadline_ms: u32,
         effects: &mut Vec<KeeperEffect>,
     ) {
-        let (what, request) = match request {
-            MapRequest::Put(put) => (What::Put(put.name, put.props), put.request),
-            MapRequest::Drop(gone) => (What::Drop(gone.name, gone.id), gone.request),
-        };
         // Who waits is to hear of the end before he gives up.
         let patience_ms = u64::from(deadline_ms - deadline_ms / 8);
         let wish = Wish {
-            what,
+            what: What::Put(name, props),
             waiter: Some(waiter),
             request,
             deadline_us: now.mono_us.saturating_add(patience_ms * 1000),

@@ -3,7 +3,6 @@
 use quorate_protocol::RequestId;
 use quorate_protocol::client::ClientReply;
 use quorate_protocol::map::BucketProps;
-use quorate_ring::BucketId;
 
 use super::Keeper;
 use crate::effects::Ticket;
@@ -14,8 +13,6 @@ use crate::register::Draft;
 pub(super) enum What {
     /// A bucket of that name with these properties.
     Put(String, BucketProps),
-    /// The bucket of that name and id gone.
-    Drop(String, BucketId),
     /// This node's storage named.
     Name,
 }
@@ -57,7 +54,6 @@ impl Keeper {
         let newest = self.register.newest().clone();
         match &wish.what {
             What::Put(name, props) => self.judge_put(&newest, name, props),
-            What::Drop(name, id) => Self::judge_drop(&newest, name, *id),
             What::Name => self.judge_name(&newest),
         }
     }
@@ -72,7 +68,6 @@ impl Keeper {
         let newest = self.register.newest();
         match &wish.what {
             What::Put(name, _) => Some(Self::put_made(newest, name)),
-            What::Drop(name, id) => Some(Self::drop_made(newest, name, *id)),
             What::Name => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Backups of nodes, and nodes restored from them.
 //!
-//! A backup is what a disk holds at one moment, and the file in which the node keeps what it agreed to. What is
+//! A backup is what a disk holds at one moment, and the file in which it keeps the cluster map and its votes. What is
 //! done to it before a process opens it again is what the real restore does
 //! ([`quorate_core::record::restored_writes`]).
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_protocol::client::{
-    BucketDropped, ClientReply, ClientRequest, DropBucket, MapHistory, MapLog, Ping, PutBucket,
-    Scrub, ScrubState, Status, StatusReport,
+    ClientReply, ClientRequest, MapHistory, MapLog, Ping, PutBucket, Scrub, ScrubState, Status,
+    StatusReport,
 };
 use quorate_protocol::map::{Bucket as BucketDefinition, BucketProps, ClusterMap};
 use quorate_protocol::versioned::MapVersion;
 use quorate_protocol::{ErrorCode, RequestId};
-use quorate_ring::{BucketId, NodeId};
+use quorate_ring::NodeId;
 use tokio::time::Instant;
 
 use crate::bucket::Bucket;
@@ -151,25 +151,6 @@ impl Client {
         Ok((stored.bucket, stored.changed))
     }
 
-    /// Drops the bucket of that name, with all that is in it, if it is the one of that id. Nothing brings it back.
-    ///
-    /// # Errors
-    /// There is no such bucket, or another one has its name now; otherwise as [`Self::create_bucket`].
-    pub async fn drop_bucket(&self, name: &str, id: BucketId) -> Result<BucketDropped, Error> {
-        let request = DropBucket {
-            name: name.to_owned(),
-            id,
-            request: self.request_id(),
-        };
-        let reply = self.ask(request.into(), Route::Anybody).await?;
-        let ClientReply::BucketDropped(dropped) = reply else {
-            return Err(unexpected(&reply));
-        };
-        // The node that answers next may have the version before; the bucket is gone all the same.
-        let _ = self.refresh_map().await;
-        Ok(dropped)
-    }
-
     /// The versions of the cluster map that one node remembers, the youngest last.
     ///
     /// # Errors
@@ -281,10 +262,7 @@ struct Admin {
 
 impl Operation for Admin {
     fn is_write(&self) -> bool {
-        matches!(
-            self.request,
-            ClientRequest::PutBucket(_) | ClientRequest::DropBucket(_)
-        )
+        matches!(self.request, ClientRequest::PutBucket(_))
     }
 
     fn prepare(&self, map: &ClusterMap, _retry: bool) -> Result<(ClientRequest, Route), Error> {

@@ -101,9 +101,9 @@ pub use keys::Keys;
 pub use profile::{DEADLINE_DEFAULT, Profile, ToCount};
 pub use quorate_protocol::ErrorCode;
 pub use quorate_protocol::client::{
-    BackupAction, BackupEntry, BackupJob, BackupReport, BucketDropped, HintsHeld, JobState,
-    MapLine, MapLog, MapStanding, PeerStatus, RangeProgress, RangeRepair, ReplicaPage,
-    ReplicaReport, ReplicaStanding, ReplyInfo, Role, Scrub, ScrubState, StatusReport, VnodeStatus,
+    BackupAction, BackupEntry, BackupJob, BackupReport, HintsHeld, JobState, MapLine, MapLog,
+    MapStanding, PeerStatus, RangeProgress, RangeRepair, ReplicaPage, ReplicaReport,
+    ReplicaStanding, ReplyInfo, Role, Scrub, ScrubState, StatusReport, VnodeStatus,
 };
 pub use quorate_protocol::map::{
     Bucket as BucketDefinition, BucketMode, BucketProps, ClusterMap, Member,
@@ -111,7 +111,7 @@ pub use quorate_protocol::map::{
 pub use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
 pub use quorate_protocol::versioned::{MapName, MapVersion};
 pub use quorate_protocol::{ActorId, ClusterId, Dot, MapDigest, RequestId};
-pub use quorate_ring::{BucketId, Class, NodeId, PartitionId, RingVersion};
+pub use quorate_ring::{Class, NodeId, PartitionId, RingVersion};
 pub use read::{Get, Read};
 pub use session::Session;
 pub use tls::{Tls, TlsFiles, TlsPem};

@@ -72,6 +72,7 @@ fn help_explains_every_command() {
         &["certs", "node", "--help"],
         &["certs", "client", "--help"],
         &["cluster", "create", "--help"],
+        &["cluster", "history", "--help"],
         &["completions", "--help"],
     ];
     insta::assert_snapshot!(transcripts(commands));

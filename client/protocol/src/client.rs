@@ -13,7 +13,7 @@ use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
 pub use self::backup::{Backup, BackupAction, BackupEntry, BackupJob, BackupReport, JobState};
-pub use self::cluster::{BucketDropped, DropBucket, MapHistory, MapLine, MapLog, MapStanding};
+pub use self::cluster::{MapHistory, MapLine, MapLog, MapStanding};
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
 pub use self::scrub::{RangeProgress, RangeRepair, Scrub, ScrubState};
 use crate::error::WireError;
@@ -47,10 +47,8 @@ messages! {
         0x0304 => Backup(Backup),
         /// Read vnodes through, or pause that.
         0x0305 => Scrub(Scrub),
-        /// Drop a bucket with all that is in it.
-        0x0306 => DropBucket(DropBucket),
         /// Read the log of the cluster map's versions.
-        0x0307 => MapHistory(MapHistory),
+        0x0306 => MapHistory(MapHistory),
     }
 }
 
@@ -79,10 +77,8 @@ messages! {
         0x8304 => BackupReport(BackupReport),
         /// To [`Scrub`].
         0x8305 => ScrubState(ScrubState),
-        /// To [`DropBucket`].
-        0x8306 => BucketDropped(BucketDropped),
         /// To [`MapHistory`].
-        0x8307 => MapLog(MapLog),
+        0x8306 => MapLog(MapLog),
     }
 }
 

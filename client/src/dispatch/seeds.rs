@@ -71,7 +71,6 @@ pub(super) async fn of_connection(
         | ClientReply::ReplicaPage(_)
         | ClientReply::BackupReport(_)
         | ClientReply::ScrubState(_)
-        | ClientReply::BucketDropped(_)
         | ClientReply::MapLog(_) => {
             Err(format!("{} came instead of the cluster map", reply.name()))
         }

@@ -314,9 +314,9 @@ fn make_fit(
     let backup = manifest.backup;
     let map_file = staged.join(MAP_FILE);
     let bytes = fs::read(&map_file).map_err(io_error("cannot read", &map_file))?;
-    let newest = MapState::parse(&bytes)
-        .and_then(|state| state.newest())
-        .map_err(|source| RestoreError::Map { backup, source })?;
+    let map_error = |source| RestoreError::Map { backup, source };
+    let state = MapState::parse(&bytes).map_err(map_error)?;
+    let newest = state.newest().map_err(map_error)?;
     let map = &newest.map().map;
     let database = staged.join("db");
     let owners = (manifest.identity.storage, storage);
@@ -326,6 +326,10 @@ fn make_fit(
     })
     .map_err(|source| RestoreError::Database { backup, source })?;
     sync_all(&database).map_err(io_error("cannot sync", &database))?;
+    let all = request.restored == Restored::Cluster;
+    let state = state.restored(storage, all).map_err(map_error)?;
+    let stored = state.store(&map_file);
+    stored.map_err(io_error("cannot write", &map_file))?;
     let identity = Identity {
         storage,
         ..manifest.identity

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use quorate_core::effects::Now;
-use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput, MapRequest};
+use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput};
 use quorate_core::membership::{MemberEffect, MemberInput, Membership};
 use quorate_core::register::Version;
-use quorate_protocol::client::{Backup, ClientReply, MapHistory, Replicas, Scrub, Status};
+use quorate_protocol::client::{
+    Backup, ClientReply, MapHistory, PutBucket, Replicas, Scrub, Status,
+};
 use quorate_protocol::frame::Header;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::{ErrorCode, WireError};
@@ -37,7 +39,7 @@ const FRAMES_MAX: usize = 4096;
 /// What the hub is asked to do for clients.
 #[derive(Debug)]
 pub(super) enum NodeRequest {
-    Map(MapRequest),
+    PutBucket(PutBucket),
     MapHistory(MapHistory),
     Status(Status),
     Replicas(Replicas),
@@ -205,7 +207,7 @@ impl<S: Storage, N: Network> Hub<S, N> {
             HubFrame::Client {
                 client,
                 header,
-                request: NodeRequest::Map(request),
+                request: NodeRequest::PutBucket(request),
             } => {
                 let ticket = self.tickets.issue(client, header, true);
                 let deadline_ms = header.deadline_ms;

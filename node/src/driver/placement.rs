@@ -59,7 +59,6 @@ impl Placement {
             ClientRequest::GetMap(_)
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
-            | ClientRequest::DropBucket(_)
             | ClientRequest::MapHistory(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use quorate_core::keeper::MapRequest;
 use quorate_protocol::client::{ClientReply, ClientRequest, MapReply, Pong};
 use quorate_protocol::codec::DecodeError;
 use quorate_protocol::frame::{HEADER_BYTES, Header};
@@ -204,11 +203,7 @@ impl<N: Network> Router<N> {
             }
             ClientRequest::PutBucket(request) => {
                 check_deadline(header.deadline_ms)?;
-                NodeRequest::Map(MapRequest::Put(request))
-            }
-            ClientRequest::DropBucket(request) => {
-                check_deadline(header.deadline_ms)?;
-                NodeRequest::Map(MapRequest::Drop(request))
+                NodeRequest::PutBucket(request)
             }
             ClientRequest::MapHistory(request) => NodeRequest::MapHistory(request),
             ClientRequest::Status(request) => NodeRequest::Status(request),

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use quorate_core::register::{Register, StoredRegisterError, Version, VersionError};
+use quorate_protocol::StorageId;
 use quorate_protocol::codec::{self, DecodeError};
 use quorate_protocol::versioned::VersionedMap;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,20 @@ impl MapState {
             given,
             register: None,
         }
+    }
+
+    /// The state of a node that is restored from a backup, under another storage id, and whether all
+    /// other nodes are restored too: see [`Register::restored`].
+    ///
+    /// # Errors
+    /// As [`Self::newest`].
+    pub fn restored(self, storage: StorageId, all: bool) -> Result<Self, MapStateError> {
+        let given = Version::seal(self.given.clone())?;
+        let register = Register::restored(&given, self.register.as_deref(), storage, all)?;
+        Ok(Self {
+            register: Some(register.into()),
+            ..self
+        })
     }
 
     /// Replaces the file at `path`; durable when it returns.

@@ -3,8 +3,8 @@
 //! * A version's number has one content, wherever and whenever it is the newest of a node or stands in the log of a
 //!   later one, over all restarts and whatever disks forget.
 //! * At a node that keeps its disk the newest version never goes back.
-//! * From one version to a later one a bucket keeps its id, n and mode, its revision does not go back, and
-//!   it goes only where a client asked for that. What is in a version was asked for by a client.
+//! * From one version to a later one no bucket goes, each keeps its id, n and mode, and its revision does not go back.
+//!   What is in a version was asked for by a client.
 //! * What a client is told of is in the newest version of the node that told it, and in the end it is there still, or
 //!   what became of it by a later wish.
 //! * In the end all nodes have the same newest version, and every version that was ever decided leads to it.
@@ -19,7 +19,6 @@ use quorate_protocol::MapDigest;
 use quorate_protocol::client::PutBucket;
 use quorate_protocol::map::{Bucket, BucketProps};
 use quorate_protocol::versioned::{MapName, MapVersion};
-use quorate_ring::BucketId;
 
 use super::Violation;
 
@@ -35,8 +34,6 @@ pub struct Maps {
     /// All that clients asked for, by name.
     asked: BTreeMap<String, Vec<BucketProps>>,
     told: Vec<Bucket>,
-    /// Buckets that a client asked to drop.
-    unwanted: BTreeSet<BucketId>,
     violations: Vec<Violation>,
 }
 
@@ -52,7 +49,6 @@ impl Maps {
             decided: BTreeMap::from([(name.version, name.digest)]),
             asked: buckets.iter().map(asked).collect(),
             told: Vec::new(),
-            unwanted: BTreeSet::new(),
             violations: Vec::new(),
         }
     }
@@ -63,11 +59,6 @@ impl Maps {
         if !asked.contains(&request.props) {
             asked.push(request.props.clone());
         }
-    }
-
-    /// A client asks for a bucket to be gone.
-    pub fn asked_to_drop(&mut self, bucket: BucketId) {
-        self.unwanted.insert(bucket);
     }
 
     /// A client is told by a node that its request is granted.
@@ -170,8 +161,7 @@ impl Maps {
         }
         let kept = |told: &&Bucket| {
             let mut buckets = end.map().map.buckets.iter();
-            self.unwanted.contains(&told.id)
-                || buckets.any(|bucket| *told == bucket || becomes(told, bucket))
+            buckets.any(|bucket| *told == bucket || becomes(told, bucket))
         };
         let lost = self.told.iter().filter(|told| !kept(told));
         wrong.extend(lost.map(|told| format!("a client was told of {told:?}, the end lacks it")));
@@ -198,8 +188,7 @@ impl Maps {
     fn follows(&mut self, node: usize, before: &Version, after: &Version) {
         for old in &before.map().map.buckets {
             let mut buckets = after.map().map.buckets.iter();
-            let fine = self.unwanted.contains(&old.id)
-                || buckets.any(|new| new == old || becomes(old, new));
+            let fine = buckets.any(|new| new == old || becomes(old, new));
             if !fine {
                 let name = after.name();
                 self.found(format!("node {node} had {old:?}, version {name} lacks it"));
@@ -330,20 +319,15 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_goes_is_caught_unless_somebody_asked_for_that() {
+    fn a_bucket_that_goes_is_caught() {
         let one = next(&first(), &[made(5, 1, 1)]);
         let mut maps = story();
         maps.in_force(0, &one);
         maps.told(0, &request(&made(5, 1, 1)), &made(5, 1, 1));
         let gone = next(&one, &[]);
-        let mut unwanted = maps.clone();
         maps.in_force(0, &gone);
         maps.in_force(1, &gone);
         assert!(catches(&mut maps) && !maps.at_the_end().is_empty());
-        unwanted.asked_to_drop(made(5, 1, 1).id);
-        unwanted.in_force(0, &gone);
-        unwanted.in_force(1, &gone);
-        assert!(!catches(&mut unwanted) && unwanted.at_the_end().is_empty());
     }
 
     #[test]

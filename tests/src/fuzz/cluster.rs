@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput, MapRequest};
+use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::register::{Pace, RegisterConfig, Version};
 use quorate_core::{Now, Ticket};
-use quorate_protocol::client::{DropBucket, PutBucket};
+use quorate_protocol::client::PutBucket;
 use quorate_protocol::ids::LifeId;
 use quorate_protocol::peer::{
     Ballot, Heartbeat, HeartbeatAck, MapAccept, MapAccepted, MapAsk, MapDecided, MapNewest,
@@ -170,12 +170,7 @@ impl Stage {
     }
 
     fn wish(&mut self, source: &mut Source<'_>) -> Result<bool, String> {
-        let mut draw = Draw::new(source, &self.pool);
-        let request = if draw.source.one_in(4) {
-            draw.value::<DropBucket>().map(MapRequest::Drop)
-        } else {
-            draw.value::<PutBucket>().map(MapRequest::Put)
-        };
+        let request = Draw::new(source, &self.pool).value::<PutBucket>();
         let Some(request) = request else {
             return Ok(false);
         };

@@ -28,7 +28,6 @@ makers! {
         Draw::value::<client::Status>,
         Draw::value::<client::Replicas>,
         Draw::value::<client::Scrub>,
-        Draw::value::<client::DropBucket>,
         Draw::value::<client::MapHistory>,
         Draw::value::<client::Backup>,
     ];
@@ -43,7 +42,6 @@ makers! {
         Draw::value::<client::StatusReport>,
         Draw::value::<client::ReplicaPage>,
         Draw::value::<client::ScrubState>,
-        Draw::value::<client::BucketDropped>,
         Draw::value::<client::MapLog>,
         Draw::value::<client::BackupReport>,
     ];

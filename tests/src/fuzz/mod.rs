@@ -8,7 +8,7 @@
 //! stored    targets: map files, context tokens, records, storage keys
 //! values    targets: clocks, contexts and objects as peers send them
 //! sequence  target: a live replica under hostile messages
-//! cluster   target: failure detection and the agreement on buckets under hostile messages
+//! cluster   target: failure detection and the keeper of the cluster map under hostile messages
 //! run       feeds the targets; panics, time and memory are findings
 //! memory    what the process uses
 //! command   `quorate-sim --fuzz`

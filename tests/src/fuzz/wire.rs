@@ -218,7 +218,6 @@ fn resolve(request: &ClientRequest) {
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
             | ClientRequest::Scrub(_)
-            | ClientRequest::DropBucket(_)
             | ClientRequest::MapHistory(_) => {}
         }
     }

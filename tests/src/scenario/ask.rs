@@ -152,7 +152,6 @@ impl Walk<'_> {
                     | ClientRequest::Replicas(_)
                     | ClientRequest::Backup(_)
                     | ClientRequest::Scrub(_)
-                    | ClientRequest::DropBucket(_)
                     | ClientRequest::MapHistory(_) => {}
                 }
                 (kind, wire, again)
@@ -203,7 +202,6 @@ impl Walk<'_> {
                 | ClientReply::ReplicaPage(_)
                 | ClientReply::BackupReport(_)
                 | ClientReply::ScrubState(_)
-                | ClientReply::BucketDropped(_)
                 | ClientReply::MapLog(_)) => Ok(reply),
             },
             Some(ClientEvent::Refused(_)) => Err(unanswered("nobody listens there", true)),

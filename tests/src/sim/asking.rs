@@ -322,7 +322,6 @@ impl Asker {
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
             | ClientReply::ScrubState(_)
-            | ClientReply::BucketDropped(_)
             | ClientReply::MapLog(_) => self.on_error(lent, ErrorCode::Protocol),
         }
     }

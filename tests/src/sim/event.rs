@@ -25,7 +25,7 @@ pub(super) enum Event {
     SyncAt(usize, u64),
     /// Node, life, the last batch, and whether it worked.
     SyncDone(usize, u64, u64, bool),
-    /// Node, life, number of the agreement's state, the state.
+    /// Node, life, number of the map's state, the state.
     Persisted(usize, u64, u64, Vec<u8>),
     /// Node, life, shard.
     Revive(usize, u64, u16),

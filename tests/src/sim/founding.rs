@@ -17,6 +17,7 @@ use super::dice::Dice;
 use super::event::Event;
 use super::world::World;
 use crate::checkers::maps::Maps;
+use quorate_core::record::Restored;
 use quorate_core::register::Version;
 
 /// Everything about buckets that a run makes.
@@ -184,7 +185,6 @@ impl World<'_> {
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
             | ClientReply::ScrubState(_)
-            | ClientReply::BucketDropped(_)
             | ClientReply::MapLog(_) => {}
         }
         self.blame_maps();
@@ -281,6 +281,17 @@ impl World<'_> {
     pub(super) fn lose_file(&mut self, node: usize, old_copy: bool) {
         let old = self.founding.old_files.remove(&node).flatten();
         self.replace_file(node, old.filter(|_| old_copy));
+    }
+
+    /// Puts a backup's file in the place of the one that is there, as the real restore does.
+    pub(super) fn restore_file(
+        &mut self,
+        node: usize,
+        file: Option<&[u8]>,
+        restored: Restored,
+    ) -> Result<(), String> {
+        self.replace_file(node, None);
+        self.nodes[node].restore_kept(file, restored == Restored::Cluster)
     }
 
     /// Puts a file in the place of the one that is there, or none.

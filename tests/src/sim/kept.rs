@@ -1,7 +1,7 @@
 //! What a node keeps of the cluster map on its disk: one file, replaced as a whole, and the id of the storage that votes.
 
 use quorate_core::keeper::Keeper;
-use quorate_core::register::{Pace, RegisterConfig, StoredRegisterError, Version};
+use quorate_core::register::{Pace, Register, RegisterConfig, StoredRegisterError, Version};
 use quorate_protocol::StorageId;
 use quorate_ring::NodeId;
 
@@ -108,6 +108,23 @@ impl Kept {
     pub fn replace(&mut self, bytes: Option<Vec<u8>>) {
         self.file = bytes.map(|bytes| (0, bytes));
         self.storages += 1;
+    }
+
+    /// Puts a backup in the place of an empty disk, as a restore does: with another storage, and no votes.
+    ///
+    /// # Errors
+    /// The backup's file is of no use.
+    pub fn restore(
+        &mut self,
+        node: NodeId,
+        given: &Version,
+        file: Option<&[u8]>,
+        all: bool,
+    ) -> Result<(), String> {
+        let restored = Register::restored(given, file, self.storage(node), all);
+        let bytes = restored.map_err(|error| error.to_string())?;
+        self.file = Some((0, bytes));
+        Ok(())
     }
 
     /// Flips a bit of what the file's checksum covers, or of the checksum. Returns whether there is a file.

@@ -5,6 +5,7 @@
 //! world     the queue of events; hands each to the node, client or link it concerns
 //! planted   breaks single rules of the core on purpose and says which checker notices
 //! wiring    what nodes want done, and what reaches them
+//! want      what a node asks of what surrounds it
 //! node      a process by the core's contract: shards with the real replicas, hub with membership and the keeper of the map
 //! route     which shard a message belongs to
 //! disk      what a process sees, what survives a power cut, and what can go wrong with it
@@ -88,6 +89,7 @@ pub mod story;
 pub mod trace;
 mod tries;
 pub mod vanishing;
+mod want;
 mod watch;
 mod wiring;
 pub mod workload;

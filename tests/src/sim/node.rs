@@ -4,66 +4,28 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_core::keeper::{Keeper, KeeperInput, MapRequest};
+use quorate_core::keeper::{Keeper, KeeperInput};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::register::Version;
-use quorate_core::{Batch, Input, Note, Now, Replica, ReplicaStatus, Ticket, Timing};
+use quorate_core::{Input, Now, Replica, ReplicaStatus, Ticket, Timing};
 use quorate_protocol::ActorId;
-use quorate_protocol::client::{ClientReply, ClientRequest};
+use quorate_protocol::client::{ClientRequest, PutBucket};
 use quorate_protocol::map::Bucket;
 use quorate_protocol::peer::PeerMessage;
-use quorate_protocol::versioned::{MapName, VersionedMap};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::{Class, NodeId};
 
 use super::clock::Clock;
-use super::counters::Counter;
 use super::dice::Dice;
 use super::disk::Disk;
 use super::kept::Kept;
 use super::route::{self, Route};
 use super::shard::{Setup, Shard};
+pub use super::want::Want;
 use crate::checkers::bounded::Load;
 
 /// Unsynced batches are synced after this time, as the contract asks.
 const SYNC_EVERY_US: u64 = 100_000;
-
-/// What a node wants of the world. Times are those of the node's own clock, unless they are lengths.
-#[derive(Debug)]
-pub enum Want {
-    /// Send a message.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// The message.
-        message: PeerMessage,
-        /// What is left of its deadline, milliseconds; 0: none.
-        deadline_ms: u32,
-    },
-    /// Answer a client.
-    Reply(Ticket, Box<ClientReply>),
-    /// Count something that the core noted.
-    Note(Note),
-    /// Count something else.
-    Count(Counter),
-    /// A batch was written under this number.
-    Wrote(u64, Arc<Batch>),
-    /// Take what is in a shard's inbox soon.
-    Run(u16),
-    /// Wake at this time, microseconds.
-    Wake(u64),
-    /// An fsync up to this batch has begun; it may end after a while.
-    SyncBegun(u64),
-    /// Look whether to sync after this time, microseconds.
-    SyncAfter(u64),
-    /// Store the map's state of this number durably.
-    Persist(u64, Vec<u8>),
-    /// Open a shard's replica again after this time, microseconds.
-    Revive(u16, u64),
-    /// Note that another version of the map is the newest.
-    InForce(Box<Version>),
-    /// Two versions of one number met: the one here, and the other.
-    Contradiction(MapName, MapName),
-}
 
 /// What lives while a node's process does.
 pub(super) struct Process {
@@ -183,6 +145,14 @@ impl Node {
         Some(&self.process.as_ref()?.map.map.buckets)
     }
 
+    /// Restores what the map keeps, as the real restore does.
+    ///
+    /// # Errors
+    /// The backup is of no use.
+    pub fn restore_kept(&mut self, file: Option<&[u8]>, all: bool) -> Result<(), String> {
+        self.kept.restore(self.id, &self.given, file, all)
+    }
+
     /// Starts the process on what the disk holds.
     ///
     /// # Errors
@@ -261,13 +231,7 @@ impl Node {
             ClientRequest::Delete(delete) => ring.partition_of(delete.bucket, &delete.key),
             ClientRequest::Keys(keys) => keys.partition,
             ClientRequest::PutBucket(request) => {
-                let request = MapRequest::Put(request.clone());
-                process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
-                self.end_step(now, wants);
-                return true;
-            }
-            ClientRequest::DropBucket(request) => {
-                let request = MapRequest::Drop(request.clone());
+                let request = request.clone();
                 process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
                 self.end_step(now, wants);
                 return true;
@@ -453,7 +417,7 @@ impl Process {
         &mut self,
         now: Now,
         ticket: Ticket,
-        request: MapRequest,
+        request: PutBucket,
         deadline_ms: u32,
         disk: &Disk,
         wants: &mut Vec<Want>,

@@ -1,6 +1,6 @@
 //! Backups of nodes, and nodes restored from them.
 //!
-//! A backup is what a disk holds at one moment, and the file in which the node keeps what it agreed to. What is
+//! A backup is what a disk holds at one moment, and the file in which it keeps the cluster map and its votes. What is
 //! done to it before a process opens it again is what the real restore does
 //! ([`quorate_core::record::restored_writes`]).
 
@@ -47,7 +47,7 @@ impl World<'_> {
         let copy = self.made_fit(backup.copy.clone(), restored, &mut dice)?;
         let (upto, synced) = (copy.upto, self.nodes[node].disk.synced());
         self.nodes[node].disk.restore(copy);
-        self.replace_file(node, backup.file.clone());
+        self.restore_file(node, backup.file.as_deref(), restored)?;
         self.destroyed(node, upto, synced);
         Ok(())
     }

@@ -46,7 +46,6 @@ pub(super) fn as_retry(request: &ClientRequest) -> ClientRequest {
         | ClientRequest::Replicas(_)
         | ClientRequest::Backup(_)
         | ClientRequest::Scrub(_)
-        | ClientRequest::DropBucket(_)
         | ClientRequest::MapHistory(_) => {}
     }
     request

@@ -1,33 +1,11 @@
-//! What clients ask about the cluster map itself: dropping a bucket, the log of versions, and where a node
-//! stands with the next one.
+//! What clients ask about the cluster map itself: the log of its versions, and where a node stands with the next
+//! one.
 
-use quorate_ring::{BucketId, NodeId};
+use quorate_ring::NodeId;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{MapDigest, RequestId};
+use crate::ids::MapDigest;
 use crate::versioned::{MapName, MapVersion};
-
-/// Drop a bucket with all that is in it. Its id is never used again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DropBucket {
-    /// Its name.
-    pub name: String,
-    /// Its id: a bucket that was made under the same name meanwhile is left alone.
-    pub id: BucketId,
-    /// Kept over retries.
-    pub request: RequestId,
-}
-
-/// The bucket is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BucketDropped {
-    /// Its name.
-    pub name: String,
-    /// Its id.
-    pub id: BucketId,
-    /// The version of the cluster map at the node asked, which lacks it.
-    pub version: MapVersion,
-}
 
 /// Read the log of the cluster map's versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

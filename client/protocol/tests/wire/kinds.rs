@@ -116,7 +116,6 @@ makers! {
         Draw::value::<client::Replicas>,
         Draw::value::<client::Backup>,
         Draw::value::<client::Scrub>,
-        Draw::value::<client::DropBucket>,
         Draw::value::<client::MapHistory>,
     }
     ClientReply {
@@ -131,7 +130,6 @@ makers! {
         Draw::value::<client::ReplicaPage>,
         Draw::value::<client::BackupReport>,
         Draw::value::<client::ScrubState>,
-        Draw::value::<client::BucketDropped>,
         Draw::value::<client::MapLog>,
     }
     PeerMessage {

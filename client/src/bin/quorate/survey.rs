@@ -139,6 +139,13 @@ fn report_json(map: &ClusterMap, report: &StatusReport) -> Value {
         "vnodes_total": report.vnodes_total, "vnodes_current": report.vnodes_current,
         "under_replicated": report.under_replicated, "vnodes": vnodes,
         "counters": report.counters.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect::<serde_json::Map<_, _>>(),
+        "map": {
+            "version": report.map.newest.version.get(), "digest": report.map.newest.digest.to_string(),
+            "votes": report.map.votes, "founded": report.map.founded,
+            "silent": report.map.silent.iter().map(|&node| name_of(map, node)).collect::<Vec<_>>(),
+            "undecided": report.map.undecided.map(|version| version.to_string()),
+            "waiting": report.map.waiting, "attempt": report.map.attempt,
+        },
         "warnings": report.warnings,
     })
 }

@@ -1,9 +1,10 @@
-//! Buckets in the map: what may be made, changed and dropped.
+//! Buckets in the map: what may be made and changed.
 
-use quorate_protocol::client::{BucketDropped, BucketStored, ClientReply};
+use quorate_protocol::client::{BucketStored, ClientReply};
 use quorate_protocol::limits::BUCKETS_MAX;
 use quorate_protocol::map::{Bucket, BucketProps};
 use quorate_ring::BucketId;
+use rand_chacha::rand_core::Rng;
 
 use super::wish::Judged;
 use super::{Keeper, refusal};
@@ -61,19 +62,14 @@ impl Keeper {
         Judged::Next(short(what), Box::new(draft))
     }
 
-    pub(super) fn judge_drop(newest: &Version, name: &str, id: BucketId) -> Judged {
-        let map = &newest.map().map;
-        let refused = match map.bucket_named(name) {
-            None => refusal::unknown(name),
-            Some(current) if current.id != id => refusal::another(current),
-            Some(_) => {
-                let mut draft = newest.draft();
-                draft.map.buckets.retain(|other| other.id != id);
-                let what = format!("bucket {name:?} was dropped");
-                return Judged::Next(short(what), Box::new(draft));
+    /// An id that no bucket has.
+    fn draw_id(&mut self) -> BucketId {
+        loop {
+            let id = BucketId::new(self.rng.next_u64());
+            if self.register.newest().map().map.bucket(id).is_none() {
+                return id;
             }
-        };
-        Judged::answered(refused)
+        }
     }
 
     /// A bucket was made or changed, by this try or an earlier one; what became of it since is told too.
@@ -83,13 +79,8 @@ impl Keeper {
                 let (bucket, changed) = (bucket.clone(), true);
                 BucketStored { bucket, changed }.into()
             }
-            None => refusal::dropped_since(name).into(),
+            None => refusal::gone(name).into(),
         }
-    }
-
-    pub(super) fn drop_made(newest: &Version, name: &str, id: BucketId) -> ClientReply {
-        let (name, version) = (name.to_owned(), newest.name().version);
-        BucketDropped { name, id, version }.into()
     }
 }
 

@@ -86,26 +86,10 @@ pub(super) fn too_many() -> WireError {
     )
 }
 
-/// There is no bucket of that name.
-pub(super) fn unknown(name: &str) -> WireError {
-    let text = format!("there is no bucket {name:?}: nothing was dropped");
-    WireError::new(ErrorCode::NoSuchBucket, text)
-}
-
-/// The bucket of that name is another one than was to be dropped.
-pub(super) fn another(current: &Bucket) -> WireError {
-    WireError::new(
-        ErrorCode::Conflict,
-        format!(
-            "bucket {:?} has the id {} now: it was dropped and made again meanwhile. Nothing was dropped, look at it first",
-            current.name, current.id
-        ),
-    )
-}
-
-/// A bucket was made by this request, and is gone already.
-pub(super) fn dropped_since(name: &str) -> WireError {
-    let text = format!("bucket {name:?} was made by this request, and dropped by a later one");
+/// A bucket was made by this request, and a later version lacks it.
+pub(super) fn gone(name: &str) -> WireError {
+    let text =
+        format!("bucket {name:?} was made by this request, and is not in the cluster map any more");
     WireError::new(ErrorCode::Conflict, text)
 }
 

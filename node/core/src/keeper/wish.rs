@@ -3,19 +3,16 @@
 use quorate_protocol::RequestId;
 use quorate_protocol::client::ClientReply;
 use quorate_protocol::map::BucketProps;
-use quorate_ring::BucketId;
 
 use super::Keeper;
 use crate::effects::Ticket;
-use crate::register::{Draft, Version};
+use crate::register::Draft;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// A bucket of that name with these properties.
     Put(String, BucketProps),
-    /// The bucket of that name and id gone.
-    Drop(String, BucketId),
     /// This node's storage named.
     Name,
 }
@@ -57,7 +54,6 @@ impl Keeper {
         let newest = self.register.newest().clone();
         match &wish.what {
             What::Put(name, props) => self.judge_put(&newest, name, props),
-            What::Drop(name, id) => Self::judge_drop(&newest, name, *id),
             What::Name => self.judge_name(&newest),
         }
     }
@@ -72,23 +68,7 @@ impl Keeper {
         let newest = self.register.newest();
         match &wish.what {
             What::Put(name, _) => Some(Self::put_made(newest, name)),
-            What::Drop(name, id) => Some(Self::drop_made(newest, name, *id)),
             What::Name => None,
         }
-    }
-
-    fn judge_name(&self, newest: &Version) -> Judged {
-        if !self.wants_a_name() {
-            return Judged::Settled(None);
-        }
-        let (me, storage) = (self.config.me, self.config.storage);
-        let mut draft = newest.draft();
-        let voter = draft.voters.iter_mut().find(|voter| voter.node == me);
-        if let Some(voter) = voter {
-            voter.storage = Some(storage);
-        }
-        let name = newest.map().map.member(me).map_or("?", |me| &me.name);
-        let what = format!("node {name} votes with another storage: its former one is lost");
-        Judged::Next(what, Box::new(draft))
     }
 }

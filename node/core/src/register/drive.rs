@@ -6,7 +6,7 @@ use quorate_ring::NodeId;
 use rand_chacha::rand_core::Rng;
 
 use super::round::{Phase, Round};
-use super::{Outcome, Pace, Refusal, Register, RegisterEffect, RegisterMessage};
+use super::{Outcome, Pace, Refusal, Register, RegisterEffect, RegisterMessage, Version};
 use crate::effects::{Now, Ticket};
 use crate::plant::Plant;
 
@@ -32,7 +32,7 @@ impl Register {
         for (ticket, offered) in self.waiting.take_late(now.mono_us) {
             let newest = self.known.name();
             let missing = match &self.round {
-                Some(round) => round.missing(&self.known),
+                Some(round) => round.missing(&self.known, self.is_founded()),
                 None => Vec::new(),
             };
             self.refuse(
@@ -85,7 +85,7 @@ impl Register {
                 map: version.bytes().clone(),
             }),
         };
-        for to in round.missing(&self.known) {
+        for to in round.missing(&self.known, self.is_founded()) {
             self.send(to, message.clone());
         }
     }
@@ -99,7 +99,7 @@ impl Register {
     /// Whether there is something to decide: a proposal, a version whose fate is not known here, or
     /// storages to be named.
     pub(super) fn has_reason(&self) -> bool {
-        let founding = !self.known.map().is_founded() && self.votes_here();
+        let founding = !self.is_founded() && self.votes_here();
         !self.waiting.is_empty() || self.acceptor.accepted.is_some() || founding
     }
 
@@ -114,7 +114,7 @@ impl Register {
         let version = self.known.map();
         if !self.waiting.is_empty() {
             0
-        } else if version.is_founded() {
+        } else if self.is_founded() {
             let half = longest_us / 2;
             half.saturating_add(self.draw_below(half))
         } else {
@@ -151,8 +151,18 @@ impl Register {
     pub(super) fn votes_here(&self) -> bool {
         let storage = self.config.storage;
         let voter = self.known.map().voter(self.config.me);
-        let named = |named| named == storage || self.breaks(Plant::AmnesiacVotes);
+        let named = |named| named == storage || self.anew || self.breaks(Plant::AmnesiacVotes);
         voter.is_some_and(|voter| voter.storage.is_none_or(named))
+    }
+
+    /// Whether the voters' storages are known, and can still vote; if not, all must take part.
+    #[must_use]
+    pub fn is_founded(&self) -> bool {
+        self.founds(&self.known)
+    }
+
+    pub(super) fn founds(&self, version: &Version) -> bool {
+        version.map().is_founded() && !self.anew
     }
 
     pub(super) fn is_member(&self, node: NodeId) -> bool {

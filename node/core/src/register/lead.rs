@@ -91,10 +91,10 @@ impl Register {
         let Some(votes) = self.round.as_ref().map(votes) else {
             return false;
         };
-        let map = electorate.map();
-        let careless = self.breaks(Plant::AmnesiacVotes) && map.is_founded()
-            || self.breaks(Plant::FoundedByMajority) && !map.is_founded();
-        votes.decide(map) || careless && votes.has_most_nodes(map)
+        let (map, founded) = (electorate.map(), self.founds(electorate));
+        let careless = self.breaks(Plant::AmnesiacVotes) && founded
+            || self.breaks(Plant::FoundedByMajority) && !founded;
+        votes.decide(map, founded) || careless && votes.has_most_nodes(map)
     }
 
     /// Has a version accepted: the one of the latest attempt known; else one of this node's own choice.
@@ -119,7 +119,7 @@ impl Register {
         };
         let best = best.filter(|_| !self.breaks(Plant::AcceptedValueIgnored));
         let best = best.map(|(_, version)| version.clone());
-        if !self.known.map().is_founded() {
+        if !self.is_founded() {
             return best.or_else(|| self.founding(now, round));
         }
         // No majority holds anything, so anything may be offered; what was accepted here and given up

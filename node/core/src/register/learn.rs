@@ -76,6 +76,12 @@ impl Register {
     /// answered once it is durable.
     pub(super) fn adopt(&mut self, version: Version) {
         self.known = version.clone();
+        let named = self
+            .known
+            .map()
+            .voter(self.config.me)
+            .and_then(|voter| voter.storage);
+        self.anew = self.anew && named != Some(self.config.storage);
         self.acceptor = Acceptor::default();
         self.round = None;
         self.seen_round = 0;

@@ -59,6 +59,13 @@
 //! anew from its file is to make the cluster a second time. Until the founding the map cannot change. A storage that founding names and
 //! that is gone by then is a wiped voter like any other.
 //!
+//! **A cluster that is restored as a whole** has lost every storage that voted. Each node's restore says so in its
+//! state, and from then on the newest version counts there as the first one does: its voters are nodes with any storage, and the
+//! next version, which names them, needs every one of them. Restored from backups of different moments they meet at the newest
+//! version that any of them has, since who has an older one is sent that. Should a node be restored so while the others run on, nothing
+//! happens: they don't count it, and it decides nothing without all of them. Until a version names its storage, a node
+//! stays so over restarts.
+//!
 //! What this cannot see: a storage set back to an earlier state under the same id. The node's restore draws a
 //! new id for that reason; a copy of the files by hand does not, and must not be started.
 //!
@@ -127,6 +134,7 @@ use self::outbox::Outbox;
 pub use self::refusal::Refusal;
 use self::round::Round;
 pub use self::status::{Attempt, RegisterStatus};
+use self::stored::Stored;
 pub use self::stored::StoredRegisterError;
 pub use self::version::{Draft, Version, VersionError};
 use self::waiting::Waiting;
@@ -175,6 +183,8 @@ pub struct Register {
     known: Version,
     /// The newest one on disk.
     durable: Version,
+    /// The storages that `known` names are given up.
+    anew: bool,
     /// This voter's word on the version after `known`.
     acceptor: Acceptor,
     outbox: Outbox,
@@ -207,20 +217,20 @@ impl Register {
         let stored = stored
             .map(|bytes| stored::decode(given.map().map.cluster, bytes))
             .transpose()?;
-        let mut acceptor = Acceptor::default();
+        let (mut acceptor, mut anew) = (Acceptor::default(), false);
         let mut newest = given;
         if let Some(stored) = stored {
             check_fits(stored.newest.name(), newest.name())?;
             if stored.newest.name().version < newest.name().version {
-                return Ok(Self::begin_with(config, newest, acceptor, seed));
+                return Ok(Self::begin_with(config, newest, (acceptor, anew), seed));
             }
             newest = stored.newest;
             // Votes of another storage were not this voter's.
             if stored.storage == config.storage {
-                acceptor = stored.acceptor;
+                (acceptor, anew) = (stored.acceptor, stored.anew);
             }
         }
-        Ok(Self::begin_with(config, newest, acceptor, seed))
+        Ok(Self::begin_with(config, newest, (acceptor, anew), seed))
     }
 
     /// The newest version in a stored state, or the one given if that is newer.
@@ -234,10 +244,34 @@ impl Register {
         Ok(if older { given.clone() } else { stored.newest })
     }
 
+    /// The state of a node that is restored from a backup: the newest version of then, no votes, and another
+    /// storage. If all nodes of the cluster are restored (`all`), the storages that voted are given up, and the cluster is
+    /// founded anew on the newest version that any of them has: see the module's documentation.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn restored(
+        given: &Version,
+        stored: Option<&[u8]>,
+        storage: StorageId,
+        all: bool,
+    ) -> Result<Vec<u8>, StoredRegisterError> {
+        let newest = match stored {
+            Some(stored) => Self::stored_newest(given, stored)?,
+            None => given.clone(),
+        };
+        Ok(stored::encode(&Stored {
+            storage,
+            anew: all,
+            newest,
+            acceptor: Acceptor::default(),
+        }))
+    }
+
     fn begin_with(
         config: RegisterConfig,
         newest: Version,
-        acceptor: Acceptor,
+        (acceptor, anew): (Acceptor, bool),
         seed: [u8; 32],
     ) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
@@ -246,6 +280,7 @@ impl Register {
             seen_round: 0,
             durable: newest.clone(),
             known: newest,
+            anew,
             acceptor,
             config,
             outbox: Outbox::default(),
@@ -321,7 +356,12 @@ impl Register {
     /// Gives out the state if it changed, and what may leave.
     fn release(&mut self, effects: &mut Vec<RegisterEffect>) {
         if let Some(number) = self.outbox.take_number() {
-            let bytes = stored::encode(self.config.storage, &self.known, &self.acceptor);
+            let bytes = stored::encode(&Stored {
+                storage: self.config.storage,
+                anew: self.anew,
+                newest: self.known.clone(),
+                acceptor: self.acceptor.clone(),
+            });
             effects.push(RegisterEffect::Persist { number, bytes });
         }
         for effect in self.outbox.flush() {

@@ -82,9 +82,11 @@ impl Register {
         if base != newest && !self.breaks(Plant::StaleChangeMade) {
             return Err(self.stale(base));
         }
-        if !self.known.map().is_founded() {
+        if !self.is_founded() {
             let silent = self.round.as_ref();
-            let missing = silent.map_or_else(Vec::new, |round| round.missing(&self.known));
+            let missing = silent.map_or_else(Vec::new, |round| {
+                round.missing(&self.known, self.is_founded())
+            });
             return Err(Refusal::NotFounded { missing });
         }
         if self.waiting.is_full() {

@@ -79,7 +79,7 @@ impl Round {
     }
 
     /// Voters of `parent` that did not answer.
-    pub(super) fn missing(&self, parent: &Version) -> Vec<NodeId> {
-        self.votes.missing(parent.map())
+    pub(super) fn missing(&self, parent: &Version, founded: bool) -> Vec<NodeId> {
+        self.votes.missing(parent.map(), founded)
     }
 }

@@ -41,13 +41,13 @@ impl Register {
         let attempt = self.round.as_ref().map(|round| Attempt {
             round: round.ballot.round,
             offer: round.offer().map(super::Version::name),
-            missing: round.missing(&self.known),
+            missing: round.missing(&self.known, self.is_founded()),
         });
         let accepted = self.acceptor.accepted.as_ref();
         RegisterStatus {
             newest: self.durable.name(),
             votes: self.votes_here(),
-            founded: self.known.map().is_founded(),
+            founded: self.is_founded(),
             undecided: accepted.map(|(_, version)| version.name()),
             waiting: self.waiting.requests(),
             attempt,

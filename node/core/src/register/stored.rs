@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  0                8          12           28
-//!  +----------------+----------+------------+---------+---------+----------+-----------------
-//!  | "QREG"  format | checksum | cluster id | storage | newest  | promised | ballot, accepted
-//!  +----------------+----------+------------+---------+---------+----------+-----------------
+//!  +----------------+----------+------------+---------+------+--------+----------+-----------------
+//!  | "QREG"  format | checksum | cluster id | storage | anew | newest | promised | ballot, accepted
+//!  +----------------+----------+------------+---------+------+--------+----------+-----------------
 //! ```
 //!
-//! The checksum is the CRC-32 of everything after it. The storage's id has 8 bytes. A version is a
+//! The checksum is the CRC-32 of everything after it. The storage's id has 8 bytes. Anew is 1 if the
+//! cluster is to be founded anew, and 0 if not. A version is a
 //! varint length and its bytes. A ballot is its round (varint), node and life (8 bytes each); round 0 is none,
 //! and after an accepted ballot of round 0 no version follows. Fixed numbers are big endian.
 
@@ -61,14 +62,23 @@ pub enum StoredRegisterError {
 pub(super) struct Stored {
     /// The storage for which it was written.
     pub(super) storage: StorageId,
+    /// Whether the storages that the newest version names are given up.
+    pub(super) anew: bool,
     pub(super) newest: Version,
     pub(super) acceptor: Acceptor,
 }
 
 /// The bytes of a state.
-pub(super) fn encode(storage: StorageId, newest: &Version, acceptor: &Acceptor) -> Vec<u8> {
+pub(super) fn encode(stored: &Stored) -> Vec<u8> {
+    let Stored {
+        storage,
+        anew,
+        newest,
+        acceptor,
+    } = stored;
     let mut writer = Writer::new(&newest.map().map.cluster.to_bytes());
     writer.u64(storage.get());
+    writer.u8(u8::from(*anew));
     writer.bytes(newest.bytes());
     write_ballot(&mut writer, acceptor.promised);
     match &acceptor.accepted {
@@ -114,6 +124,11 @@ pub(super) fn decode(cluster: ClusterId, bytes: &[u8]) -> Result<Stored, StoredR
 
 fn read(reader: &mut Reader<'_>) -> Result<Stored, StoredRegisterError> {
     let storage = StorageId::new(reader.u64()?);
+    let anew = match reader.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(StoredRegisterError::Damaged("a field cannot be")),
+    };
     let newest = read_version(reader)?;
     let promised = read_ballot(reader)?;
     let ballot = read_ballot(reader)?;
@@ -127,6 +142,7 @@ fn read(reader: &mut Reader<'_>) -> Result<Stored, StoredRegisterError> {
     let acceptor = Acceptor { promised, accepted };
     Ok(Stored {
         storage,
+        anew,
         newest,
         acceptor,
     })
@@ -165,14 +181,19 @@ mod tests {
             promised: ballot(3, 2),
             accepted: Some((ballot(2, 1), version("a"))),
         };
-        encode(StorageId::new(5), &first(), &acceptor)
+        encode(&Stored {
+            storage: StorageId::new(5),
+            anew: true,
+            newest: first(),
+            acceptor,
+        })
     }
 
     #[test]
     fn a_state_comes_back() {
         let cluster = first().map().map.cluster;
         let stored = decode(cluster, &bytes()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(stored.storage, StorageId::new(5));
+        assert_eq!((stored.storage, stored.anew), (StorageId::new(5), true));
         assert_eq!(stored.newest, first());
         assert_eq!(stored.acceptor.promised, ballot(3, 2));
         assert_eq!(stored.acceptor.accepted, Some((ballot(2, 1), version("a"))));

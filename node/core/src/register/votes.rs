@@ -19,9 +19,10 @@ impl Votes {
     ///
     /// Where storages are not known yet any storage may speak for its node, and all nodes must: see the
     /// module's documentation.
-    pub(super) fn decide(&self, map: &VersionedMap) -> bool {
-        let count = map.voters.iter().filter(|voter| self.has(voter)).count();
-        if map.is_founded() {
+    pub(super) fn decide(&self, map: &VersionedMap, founded: bool) -> bool {
+        let has = |voter: &&Voter| self.has(voter, founded);
+        let count = map.voters.iter().filter(has).count();
+        if founded {
             count > map.voters.len() / 2
         } else {
             count == map.voters.len()
@@ -37,8 +38,8 @@ impl Votes {
     }
 
     /// Voters that did not answer.
-    pub(super) fn missing(&self, map: &VersionedMap) -> Vec<NodeId> {
-        let silent = map.voters.iter().filter(|voter| !self.has(voter));
+    pub(super) fn missing(&self, map: &VersionedMap, founded: bool) -> Vec<NodeId> {
+        let silent = map.voters.iter().filter(|voter| !self.has(voter, founded));
         silent.map(|voter| voter.node).collect()
     }
 
@@ -46,8 +47,8 @@ impl Votes {
         self.0.get(&node).copied()
     }
 
-    fn has(&self, voter: &Voter) -> bool {
+    fn has(&self, voter: &Voter, founded: bool) -> bool {
         let spoke = self.0.get(&voter.node);
-        spoke.is_some_and(|storage| voter.storage.is_none_or(|named| named == *storage))
+        spoke.is_some_and(|storage| !founded || voter.storage == Some(*storage))
     }
 }

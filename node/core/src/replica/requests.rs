@@ -65,7 +65,6 @@ impl Replica {
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
             | ClientRequest::Scrub(_)
-            | ClientRequest::DropBucket(_)
             | ClientRequest::MapHistory(_) => {
                 let error = WireError::new(
                     ErrorCode::Protocol,

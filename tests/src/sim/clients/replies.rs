@@ -26,7 +26,6 @@ impl Client {
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
             | ClientReply::ScrubState(_)
-            | ClientReply::BucketDropped(_)
             | ClientReply::MapLog(_) => self.on_error(cx, ErrorCode::Protocol),
         }
     }

@@ -1,4 +1,4 @@
-//! `quorate bucket`: creates, lists and describes buckets.
+//! `quorate bucket`: creates, lists, describes and drops buckets.
 
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ async fn create(args: Create, out: &mut Out) -> Done {
         return out.json(&shown);
     }
     let what = if changed {
-        "every member keeps it"
+        "it is in the cluster map"
     } else {
         "it was so already"
     };

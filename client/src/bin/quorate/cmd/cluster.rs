@@ -1,4 +1,4 @@
-//! `quorate cluster create`: everything that the first nodes of a cluster start from.
+//! `quorate cluster`, and `create`: everything that the first nodes of a cluster start from.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,6 +10,7 @@ use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::PartitionCount;
 use serde_json::json;
 
+use super::history::History;
 use crate::files::{Access, NewFiles};
 use crate::outcome::{Done, Failure};
 use crate::output::{Out, table};
@@ -27,6 +28,8 @@ pub(crate) enum Cluster {
     ///   clients/admin.pem, admin.key  a first client's
     #[command(verbatim_doc_comment)]
     Create(Create),
+    /// Show the versions of the cluster map: when each was made, by whom, and what it changed
+    History(History),
 }
 
 #[derive(Args)]
@@ -57,13 +60,7 @@ fn partitions(text: &str) -> Result<PartitionCount, String> {
     PartitionCount::new(count).map_err(|error| error.to_string())
 }
 
-pub(crate) fn run(command: Cluster, out: &mut Out) -> Done {
-    match command {
-        Cluster::Create(args) => create(args, out),
-    }
-}
-
-fn create(args: Create, out: &mut Out) -> Done {
+pub(crate) fn create(args: Create, out: &mut Out) -> Done {
     let spec = ClusterSpec {
         name: args.name,
         partitions: args.partitions,

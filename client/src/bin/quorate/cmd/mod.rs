@@ -9,6 +9,7 @@ pub(crate) mod converged;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod handoff;
+pub(crate) mod history;
 pub(crate) mod keys;
 pub(crate) mod lag;
 pub(crate) mod load;
@@ -22,6 +23,7 @@ pub(crate) mod scrub;
 pub(crate) mod status;
 pub(crate) mod verify;
 
+use self::cluster::Cluster;
 use crate::args::{Args, Command};
 use crate::outcome::{Done, Failure};
 use crate::output::Out;
@@ -47,7 +49,8 @@ pub(crate) fn run(args: Args, out: &mut Out) -> Done {
         Command::Scrub(scrub) => in_runtime(scrub::run(scrub, out)),
         Command::Ping(ping) => in_runtime(ping::run(ping, out)),
         Command::Certs(certs) => certs::run(certs, out),
-        Command::Cluster(cluster) => cluster::run(cluster, out),
+        Command::Cluster(Cluster::History(history)) => in_runtime(history::run(history, out)),
+        Command::Cluster(Cluster::Create(create)) => cluster::create(create, out),
         Command::Completions(completions) => completions::run(&completions, out),
     }
 }

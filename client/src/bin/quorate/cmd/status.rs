@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use quorate_client::{Client, ClusterMap, VnodeStatus};
+use quorate_client::{Client, ClusterMap, MapName, MapStanding, VnodeStatus};
 use serde_json::json;
 
 use crate::connect::{Connect, duration, name_of};
@@ -165,8 +165,9 @@ fn report(map: &ClusterMap, said: &[Said], vnodes: bool, out: &mut Out) -> Done 
         }));
     }
     out.line(format_args!(
-        "cluster {}, ring version {}, {} partitions",
+        "cluster {}, map version {}, ring version {}, {} partitions",
         map.name,
+        newest(said),
         map.ring.version(),
         map.ring.partitions()
     ))?;
@@ -181,6 +182,8 @@ fn report(map: &ClusterMap, said: &[Said], vnodes: bool, out: &mut Out) -> Done 
             Ok(report) => report
                 .warnings
                 .iter()
+                .cloned()
+                .chain(attempt(&report.map))
                 .try_for_each(|warning| out.line(format_args!("{name}: {warning}")))?,
             Err(error) => out.line(format_args!("{name}: {error}"))?,
         }
@@ -190,6 +193,36 @@ fn report(map: &ClusterMap, said: &[Said], vnodes: bool, out: &mut Out) -> Done 
     } else {
         Ok(())
     }
+}
+
+/// The newest version of the map that any node has, and how many have it if not all.
+fn newest(said: &[Said]) -> String {
+    let versions = said.iter().filter_map(|said| said.report.as_ref().ok());
+    let versions: Vec<MapName> = versions.map(|report| report.map.newest).collect();
+    let Some(newest) = versions.iter().max() else {
+        return "unknown".to_owned();
+    };
+    let have = versions.iter().filter(|version| *version == newest).count();
+    if have == versions.len() {
+        newest.to_string()
+    } else {
+        format!("{newest} at {have} of {} nodes", versions.len())
+    }
+}
+
+/// What a node has under way.
+fn attempt(map: &MapStanding) -> Option<String> {
+    let undecided = map.undecided.map(|version| {
+        format!(
+            "has accepted version {version} of the cluster map, which is not known to be decided"
+        )
+    });
+    let attempt = map.attempt.map(|round| {
+        let next = map.newest.version.next();
+        format!("is at attempt {round} to have version {next} of the cluster map decided")
+    });
+    let words: Vec<String> = undecided.into_iter().chain(attempt).collect();
+    (!words.is_empty()).then(|| words.join(", and "))
 }
 
 fn row(said: &Said) -> [String; 7] {

@@ -59,9 +59,6 @@ pub struct Next {
 /// so never more than two epochs are in use by nodes that count. A member goes when nothing names it and it holds nothing.
 #[must_use]
 pub fn next_version(version: &VersionedMap, heard: &Heard) -> Option<Next> {
-    if !version.is_founded() {
-        return None;
-    }
     let index = Index::new(heard);
     let ring = &version.map.ring;
     let (records, mut steps) = all::advance(version, ring, &version.going, &index);

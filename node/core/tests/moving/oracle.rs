@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use quorate_core::moves::{Word, next_version};
+use quorate_core::moves::{Heard, Word, next_version};
 use quorate_protocol::ids::VnodeId;
 use quorate_protocol::versioned::{ClassRecord, ClassState, MapVersion, Place, VersionedMap};
-use quorate_ring::{Class, NodeId, PartitionId};
+use quorate_ring::{Class, NodeId, PartitionId, Ring, RingParts};
 
 use crate::dice::Dice;
 use crate::wrong::Wrong;
@@ -46,12 +46,40 @@ pub(crate) fn record_of(version: &VersionedMap) -> ClassRecord {
         })
 }
 
+/// The version in which the class stands so, and in which the ring wants it where it goes.
 fn with(version: &VersionedMap, record: ClassRecord) -> Arc<VersionedMap> {
+    let goal = if record.new.is_empty() {
+        &record.old
+    } else {
+        &record.new
+    };
+    let nodes: Vec<NodeId> = goal.iter().map(|place| place.node).collect();
+    let mut map = version.map.clone();
+    map.ring = aimed_at(&map.ring, &nodes);
     Arc::new(VersionedMap {
         version: version.version.next(),
         records: vec![record],
+        map,
         ..version.clone()
     })
+}
+
+/// The ring with these nodes as those of the class.
+fn aimed_at(ring: &Ring, nodes: &[NodeId]) -> Ring {
+    let mut parts = ring.to_parts();
+    let index = |node: &NodeId| {
+        let mut members = parts.members.iter();
+        let at = members.position(|member| member.id == *node);
+        at.and_then(|at| u16::try_from(at).ok()).unwrap()
+    };
+    let indices: Vec<u16> = nodes.iter().map(index).collect();
+    parts.places[..indices.len()].copy_from_slice(&indices);
+    Ring::from_parts(RingParts {
+        version: ring.version().next(),
+        parent: Some(ring.digest()),
+        ..parts
+    })
+    .unwrap()
 }
 
 /// Whether everybody who counts works under the present epoch.
@@ -95,7 +123,11 @@ pub(crate) fn go_on(
         }
         _ => {}
     }
-    let (mut records, _) = next_version(version, &words)?;
+    let heard = Heard {
+        words,
+        ..Heard::default()
+    };
+    let mut records = next_version(version, &heard)?.draft.records;
     if wrong == Some(Wrong::NoJointNew)
         && let Some(record) = records
             .first_mut()

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_protocol::versioned::{ClassRecord, Going, VersionedMap, Voter};
+use quorate_protocol::versioned::{ClassRecord, Going, GoingState, VersionedMap, Voter};
 use quorate_ring::NodeId;
 
 use super::account;
@@ -95,6 +95,13 @@ fn remove(draft: &mut Draft, version: &VersionedMap, heard: &Heard, index: &Inde
         members.retain(|member| !without.contains(&member.id));
         going.retain(|going| !without.contains(&going.node));
         if let Some(voters) = voters(version, &members, &going, heard) {
+            let given_up = |going: &&Going| {
+                going.state == GoingState::Forgotten && without.contains(&going.node)
+            };
+            let given_up = draft.going.iter().filter(given_up);
+            draft.expelled.extend(given_up.map(|going| going.node));
+            draft.expelled.sort_unstable();
+            draft.expelled.dedup();
             (draft.map.members, draft.going, draft.voters) = (members, going, voters);
             return without.into_iter().collect();
         }

@@ -263,6 +263,8 @@ mod tests {
         assert!(matches!(decode(&huge), Err(RecordsError::Count { .. })));
         let longer_than_64_bits = [0xff; 11];
         assert_eq!(decode(&longer_than_64_bits), Err(RecordsError::Large));
+        let nowhere = [0, 1, 0, 3, 0, 1, 1, 0];
+        assert_eq!(decode(&nowhere), Err(RecordsError::Empty));
         let follows_nothing = [0, 1, FOLLOWS | SAME_EPOCH, 0];
         assert!(matches!(
             decode(&follows_nothing),

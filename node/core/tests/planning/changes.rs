@@ -397,3 +397,49 @@ fn one_change_is_made_at_once_if_nothing_else_is_staged() {
     world.stage(StagedChange::weight(id(1), Weight::MAX));
     assert_eq!(now(&world).unwrap_err(), Refused::OthersStaged);
 }
+
+#[test]
+fn a_newcomer_that_never_ran_holds_up_a_cancelled_change_until_it_is_removed_by_force() {
+    let mut world = cluster(3, 8);
+    world.stage(StagedChange::replace(id(3), member(4, "")));
+    world.commit();
+    world.nodes.get_mut(&id(4)).unwrap().up = false;
+    world.settle().unwrap();
+    assert_eq!(world.states(), [ClassState::JointOld]);
+    assert_eq!(world.progress().awaited, [(id(4), 8)].into());
+    let back = cancel(world.version.map(), &world.heard).unwrap();
+    world.decide(back).unwrap();
+    world.settle().unwrap();
+    assert_eq!(
+        world.states(),
+        [ClassState::JointOld],
+        "it may have adopted it"
+    );
+    world.stage(StagedChange::force_remove(id(4)));
+    world.commit();
+    world.settle().unwrap();
+    assert_eq!(world.states(), [ClassState::Stable]);
+    assert!(world.progress().awaited.is_empty());
+    let next = forget(world.version.map(), id(4)).unwrap();
+    world.decide(next).unwrap();
+    world.settle().unwrap();
+    assert_eq!(world.member_ids(), [1, 2, 3]);
+}
+
+#[test]
+fn a_drained_member_hands_over_and_stays_one_that_votes() {
+    let mut world = cluster(4, 8);
+    world.stage(StagedChange::weight(id(2), Weight::DRAINED));
+    world.commit();
+    world.settle().unwrap();
+    assert!(
+        sets(&world)
+            .iter()
+            .all(|set| set.len() == 3 && !set.contains(&id(2)))
+    );
+    assert_eq!(
+        (world.member_ids(), world.voter_ids()),
+        (vec![1, 2, 3, 4], vec![1, 2, 3, 4])
+    );
+    assert!(world.progress().is_over() && world.version.map().going.is_empty());
+}

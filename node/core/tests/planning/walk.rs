@@ -75,6 +75,12 @@ impl Walk {
             26..=33 => return self.step(),
             34..=36 => return self.operate(node),
             37 => self.world.round(),
+            38 => {
+                let hinting = &mut self.world.heard.hinting;
+                if !hinting.remove(&node) {
+                    hinting.insert(node);
+                }
+            }
             _ => {
                 let held = self.world.nodes.keys().copied().collect::<Vec<_>>();
                 held.into_iter().for_each(|node| self.world.hear(node));
@@ -177,6 +183,7 @@ impl Walk {
             let next = forget(self.world.version.map(), node).map_err(|error| error.to_string())?;
             self.world.decide(next)?;
         }
+        self.world.heard.hinting.clear();
         let taken = self.world.settle()?;
         self.tally.most_versions_to_the_end = taken;
         self.check_end()

@@ -23,6 +23,8 @@ pub(super) enum RecordsError {
     Node,
     #[error("a class record has the mark {0:#04x}, which is of a later version")]
     Mark(u8),
+    #[error("a class record has no place: every class has one at least")]
+    Empty,
     #[error("bytes follow the class records")]
     Trailing,
 }
@@ -139,6 +141,9 @@ impl In<'_> {
         };
         let copies = usize::from(COPIES_MAX);
         let old = self.places(copies)?;
+        if old.is_empty() {
+            return Err(RecordsError::Empty);
+        }
         let moves = state != ClassState::Stable;
         let new = if moves {
             self.places(copies)?

@@ -4,7 +4,7 @@
 use quorate_core::moves::{
     Allowed, Next, Refused, Step, cancel, clear, commit, forget, plan, stage,
 };
-use quorate_protocol::versioned::{GoingState, StagedChange, VersionedMap};
+use quorate_protocol::versioned::{ClassState, Going, GoingState, StagedChange, VersionedMap};
 use quorate_ring::{NodeId, Weight, Zone};
 
 use crate::dice::Dice;
@@ -123,6 +123,13 @@ impl Walk {
 
     fn commit(&mut self, map: &VersionedMap) -> Result<Next, Refused> {
         let outlook = plan(map, &self.world.heard)?;
+        let careful = Allowed {
+            force: true,
+            ..Allowed::default()
+        };
+        if let Ok(next) = commit(map, &careful, &self.world.heard) {
+            self.check_nothing_lost(map, &next);
+        }
         let allowed = Allowed {
             force: !self.dice.once_in(4),
             loss_of: outlook.losses.keys().copied().collect(),
@@ -132,6 +139,28 @@ impl Walk {
         self.tally.commits += 1;
         self.tally.forced += usize::from(!outlook.losses.is_empty());
         Ok(made)
+    }
+
+    /// Where no loss was allowed, somebody who runs has what is acknowledged of each class that a node is torn from.
+    fn check_nothing_lost(&self, before: &VersionedMap, next: &Next) {
+        let is_dead = |going: Option<&Going>| going.is_some_and(Going::is_dead);
+        let going = |node| next.draft.going.iter().find(|going| going.node == node);
+        for class in classes(before) {
+            let record = standing(before, class);
+            let torn = record
+                .old
+                .iter()
+                .any(|place| is_dead(going(place.node)) && !is_dead(before.going(place.node)));
+            let holders = match record.state {
+                ClassState::JointNew => record.places(),
+                ClassState::Stable | ClassState::JointOld => record.old,
+            };
+            let safe = holders.iter().any(|place| {
+                let runs = self.world.heard.running.contains_key(&place.node);
+                runs && !is_dead(going(place.node))
+            });
+            assert!(!torn || safe, "{class} has lost its last copy: {holders:?}");
+        }
     }
 
     fn new_bucket(&mut self, map: &VersionedMap) -> Result<Next, Refused> {

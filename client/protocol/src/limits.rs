@@ -75,3 +75,5 @@ pub const DEPARTING_MAX: usize = 64;
 /// Most classes that a map has records of: every class that there can be, since a class that has moved once keeps
 /// its record. They travel as bytes, about a dozen for a class of three copies that stands, twice that while it moves.
 pub const CLASS_RECORDS_MAX: usize = PartitionCount::MAX.get() as usize * COPIES_MAX as usize;
+/// Most nodes that are remembered because what they hold was given up: they must never come back with it.
+pub const EXPELLED_MAX: usize = 64 * 1024;

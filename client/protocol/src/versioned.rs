@@ -21,7 +21,7 @@ pub use self::moves::{ClassRecord, ClassState, Place};
 pub use self::past::{MapChange, PastVersion};
 pub use self::staged::{StagedChange, StagedError};
 use crate::ids::{MapDigest, RequestId, StorageId};
-use crate::limits::{CLASS_RECORDS_MAX, PAST_VERSIONS_MAX, STAGED_MAX};
+use crate::limits::{CLASS_RECORDS_MAX, EXPELLED_MAX, PAST_VERSIONS_MAX, STAGED_MAX};
 use crate::map::ClusterMap;
 
 /// The number of a version of the cluster map. The one that a cluster is created with has number 1.
@@ -120,6 +120,9 @@ pub struct VersionedMap {
     pub records: Vec<ClassRecord>,
     /// Members that the ring gives no place any more, and that are none once nothing names them; ordered by node.
     pub going: Vec<Going>,
+    /// Nodes that were members and are none any more, whose copies were given up while they were not known to be gone;
+    /// ordered. They never come back: they would bring what is deleted by now.
+    pub expelled: Vec<NodeId>,
     /// Where the change of the ring began that is under way: what cancelling it leads back to. `None` where no
     /// class moves, or where they move back already.
     pub before: Option<Before>,
@@ -145,6 +148,7 @@ impl VersionedMap {
             staged: Vec::new(),
             records: Vec::new(),
             going: Vec::new(),
+            expelled: Vec::new(),
             before: None,
         }
     }
@@ -249,7 +253,14 @@ impl VersionedMap {
                 return Err(format!("{node} goes and has its places in the ring"));
             }
         }
-        Ok(())
+        if !self.expelled.is_sorted_by(|a, b| a < b) {
+            return Err("expelled nodes are not distinct and ordered".to_owned());
+        }
+        let mut members = self.map.members.iter().map(|member| member.id);
+        match members.find(|node| self.expelled.binary_search(node).is_ok()) {
+            Some(node) => Err(format!("{node} was expelled and is a member")),
+            None => Ok(()),
+        }
     }
 
     fn check_bounds(&self) -> Result<(), String> {
@@ -257,6 +268,7 @@ impl VersionedMap {
             ("past versions", self.past.len(), PAST_VERSIONS_MAX),
             ("staged changes", self.staged.len(), STAGED_MAX),
             ("class records", self.records.len(), CLASS_RECORDS_MAX),
+            ("expelled nodes", self.expelled.len(), EXPELLED_MAX),
         ];
         let over = bounds.iter().find(|(_, found, most)| found > most);
         over.map_or(Ok(()), |(what, found, most)| {

@@ -120,6 +120,9 @@ impl ClassRecord {
         {
             return Err(format!("class {class} has more than {most} places"));
         }
+        if self.old.is_empty() {
+            return Err(format!("class {class} has no place"));
+        }
         if (self.state == ClassState::Stable) != self.new.is_empty() {
             return Err(format!("class {class} does not say where it moves to"));
         }
@@ -188,8 +191,9 @@ mod tests {
             departing: Vec::new(),
         };
         assert_eq!(good.check(), Ok(()));
-        let wrong: [fn(&mut ClassRecord); 7] = [
+        let wrong: [fn(&mut ClassRecord); 8] = [
             |record| record.new.clear(),
+            |record| record.old.clear(),
             |record| record.state = ClassState::Stable,
             |record| record.old[1] = record.old[0],
             |record| record.dead[0] = NodeId::new(9),

@@ -1,5 +1,6 @@
 //! A change of the ring is taken back, or what a dead node holds is given up.
 
+use quorate_protocol::limits::EXPELLED_MAX;
 use quorate_protocol::versioned::{Before, Going, GoingState, VersionedMap};
 use quorate_ring::{NodeId, Ring, RingParts, RingVersion};
 
@@ -77,6 +78,11 @@ fn going(version: &VersionedMap, before: &Before) -> Vec<Going> {
 /// The node was not removed by force.
 pub fn forget(version: &VersionedMap, node: NodeId) -> Result<Next, Refused> {
     let mut draft = Draft::from(version);
+    let forgotten = draft.going.iter();
+    let forgotten = forgotten.filter(|going| going.state == GoingState::Forgotten);
+    if draft.expelled.len() + forgotten.count() >= EXPELLED_MAX {
+        return Err(Refused::TooManyForgotten(account::name(version, node)));
+    }
     let mut going = draft.going.iter_mut();
     let dead = going.find(|going| going.node == node && going.state == GoingState::Dead);
     let Some(dead) = dead else {

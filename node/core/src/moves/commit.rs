@@ -13,6 +13,7 @@ use quorate_ring::{NodeId, Placed, RingDigest};
 use super::heard::{Heard, Index};
 use super::plan::{Outlook, plan, ring_after, staying};
 use super::refused::Refused;
+use super::stage::stage;
 use super::voters::voters;
 use super::{Next, account, all};
 use crate::register::Draft;
@@ -56,6 +57,26 @@ pub fn commit(version: &VersionedMap, allowed: &Allowed, heard: &Heard) -> Resul
     (draft.records, draft.going) = (records, going);
     let what = account::of_changes("committed", version, &version.staged, &steps);
     Ok(Next { draft, steps, what })
+}
+
+/// The version in which one change is made that nobody has staged.
+///
+/// # Errors
+/// It cannot be staged or committed, or others are staged.
+pub fn commit_at_once(
+    version: &VersionedMap,
+    change: StagedChange,
+    allowed: &Allowed,
+    heard: &Heard,
+) -> Result<Next, Refused> {
+    if !version.staged.is_empty() {
+        return Err(Refused::OthersStaged);
+    }
+    let staged = VersionedMap {
+        staged: stage(version, change)?.draft.staged,
+        ..version.clone()
+    };
+    commit(&staged, allowed, heard)
 }
 
 fn check(version: &VersionedMap, outlook: &Outlook, allowed: &Allowed) -> Result<(), Refused> {

@@ -34,7 +34,7 @@ mod word;
 
 pub use self::all::Steps;
 pub use self::cancel::{cancel, forget};
-pub use self::commit::{Allowed, commit};
+pub use self::commit::{Allowed, commit, commit_at_once};
 pub(crate) use self::depart::Departures;
 pub use self::heard::Heard;
 pub(crate) use self::join::Joining;

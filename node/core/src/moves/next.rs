@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_protocol::versioned::{ClassRecord, Going, VersionedMap, Voter};
+use quorate_protocol::versioned::{ClassRecord, Going, GoingState, VersionedMap, Voter};
 use quorate_ring::NodeId;
 
 use super::account;
@@ -59,9 +59,6 @@ pub struct Next {
 /// so never more than two epochs are in use by nodes that count. A member goes when nothing names it and it holds nothing.
 #[must_use]
 pub fn next_version(version: &VersionedMap, heard: &Heard) -> Option<Next> {
-    if !version.is_founded() {
-        return None;
-    }
     let index = Index::new(heard);
     let ring = &version.map.ring;
     let (records, mut steps) = all::advance(version, ring, &version.going, &index);
@@ -98,6 +95,13 @@ fn remove(draft: &mut Draft, version: &VersionedMap, heard: &Heard, index: &Inde
         members.retain(|member| !without.contains(&member.id));
         going.retain(|going| !without.contains(&going.node));
         if let Some(voters) = voters(version, &members, &going, heard) {
+            let given_up = |going: &&Going| {
+                going.state == GoingState::Forgotten && without.contains(&going.node)
+            };
+            let given_up = draft.going.iter().filter(given_up);
+            draft.expelled.extend(given_up.map(|going| going.node));
+            draft.expelled.sort_unstable();
+            draft.expelled.dedup();
             (draft.map.members, draft.going, draft.voters) = (members, going, voters);
             return without.into_iter().collect();
         }

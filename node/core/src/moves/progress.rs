@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::versioned::{ClassState, GoingState, VersionedMap};
+use quorate_protocol::versioned::{ClassState, Going, GoingState, VersionedMap};
 use quorate_ring::NodeId;
 
 use super::all::copies_in_use;
@@ -22,6 +22,8 @@ pub struct Progress {
     pub reading_new: usize,
     /// Copies that are to be and have not said that they are complete, by node.
     pub filling: BTreeMap<NodeId, usize>,
+    /// Nodes that classes on their way wait for, and how many do: they are not known to work under the present epoch.
+    pub awaited: BTreeMap<NodeId, usize>,
     /// Copies that were given up and are not known to be gone, by node.
     pub departing: BTreeMap<NodeId, usize>,
     /// Members that go.
@@ -66,6 +68,16 @@ pub fn progress(version: &VersionedMap, heard: &Heard) -> Progress {
                     .newcomers()
                     .filter(|&place| !index.is_complete(record, place));
                 fill.for_each(|place| *progress.filling.entry(place.node).or_default() += 1);
+            }
+        }
+        if !is_on(record, ring) {
+            let places = record.places();
+            let counted = places.iter().filter(|place| {
+                let going = version.going(place.node);
+                !record.is_dead(place.node) && !going.is_some_and(Going::is_dead)
+            });
+            for place in counted.filter(|place| !index.has_adopted(place.node, record.epoch)) {
+                *progress.awaited.entry(place.node).or_default() += 1;
             }
         }
         for place in &record.departing {

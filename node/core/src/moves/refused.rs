@@ -1,6 +1,6 @@
 //! Why a change of the members is not made.
 
-use quorate_protocol::limits::STAGED_MAX;
+use quorate_protocol::limits::{EXPELLED_MAX, STAGED_MAX};
 use quorate_protocol::versioned::StagedError;
 use quorate_ring::StageError;
 
@@ -27,6 +27,11 @@ pub enum Refused {
     /// The member was removed by force before.
     #[error("{0} was removed by force already: forget it if it never comes back")]
     IsDead(String),
+    /// What the node held was given up.
+    #[error(
+        "{0} was forgotten: what it holds may have been deleted since. Clear its data directory: it comes as another node then"
+    )]
+    Expelled(String),
     /// Two members would have one name.
     #[error("the name {0} is taken: choose another one")]
     NameTaken(String),
@@ -42,6 +47,9 @@ pub enum Refused {
     /// Too much is staged.
     #[error("{STAGED_MAX} changes are staged, and no more can be: commit or clear them first")]
     TooMany,
+    /// What is to be made at once would take something else along.
+    #[error("other changes are staged: commit or clear them first, or stage this one beside them")]
+    OthersStaged,
     /// Nothing is staged.
     #[error("no change is staged: stage one first")]
     NothingStaged,
@@ -75,6 +83,9 @@ pub enum Refused {
     /// The ring of before cannot be made.
     #[error("the ring of before cannot be made again: {0}")]
     NoRing(String),
+    /// Too many are remembered.
+    #[error("{EXPELLED_MAX} nodes were forgotten, and no more can be: {0} stays named as dead")]
+    TooManyForgotten(String),
     /// Only the dead can be forgotten.
     #[error("{0} was not removed by force: do that first if it is lost for good")]
     NotDead(String),

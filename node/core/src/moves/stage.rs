@@ -67,12 +67,15 @@ pub(super) fn check(version: &VersionedMap, staged: &StagedChange) -> Result<(),
 }
 
 fn check_newcomer(version: &VersionedMap, member: &Member) -> Result<(), Refused> {
-    let name = || account::name(version, member.id);
+    let name = || format!("{} ({})", member.name, member.id);
     if version.going(member.id).is_some() {
         return Err(Refused::Goes(name()));
     }
     if version.map.member(member.id).is_some() {
         return Err(Refused::IsMember(name()));
+    }
+    if version.expelled.binary_search(&member.id).is_ok() {
+        return Err(Refused::Expelled(name()));
     }
     let named = |other: &Member| other.name == member.name;
     if version.map.members.iter().any(named) {

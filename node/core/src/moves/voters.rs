@@ -20,6 +20,10 @@ pub(super) fn voters(
     going: &[Going],
     heard: &Heard,
 ) -> Option<Vec<Voter>> {
+    if !version.is_founded() {
+        // All of them are asked, and named together.
+        return None;
+    }
     let goes = |member: &Member| going.iter().find(|going| going.node == member.id);
     let voter = |member: &Member| {
         let node = member.id;

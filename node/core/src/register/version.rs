@@ -11,6 +11,7 @@ use quorate_protocol::map::ClusterMap;
 use quorate_protocol::versioned::{
     Before, ClassRecord, Going, MapChange, MapName, PastVersion, StagedChange, VersionedMap, Voter,
 };
+use quorate_ring::NodeId;
 
 /// Why something is no version, or not the next one.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Draft {
     pub records: Vec<ClassRecord>,
     /// Members on their way out.
     pub going: Vec<Going>,
+    /// Nodes that never come back.
+    pub expelled: Vec<NodeId>,
     /// Where the change of the ring began that is under way.
     pub before: Option<Before>,
 }
@@ -57,6 +60,7 @@ impl From<&VersionedMap> for Draft {
             staged: map.staged,
             records: map.records,
             going: map.going,
+            expelled: map.expelled,
             before: map.before,
         }
     }
@@ -156,6 +160,7 @@ impl Version {
             staged: draft.staged,
             records: draft.records,
             going: draft.going,
+            expelled: draft.expelled,
             before: draft.before,
         })?;
         child.check_follows(self)?;

@@ -1,6 +1,7 @@
 //! Single changes, version by version.
 
-use quorate_core::moves::{Allowed, Refused, Step, cancel, commit, forget, stage};
+use quorate_core::moves::{Allowed, Refused, Step, cancel, commit, commit_at_once, forget, stage};
+use quorate_protocol::limits::DEPARTING_MAX;
 use quorate_protocol::versioned::{ClassState, GoingState, StagedChange};
 use quorate_ring::{NodeId, Weight};
 
@@ -320,4 +321,125 @@ fn members_go_only_when_the_others_can_decide_without_them() {
         (world.member_ids(), world.voter_ids()),
         (vec![1, 2], vec![1, 2])
     );
+}
+
+#[test]
+fn a_class_sets_out_only_if_all_its_copies_can_depart() {
+    let mut world = cluster(3, 8);
+    let mut most = 0;
+    for number in 4..80 {
+        let oldest = world.version.map().map.ring.members()[0].id;
+        world.stage(StagedChange::replace(oldest, member(number, "")));
+        world.commit();
+        for _ in 0..4 {
+            for node in world.ids() {
+                world.adopt(node);
+            }
+            for node in world.ids() {
+                world.claim(node);
+                world.hear(node);
+            }
+            world.step().unwrap();
+        }
+        let records = &world.version.map().records;
+        most = most.max(
+            records
+                .iter()
+                .map(|record| record.departing.len())
+                .max()
+                .unwrap(),
+        );
+    }
+    assert!(
+        (DEPARTING_MAX - 10..=DEPARTING_MAX).contains(&most),
+        "{most}"
+    );
+    let left = world.progress();
+    let waits = left.behind + left.reading_old;
+    assert!(waits > 0, "the ring has gone on without them: {left:?}");
+    let taken = world.settle().unwrap();
+    assert!(taken < 8, "{taken} versions");
+    assert!(world.progress().is_over());
+}
+
+#[test]
+fn a_node_that_was_forgotten_never_comes_back() {
+    let mut world = cluster(4, 8);
+    world.nodes.get_mut(&id(2)).unwrap().up = false;
+    world.hear(id(2));
+    world.stage(StagedChange::force_remove(id(2)));
+    world.commit();
+    let next = forget(world.version.map(), id(2)).unwrap();
+    world.decide(next).unwrap();
+    world.settle().unwrap();
+    assert_eq!(world.version.map().expelled, [id(2)]);
+    let again = stage(world.version.map(), StagedChange::join(member(2, "")));
+    assert!(matches!(again.unwrap_err(), Refused::Expelled(_)));
+}
+
+#[test]
+fn one_change_is_made_at_once_if_nothing_else_is_staged() {
+    let mut world = cluster(3, 8);
+    let join = || StagedChange::join(member(4, ""));
+    let now = |world: &World| {
+        let allowed = Allowed::default();
+        commit_at_once(world.version.map(), join(), &allowed, &world.heard)
+    };
+    let next = now(&world).unwrap();
+    assert!(
+        next.what
+            .starts_with("committed: n4 (0000000000000004) joins"),
+        "{}",
+        next.what
+    );
+    world.decide(next).unwrap();
+    assert!(world.version.map().staged.is_empty());
+    world.stage(StagedChange::weight(id(1), Weight::MAX));
+    assert_eq!(now(&world).unwrap_err(), Refused::OthersStaged);
+}
+
+#[test]
+fn a_newcomer_that_never_ran_holds_up_a_cancelled_change_until_it_is_removed_by_force() {
+    let mut world = cluster(3, 8);
+    world.stage(StagedChange::replace(id(3), member(4, "")));
+    world.commit();
+    world.nodes.get_mut(&id(4)).unwrap().up = false;
+    world.settle().unwrap();
+    assert_eq!(world.states(), [ClassState::JointOld]);
+    assert_eq!(world.progress().awaited, [(id(4), 8)].into());
+    let back = cancel(world.version.map(), &world.heard).unwrap();
+    world.decide(back).unwrap();
+    world.settle().unwrap();
+    assert_eq!(
+        world.states(),
+        [ClassState::JointOld],
+        "it may have adopted it"
+    );
+    world.stage(StagedChange::force_remove(id(4)));
+    world.commit();
+    world.settle().unwrap();
+    assert_eq!(world.states(), [ClassState::Stable]);
+    assert!(world.progress().awaited.is_empty());
+    let next = forget(world.version.map(), id(4)).unwrap();
+    world.decide(next).unwrap();
+    world.settle().unwrap();
+    assert_eq!(world.member_ids(), [1, 2, 3]);
+}
+
+#[test]
+fn a_drained_member_hands_over_and_stays_one_that_votes() {
+    let mut world = cluster(4, 8);
+    world.stage(StagedChange::weight(id(2), Weight::DRAINED));
+    world.commit();
+    world.settle().unwrap();
+    assert!(
+        sets(&world)
+            .iter()
+            .all(|set| set.len() == 3 && !set.contains(&id(2)))
+    );
+    assert_eq!(
+        (world.member_ids(), world.voter_ids()),
+        (vec![1, 2, 3, 4], vec![1, 2, 3, 4])
+    );
+    assert!(world.progress().is_over() && world.version.map().going.is_empty());
 }

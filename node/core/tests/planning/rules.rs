@@ -258,6 +258,14 @@ fn check_members(before: &VersionedMap, after: &VersionedMap, truth: &Truth<'_>)
         demand(!holds || going.state == GoingState::Forgotten, || {
             format!("members: {node} is gone and holds copies")
         })?;
+        let hints = truth.heard.hinting.contains(&node);
+        demand(!hints || going.is_dead(), || {
+            format!("members: {node} is gone and holds hints")
+        })?;
+        let back = before.before.is_some() && after.before.is_some();
+        demand(!back, || {
+            format!("members: {node} is gone and may be called back")
+        })?;
     }
     for class in classes(after) {
         let record = standing(after, class);

@@ -4,12 +4,12 @@
 //! *stable* to *joint-old* (old and new are written, old is read) to *joint-new* (new is read) to *stable* on the new
 //! set. What a replica does about it:
 //!
-//! * [`places`]: its vnodes follow the newest version it was given, whatever it missed between;
-//! * [`join`]: a newcomer is filled like a vnode whose disk is empty, and says that it is complete when it durably has
+//! * `places.rs`: its vnodes follow the newest version it was given, whatever it missed between;
+//! * `join.rs`: a newcomer is filled like a vnode whose disk is empty, and says that it is complete when it durably has
 //!   what every old member had after the move began;
-//! * [`depart`]: a vnode that lost its place answers nobody any more. Members take from it what they lack, and it is
+//! * `depart.rs`: a vnode that lost its place answers nobody any more. Members take from it what they lack, and it is
 //!   deleted when all of them durably have all that it has;
-//! * requests carry the class's epoch, see [`crate::coordinate`]'s `fence`.
+//! * requests carry the class's epoch, see `coordinate/fence.rs`.
 //!
 //! What it has done stands in its [`Word`]; by the words of all members the next version is made ([`next_version`]).
 //! Operators stage changes of the members ([`stage`](fn@stage)), look at what they would do ([`plan`](fn@plan)), and [`commit`](fn@commit)

@@ -17,7 +17,11 @@ impl Dice {
     }
 
     pub(crate) fn below(&mut self, count: usize) -> usize {
-        (self.bits() % count as u64) as usize
+        usize::try_from(self.bits() % count as u64).unwrap()
+    }
+
+    pub(crate) fn small(&mut self, count: u8) -> u8 {
+        u8::try_from(self.below(usize::from(count))).unwrap()
     }
 
     pub(crate) fn chance(&mut self, percent: usize) -> bool {

@@ -232,10 +232,8 @@ fn rule_8_hints_for_a_node_that_has_left_go_to_a_member() {
         script.part(a, b);
         script.part(a, f);
         script.put(b, &[c, f]);
-        let holders = [c, f]
-            .into_iter()
-            .filter(|id| script.world.keeps_hints(*id));
-        let keeper = holders.last().unwrap();
+        let mut fallbacks = [c, f].into_iter();
+        let keeper = fallbacks.find(|id| script.world.keeps_hints(*id)).unwrap();
         script.lose_tail(b);
         for node in [a, b, p, c, f] {
             if node != keeper {

@@ -4,6 +4,7 @@
 //! The versions of the map come from an oracle that keeps the rules of `quorate_core::moves::next_version`, so that
 //! what is tested is what replicas do under them.
 
+#![cfg(feature = "planted")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod disk;

@@ -9,14 +9,14 @@ pub(crate) fn weather(seed: u64) -> Weather {
     let mut dice = Dice::new(seed ^ 0x7731);
     Weather {
         nodes: 4 + dice.below(3) as u64,
-        keys: 1 + dice.below(3) as u8,
+        keys: 1 + dice.small(3),
         steps: 300 + dice.below(1200),
         loss: [0, 5, 25, 40][dice.below(4)],
         power: dice.chance(40),
         crashes: dice.chance(75),
         strict: dice.chance(60),
         slow: dice.chance(60),
-        moves: std::env::var("NOMOVES").is_err(),
+        moves: dice.chance(97),
     }
 }
 

@@ -422,7 +422,7 @@ impl World {
         let Some(at) = self.dice.pick(&running) else {
             return;
         };
-        let key = self.dice.below(usize::from(self.weather.keys)) as u8;
+        let key = self.dice.small(self.weather.keys);
         let began = self.clock;
         match self.dice.below(10) {
             0..3 => self.write(at, key, BTreeSet::new(), None, false),

@@ -3,6 +3,8 @@
 use quorate_core::Plant;
 
 use super::super::config::Profile;
+use super::super::dice::Dice;
+use super::super::map;
 use super::{Needs, Weather};
 
 /// One planted bug.
@@ -51,6 +53,22 @@ const DAMAGED: Needs = |config| {
 
 /// Clients that ask for buckets.
 const FOUNDING: Needs = |config| config.found_buckets();
+
+/// Three nodes, whose votes are wanted all the time while they die and are cut off.
+const RIVALS: Needs = |config| {
+    let mut dice = Dice::new(config.seed, "three nodes");
+    config.map = map::draw(&mut dice, 3);
+    config.faults.every_us = 300_000;
+    (config.faults.kill, config.faults.partition) = (true, true);
+    config.faults.slow_sync = true;
+    config.found_buckets();
+    if let Some(plan) = &mut config.founding {
+        plan.askers = 6;
+        let more = |_| (dice.below(config.fault_us), dice.index(plan.names.len()));
+        plan.meetings.extend((0..60).map(more));
+        plan.meetings.sort_unstable();
+    }
+};
 
 /// Many values that live for a limited time.
 const EXPIRING: Needs = |config| config.let_values_expire(500);
@@ -203,6 +221,22 @@ fn buckets() -> Vec<Row> {
         row(Plant::AcceptedValueIgnored, "row 48", &["map"])
             .in_weather(STORM)
             .needing(FOUNDING),
+        row(Plant::AmnesiacVotes, "row 98", &["map"])
+            .within(600)
+            .in_weather(STORM)
+            .needing(|config| {
+                RIVALS(config);
+                config.faults.wipe = true;
+            }),
+        row(Plant::VoteBeforeFsync, "row 99", &["map"])
+            .within(600)
+            .in_weather(STORM)
+            .needing(|config| {
+                RIVALS(config);
+                config.faults.several = true;
+                config.faults.partition = false;
+                config.faults.every_us = 150_000;
+            }),
         row(Plant::LowerBallotTaken, "row 48", &["map"])
             .in_weather(STORM)
             .needing(FOUNDING),

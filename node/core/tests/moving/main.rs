@@ -7,12 +7,13 @@
 #![cfg(feature = "planted")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod disk;
-
+mod clients;
 mod dice;
 mod directed;
+mod disk;
 mod end;
 mod history;
+mod map;
 mod node;
 mod oracle;
 mod planted;

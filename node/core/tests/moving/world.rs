@@ -1,30 +1,25 @@
 //! A run: nodes, a network that loses and reorders, clients, and an oracle for the map.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use quorate_core::effects::{Effect, Input, Now, Ticket};
 use quorate_core::moves::Word;
-use quorate_core::{Note, Timing};
-use quorate_protocol::client::{ClientReply, ClientRequest, Content, Delete, Get, Put};
-use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
-use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
+use quorate_core::{Family, Note, Timing};
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
-use quorate_protocol::{ClusterId, RequestId};
-use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring};
+use quorate_ring::NodeId;
 
+use crate::clients::Asked;
 use crate::dice::Dice;
 use crate::history::History;
+use crate::map::map;
 use crate::node::Node;
 use crate::oracle;
 use crate::wrong::Wrong;
 
-const BUCKET: BucketId = BucketId::new(1);
 /// No message is delayed by more, microseconds.
 const DELAY_US: u64 = 4_000_000;
-const DEADLINE_MS: u32 = 1_500;
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug)]
@@ -69,35 +64,18 @@ struct Flying {
     sent_us: u64,
 }
 
-/// What a client waits for.
-enum Asked {
-    Read {
-        key: u8,
-        began: u64,
-    },
-    /// A read whose context the next write takes.
-    ReadToWrite {
-        key: u8,
-        began: u64,
-        delete: bool,
-    },
-    Write {
-        number: u64,
-    },
-}
-
 pub(crate) struct World {
     pub(crate) dice: Dice,
-    weather: Weather,
+    pub(crate) weather: Weather,
     pub(crate) wrong: Option<Wrong>,
     pub(crate) now: Now,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     flying: Vec<Flying>,
     cut: Option<(NodeId, NodeId)>,
     pub(crate) version: Arc<VersionedMap>,
-    asked: BTreeMap<Ticket, Asked>,
-    tickets: u64,
-    clock: u64,
+    pub(crate) asked: BTreeMap<Ticket, Asked>,
+    pub(crate) tickets: u64,
+    pub(crate) clock: u64,
     lives: u64,
     pub(crate) history: History,
     /// The only one that may lose what it had not fsynced.
@@ -417,207 +395,8 @@ impl World {
         }
     }
 
-    fn ask_something(&mut self) {
-        let running = self.running();
-        let Some(at) = self.dice.pick(&running) else {
-            return;
-        };
-        let key = self.dice.small(self.weather.keys);
-        let began = self.clock;
-        match self.dice.below(10) {
-            0..3 => self.write(at, key, BTreeSet::new(), None, false),
-            3..7 => {
-                let delete = self.dice.chance(30);
-                self.read(at, key, Asked::ReadToWrite { key, began, delete }, 2);
-            }
-            _ => self.read(at, key, Asked::Read { key, began }, 2),
-        }
-    }
-
     /// Whether a node keeps hints for anybody.
     pub(crate) fn keeps_hints(&self, id: NodeId) -> bool {
-        !self.nodes[&id]
-            .records(quorate_core::Family::Hints)
-            .is_empty()
-    }
-
-    /// A read that counts two answers.
-    pub(crate) fn read_two(&mut self, at: NodeId) {
-        let began = self.clock;
-        self.read(at, 0, Asked::Read { key: 0, began }, 2);
-    }
-
-    /// A write of a new value.
-    pub(crate) fn put(&mut self, at: NodeId) {
-        self.write(at, 0, BTreeSet::new(), None, false);
-    }
-
-    pub(crate) fn read_all(&mut self, at: NodeId, key: u8) {
-        let began = self.clock;
-        self.read(at, key, Asked::Read { key, began }, 3);
-    }
-
-    fn read(&mut self, at: NodeId, key: u8, asked: Asked, r: u8) {
-        let get = Get {
-            bucket: BUCKET,
-            key: Bytes::copy_from_slice(&[key]),
-            options: ReadOptions {
-                r: Some(Count::Exactly(r)),
-                sloppy: Some(!self.weather.strict),
-                ..ReadOptions::default()
-            },
-            session: None,
-        };
-        self.begin(at, asked, get.into());
-    }
-
-    fn write(
-        &mut self,
-        at: NodeId,
-        key: u8,
-        saw: BTreeSet<u64>,
-        context: Option<Bytes>,
-        delete: bool,
-    ) {
-        self.tickets += 1;
-        let number = self.tickets;
-        let options = WriteOptions {
-            w: Some(Count::Exactly(2)),
-            sloppy: Some(!self.weather.strict),
-            dw: self.weather.power.then_some(Count::Exactly(2)),
-            ..WriteOptions::default()
-        };
-        let (bucket, key_bytes) = (BUCKET, Bytes::copy_from_slice(&[key]));
-        let request = RequestId::new(9, number);
-        self.history.begin(number, key, saw, delete);
-        let request: ClientRequest = if delete {
-            Delete {
-                bucket,
-                key: key_bytes,
-                context,
-                options,
-                request,
-                retry: false,
-            }
-            .into()
-        } else {
-            Put {
-                bucket,
-                key: key_bytes,
-                content: Content {
-                    value: Bytes::copy_from_slice(&number.to_be_bytes()),
-                    ..Content::default()
-                },
-                context,
-                options,
-                request,
-                retry: false,
-                ttl_ms: None,
-            }
-            .into()
-        };
-        self.begin(at, Asked::Write { number }, request);
-    }
-
-    fn begin(&mut self, at: NodeId, asked: Asked, request: ClientRequest) {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
-        self.asked.insert(ticket, asked);
-        self.clock += 1;
-        let input = Input::Client {
-            ticket,
-            principal: Arc::from("tester"),
-            request,
-            deadline_ms: DEADLINE_MS,
-        };
-        self.give(at, input);
-    }
-
-    fn replied(&mut self, at: NodeId, ticket: Ticket, reply: ClientReply) {
-        self.clock += 1;
-        let Some(asked) = self.asked.remove(&ticket) else {
-            return;
-        };
-        match (asked, reply) {
-            (Asked::Write { number }, ClientReply::Written(_)) => {
-                self.answered += 1;
-                self.history.acked(number, self.clock);
-            }
-            (Asked::Read { key, began }, ClientReply::Got(got)) => {
-                self.answered += 1;
-                self.judge(key, began, &shown(&got));
-            }
-            (Asked::ReadToWrite { key, began, delete }, ClientReply::Got(got)) => {
-                let saw = shown(&got);
-                self.judge(key, began, &saw);
-                if delete && saw.is_empty() {
-                    return;
-                }
-                self.write(at, key, saw, Some(got.context), delete);
-            }
-            (_, _) => {}
-        }
-    }
-
-    fn judge(&mut self, key: u8, began: u64, shown: &BTreeSet<u64>) {
-        if !self.weather.strict && !self.at_rest {
-            return;
-        }
-        let wrong = self.history.judge(key, began, shown);
-        self.wrongs.extend(wrong);
-    }
-
-    pub(crate) fn keys(&self) -> u8 {
-        self.weather.keys
-    }
-
-    pub(crate) fn forget_clients(&mut self) {
-        self.asked.clear();
-    }
-
-    pub(crate) fn waits(&self) -> bool {
-        !self.asked.is_empty()
-    }
-}
-
-fn shown(got: &quorate_protocol::client::Got) -> BTreeSet<u64> {
-    let number = |sibling: &quorate_protocol::client::Sibling| {
-        u64::from_be_bytes(sibling.content.value.as_ref().try_into().unwrap())
-    };
-    got.siblings.iter().map(number).collect()
-}
-
-fn map(count: u64) -> ClusterMap {
-    let member = |number: u64| Member {
-        id: NodeId::new(number),
-        name: format!("n{number}"),
-        peer_addresses: vec![format!("127.0.0.1:{}", 7000 + number)],
-        client_addresses: vec![format!("127.0.0.1:{}", 8000 + number)],
-        zone: Default::default(),
-        weight: Default::default(),
-    };
-    let members: Vec<Member> = (1..=count).map(member).collect();
-    let placed = |member: &Member| Placed {
-        id: member.id,
-        zone: member.zone.clone(),
-        weight: member.weight,
-    };
-    let placed: Vec<Placed> = members.iter().map(placed).collect();
-    ClusterMap {
-        cluster: ClusterId::new(1, 2),
-        name: "moving".to_owned(),
-        format_level: FORMAT_LEVEL,
-        members,
-        ring: Ring::first(PartitionCount::new(1).unwrap(), 3, &placed).unwrap(),
-        buckets: vec![Bucket {
-            id: BUCKET,
-            name: "default".to_owned(),
-            revision: 1,
-            props: BucketProps {
-                n: 3,
-                mode: BucketMode::Siblings,
-                defaults: QuorumDefaults::default(),
-            },
-        }],
+        !self.nodes[&id].records(Family::Hints).is_empty()
     }
 }

@@ -4,11 +4,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use libtest_mimic::Trial;
-use quorate_tests::process::{Cluster, Index, Ledger, Settings, Tool, Trouble};
+use quorate_tests::process::{Cluster, Index, Ledger, Settings, Tool, Trouble, until};
 
+use crate::commands::quorate;
 use crate::stage::{Outcome, Stage, finish, say};
+
+/// How long it may take until a storage is named: a few heartbeats and tries.
+const NAMING: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
     let few = Settings {
@@ -125,6 +130,14 @@ async fn a_wiped_node_is_restored_while_the_others_serve(
     cluster.restart(0).await?;
     put_some(cluster, ledger, "as it comes back", 10).await?;
     tool(cluster, &["converged", "--wait", "--timeout", "90s"])?;
+    // Its votes of before do not count; the others name the storage that it has now.
+    let named = "node n1 votes with another storage";
+    until("n1's storage is named", NAMING, async || {
+        let history = quorate(cluster, &["cluster", "history"]).out;
+        let found = history.contains(named);
+        Ok(if found { Ok(()) } else { Err(history) })
+    })
+    .await?;
     let log = cluster.node(0).log_of_this_life();
     assert!(log.contains("was restored from backup 1 (one)"), "{log}");
     let (done, said) = restore(cluster, 1, &["--from", &from, "--force"])?;
@@ -181,5 +194,11 @@ async fn a_whole_cluster_is_restored_from_different_moments(
     }
     put_some(cluster, ledger, "after", 20).await?;
     change_some(cluster, ledger, "before", 60).await?;
+    // No storage is left that any version named: the cluster is founded a second time.
+    let made = tool(cluster, &["bucket", "create", "after the restore"])?;
+    assert!(made.contains("revision 1"), "{made}");
+    let history = tool(cluster, &["cluster", "history"])?;
+    let foundings = history.matches("every voter's storage is known").count();
+    assert_eq!(foundings, 2, "{history}");
     finish(cluster, ledger).await
 }

@@ -22,6 +22,7 @@ pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
         an_output_closed_early_is_no_failure,
         converged_says_which_node_lacks_how_much_and_ends_well_only_when_all_have_the_same,
         a_load_ended_by_ctrl_c_is_resumed_and_verified,
+        the_history_of_the_map_tells_what_each_version_changed,
     );
 }
 
@@ -89,6 +90,33 @@ async fn converged_says_which_node_lacks_how_much_and_ends_well_only_when_all_ha
     assert!(back.out.contains("\"converged\":true"), "{}", back.out);
     let lag = quorate(cluster, &["lag"]);
     assert!(lag.out.contains(&format!("{name} 0")), "{}", lag.out);
+    Ok(())
+}
+
+async fn the_history_of_the_map_tells_what_each_version_changed(
+    cluster: &mut Cluster,
+    _: &mut Ledger,
+) -> Outcome {
+    for more in [&["--n", "2"][..], &["--n", "2", "--r", "all"]] {
+        let create = [&["bucket", "create", "of the history"], more].concat();
+        let made = quorate(cluster, &create);
+        assert_eq!(made.code, Some(0), "{}", made.err);
+    }
+    let history = quorate(cluster, &["cluster", "history"]);
+    assert_eq!(history.code, Some(0), "{}", history.err);
+    for what in [
+        "the cluster was created",
+        "every voter's storage is known",
+        "bucket \"of the history\" was made, with n=2",
+        "bucket \"of the history\" has other defaults",
+    ] {
+        assert!(history.out.contains(what), "{what}: {}", history.out);
+    }
+    let last = quorate(cluster, &["--json", "cluster", "history", "--last", "1"]);
+    assert!(last.out.contains("has other defaults"), "{}", last.out);
+    assert!(!last.out.contains("was made"), "{}", last.out);
+    let status = quorate(cluster, &["status"]);
+    assert!(status.out.contains("map version"), "{}", status.out);
     Ok(())
 }
 

@@ -138,6 +138,8 @@ plants! {
     RetriedChangeMadeAgain,
     /// A retried request is coordinated as if it were new.
     RetryMintsAgain,
+    /// A retry ships what its coordinator holds of the first try, also where that was lost.
+    RetryShipsAbsence,
     /// What is written behind the place of a scrub is not taken into account.
     ScrubIgnoresWrites,
     /// Actors are sealed that a node still writes with.
@@ -192,6 +194,22 @@ impl Plant {
         Self::RetriedChangeMadeAgain,
         Self::StaleChangeMade,
         Self::VoteBeforeFsync,
+    ];
+
+    /// Those of classes that move, which have schedules of their own.
+    pub const OF_MOVES: &'static [Self] = &[
+        Self::AnswerOfAnEarlierLife,
+        Self::ClockOfBeforeTheFence,
+        Self::CoveredUnsynced,
+        Self::DeletedUncovered,
+        Self::FenceOpen,
+        Self::HintsOfTheGoneDropped,
+        Self::HintsOfTheGoneKept,
+        Self::NotShippedAnew,
+        Self::OldVnodeRegained,
+        Self::OneQuorumForBoth,
+        Self::SealedWhileDeparting,
+        Self::UnionRead,
     ];
 }
 

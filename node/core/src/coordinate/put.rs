@@ -103,7 +103,7 @@ impl Puts {
         let looks = !cx.s.breaks(Plant::RetryMintsAgain);
         let done = looks
             && ((op.may_be_repeated() && op.ship_first_try(cx, id))
-                || (op.ask.retry && op.look_for_first_try(cx, id)));
+                || (op.may_be_a_retry(cx) && op.look_for_first_try(cx, id)));
         if !done {
             op.write(cx, id);
         }

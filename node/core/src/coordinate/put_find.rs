@@ -17,6 +17,7 @@ use quorate_ring::NodeId;
 use super::put::{PutOp, Puts, Shipment, seen_by_writer};
 use crate::causality::{Object, check_dots};
 use crate::effects::{Note, Priority};
+use crate::plant::Plant;
 use crate::record::decode_request;
 use crate::record::keys::{self, ChunkOwner};
 use crate::shared::{Asker, Cx};
@@ -111,22 +112,34 @@ impl Cx<'_> {
         request: RequestId,
     ) -> Result<Option<FirstTry>, StoreError> {
         match self.dot_in_vnode(place, request)? {
-            Some(dot) => self.own_copy(place, dot).map(Some),
+            Some(dot) => self.own_copy(place, dot),
             None => Ok(None),
         }
     }
 
     /// This node's copy, which has the dot applied, to be shipped once more.
-    fn own_copy(&self, place: &Place, dot: Dot) -> Result<FirstTry, StoreError> {
+    ///
+    /// Where nothing says what became of the dot's version, the copy has no word on it: it may have been lost here without
+    /// a sign, and would take the version from those that have it (seed 1787). If all members are known to have the dot,
+    /// there is nothing to tell them; if not, `None`: others are asked.
+    fn own_copy(&self, place: &Place, dot: Dot) -> Result<Option<FirstTry>, StoreError> {
         let mut object = self.load_proven(place)?;
         self.load_bodies(ChunkOwner::Vnode, place, &mut object, |_| true)?;
-        let settles = with_dots(&object, [dot]);
-        Ok(FirstTry {
+        let denied = self.s.vnodes.get(&place.class).filter(|vnode| {
+            let mut deletes = vnode.deletes_of(place.bucket, &place.key);
+            !vnode.denied(&object, &[dot]).is_empty() && !deletes.any(|delete| delete == dot)
+        });
+        let settles = match denied.filter(|_| !self.s.breaks(Plant::RetryShipsAbsence)) {
+            None => with_dots(&object, [dot]),
+            Some(vnode) if vnode.settled.contains(dot) => with_dots(&object, []),
+            Some(_) => return Ok(None),
+        };
+        Ok(Some(FirstTry {
             dot,
             object,
             settles,
             role: Role::Primary,
-        })
+        }))
     }
 
     fn first_try_in_hints(
@@ -164,9 +177,23 @@ impl PutOp {
         matches!(self.asker, Asker::Node { .. })
     }
 
+    /// Whether there may have been a try before this one.
+    pub(crate) fn may_be_a_retry(&self, cx: &Cx<'_>) -> bool {
+        self.ask.retry || (self.may_be_repeated() && self.is_known(cx))
+    }
+
+    /// Whether this node has seen the request.
+    pub(crate) fn is_known(&self, cx: &Cx<'_>) -> bool {
+        matches!(cx.first_dot(&self.place, self.ask.request), Ok(Some(_)))
+    }
+
     /// Ships the first try's dot once more if this node knows it.
     pub(crate) fn ship_first_try(&mut self, cx: &mut Cx<'_>, id: u64) -> bool {
-        let Ok(Some(found)) = cx.first_try(&self.place, self.ask.request) else {
+        let found = cx.first_try(&self.place, self.ask.request);
+        let Ok(Some(found)) = found else {
+            if found.is_ok() && self.is_known(cx) {
+                cx.s.doubt(self.place.class);
+            }
             return false;
         };
         self.ship_again(cx, id, found);
@@ -216,7 +243,7 @@ impl PutOp {
     fn found_at(&mut self, cx: &mut Cx<'_>, id: u64, node: NodeId, dot: Dot) {
         let vnode = cx.s.vnodes.get(&self.place.class);
         if vnode.is_some_and(|vnode| vnode.clock.contains(dot))
-            && let Ok(found) = cx.own_copy(&self.place, dot)
+            && let Ok(Some(found)) = cx.own_copy(&self.place, dot)
         {
             return self.ship_again(cx, id, found);
         }

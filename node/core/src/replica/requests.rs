@@ -188,7 +188,7 @@ impl Replica {
 
 /// Why a write has no coordinator. A request that the network repeated may have been carried out before.
 fn refusal(cx: &Cx<'_>, place: &Place, ask: &WriteAsk) -> WireError {
-    let error = match cx.first_try(place, ask.request) {
+    let error = match cx.first_dot(place, ask.request) {
         Ok(None) => WireError::new(
             ErrorCode::Unavailable,
             "no primary of this key, and no fallback that may stand in, can be reached from this node: nothing was written",

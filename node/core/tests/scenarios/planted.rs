@@ -11,6 +11,7 @@ use crate::denial::{read_what_one_denies, replace_what_is_shown, replace_what_wa
 use crate::expiry::read_after_a_successor_expired;
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
 use crate::ranges::{comes_back, late_pages};
+use crate::retries::retried_after_a_loss;
 use crate::scrubbing::{false_alarms, vanished_and_overwritten};
 use crate::sealing::{read_a_late_copy, read_what_a_damaged_member_kept, read_what_was_in_a_hint};
 
@@ -149,4 +150,13 @@ fn taking_late_copies_in_spite_of_the_promise_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::PromiseBroken);
     let (_, shown, removed) = read_a_late_copy(planted);
     assert!(shown && removed > 0, "the rule makes no difference");
+}
+
+#[test]
+fn shipping_an_absence_as_the_first_try_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::RetryShipsAbsence);
+    for settled in [false, true] {
+        let shown = retried_after_a_loss(planted, settled);
+        assert!(shown.is_empty(), "the rule makes no difference: {shown:?}");
+    }
 }

@@ -1,10 +1,11 @@
 //! R24: a retry through another coordinator than the first try's.
 
-use quorate_core::Note;
+use quorate_core::{Family, Note, Replica};
 use quorate_protocol::client::{ClientReply, Put, Written};
 use quorate_protocol::options::Count;
 use quorate_ring::NodeId;
 
+use crate::scrubbing::record_of;
 use crate::walk::Walk;
 use crate::{KEY, primaries, read_r};
 
@@ -80,5 +81,36 @@ fn r24_another_holder_is_asked_if_the_first_dies() {
         walk.pass(1_100);
         let again = answer(&mut walk, ticket).expect("the answer of the other one");
         assert_eq!(again.dot, first.dot);
+    }
+}
+
+/// P1 wrote with P2, and P3 has it or not; then P1's record is gone, and the same request comes once more.
+pub(crate) fn retried_after_a_loss(prepare: fn(&mut Replica), settled: bool) -> Vec<String> {
+    let mut walk = Walk::prepared(5, prepare);
+    let nodes: [NodeId; 3] = primaries(&walk).try_into().unwrap();
+    let [p1, p2, p3] = nodes;
+    if !settled {
+        walk.lose("ReplicaPut", p3, 0);
+    }
+    let mut put = walk.a_put(KEY, "v");
+    put.options.w = Some(Count::Exactly(2));
+    let first = walk.put(p1, put.clone()).unwrap();
+    if settled {
+        walk.pass(15_000);
+    }
+    let record = record_of(&walk, KEY);
+    walk.disk_mut(p1).lose(Family::Objects, &record);
+    walk.lose_nothing();
+    put.retry = true;
+    assert_eq!(walk.put(p1, put).unwrap().dot, first.dot);
+    walk.kill(p1);
+    read_r(&mut walk, p2, 2).unwrap()
+}
+
+/// Found by the simulator (seed 1787).
+#[test]
+fn r24_a_retry_at_a_coordinator_that_lost_its_copy_takes_it_from_nobody() {
+    for settled in [false, true] {
+        assert_eq!(retried_after_a_loss(|_| {}, settled), ["v"]);
     }
 }

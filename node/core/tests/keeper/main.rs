@@ -1,6 +1,5 @@
 //! The keeper of the cluster map: what clients are told, and what nodes do by themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
-#![allow(clippy::unwrap_used)]
 
 mod world;
 

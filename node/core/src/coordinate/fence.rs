@@ -8,7 +8,7 @@
 
 use quorate_protocol::client::Role;
 use quorate_protocol::error::{ErrorCode, WireError};
-use quorate_protocol::peer::{PeerObject, ReplicaState};
+use quorate_protocol::peer::ReplicaState;
 use quorate_ring::{Class, NodeId};
 
 use super::get::{GetOp, Gets};
@@ -17,24 +17,14 @@ use crate::effects::Note;
 use crate::plant::Plant;
 use crate::quorum::read::ReadTally;
 use crate::quorum::write::WriteTally;
+use crate::replicate::serve::blank_state;
 use crate::shared::{Asker, Cx, Shared};
 
 /// An answer of another epoch says nothing but that its sender is to be asked again.
 pub(super) fn fenced_state(state: &ReplicaState) -> ReplicaState {
     ReplicaState {
-        op: state.op,
-        epoch: state.epoch,
-        role: Role::Primary,
-        object: PeerObject::default(),
-        holds: false,
         catching_up: true,
-        seen: Vec::new(),
-        denial: None,
-        proven: false,
-        deletes: Vec::new(),
-        session_met: false,
-        error: None,
-        waits_for: Vec::new(),
+        ..blank_state(state.op, state.epoch, Role::Primary)
     }
 }
 

@@ -7,18 +7,15 @@
 
 use std::collections::BTreeMap;
 
-use quorate_protocol::peer::{Clocks, VnodeClock};
+use quorate_protocol::peer::VnodeClock;
 use quorate_ring::{Class, NodeId};
 
-use crate::effects::{Note, Priority};
+use crate::effects::Note;
 use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::shared::{Cx, Shared};
 use crate::store::Family;
 use crate::vnode::Vnode;
-
-/// Clocks in one frame.
-const CLOCKS_PER_FRAME: usize = 64;
 
 /// The copies that depart.
 #[derive(Debug, Default)]
@@ -55,12 +52,7 @@ fn tell(cx: &mut Cx<'_>) {
             }
         }
     }
-    for (node, clocks) in frames {
-        for part in clocks.chunks(CLOCKS_PER_FRAME) {
-            let clocks = part.to_vec();
-            cx.s.send(node, Clocks { clocks }, 0, Priority::Background);
-        }
-    }
+    cx.s.send_clocks(frames);
 }
 
 impl Shared {

@@ -81,12 +81,7 @@ impl AntiEntropy {
                 }
             }
         }
-        for (node, clocks) in frames {
-            for part in clocks.chunks(CLOCKS_PER_FRAME) {
-                let clocks = part.to_vec();
-                cx.s.send(node, Clocks { clocks }, 0, Priority::Background);
-            }
-        }
+        cx.s.send_clocks(frames);
     }
 
     fn ask_for_missing(&mut self, cx: &mut Cx<'_>) {
@@ -186,6 +181,16 @@ fn bounded_runs(missing: impl Iterator<Item = (ActorId, u64, u64)>) -> Vec<(Acto
 }
 
 impl Shared {
+    /// Tells peers clocks, as many frames as they take.
+    pub(crate) fn send_clocks(&mut self, told: BTreeMap<NodeId, Vec<VnodeClock>>) {
+        for (node, clocks) in told {
+            for part in clocks.chunks(CLOCKS_PER_FRAME) {
+                let clocks = part.to_vec();
+                self.send(node, Clocks { clocks }, 0, Priority::Background);
+            }
+        }
+    }
+
     /// Who is told a vnode's clock: the other members, and copies that depart.
     fn listeners(&self, vnode: &Vnode) -> BTreeSet<NodeId> {
         let departing = vnode.peers.iter().filter(|(_, word)| word.departing);

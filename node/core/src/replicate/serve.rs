@@ -418,23 +418,28 @@ fn stale(theirs: MapVersion, ours: MapVersion) -> WireError {
     .retry_after(50)
 }
 
+/// An answer that says nothing yet.
+pub(crate) fn blank_state(op: u64, epoch: MapVersion, role: Role) -> ReplicaState {
+    ReplicaState {
+        op,
+        epoch,
+        role,
+        object: PeerObject::default(),
+        holds: false,
+        catching_up: false,
+        seen: Vec::new(),
+        denial: None,
+        proven: false,
+        deletes: Vec::new(),
+        session_met: false,
+        error: None,
+        waits_for: Vec::new(),
+    }
+}
+
 impl Shared {
     fn blank_state(&self, op: u64, class: Class, role: Role) -> ReplicaState {
-        ReplicaState {
-            op,
-            epoch: self.view.epoch(class),
-            role,
-            object: PeerObject::default(),
-            holds: false,
-            catching_up: false,
-            seen: Vec::new(),
-            denial: None,
-            proven: false,
-            deletes: Vec::new(),
-            session_met: false,
-            error: None,
-            waits_for: Vec::new(),
-        }
+        blank_state(op, self.view.epoch(class), role)
     }
 
     /// Under which epoch a request is answered.

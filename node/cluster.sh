@@ -7,7 +7,7 @@ STATE=${QUORATE_CLUSTER_DIR:-$ROOT/.quorate}
 [[ $STATE == /* ]] || STATE=$PWD/$STATE
 
 # shellcheck source-path=SCRIPTDIR/local
-for part in say needs build processes layout relay files demo; do
+for part in say needs build processes layout relay change files demo churn; do
     # shellcheck source=/dev/null
     source "$ROOT/node/local/$part.sh"
 done
@@ -28,6 +28,12 @@ A Quorate cluster of real processes on this machine.
   cluster.sh pause I, resume I  SIGSTOP and SIGCONT: silent, not dead
   cluster.sh cut "1,2|3,4,5"    no packet passes between these groups of nodes
   cluster.sh heal               all packets pass again
+  cluster.sh add [ZONE]         a new node joins; waits until it has its share of the data
+  cluster.sh remove I           node I hands over all it holds, and leaves
+  cluster.sh replace I          a new node takes over from node I; from a dead one, too, if others have all that it had
+  cluster.sh force-remove I     node I is gone for good: the others fill its places. '--accept-loss' if they can't all
+  cluster.sh churn [--minutes M]  5 nodes under load join, leave, are replaced and killed for M (10) minutes; then everything
+                                that was acknowledged is checked
   cluster.sh backup             back up all nodes, while they serve
   cluster.sh restore I          stop node I, restore it from its latest backup, start it
   cluster.sh status             the processes, and what the cluster says of itself
@@ -44,7 +50,8 @@ END
 node_record() { echo "$STATE/$1/process"; }
 
 check_node() {
-    [[ $1 =~ ^[1-9][0-9]?$ && $1 -le $NODES ]] || die "there is no node '$1': this cluster has nodes 1 to $NODES"
+    [[ $1 =~ ^[1-9][0-9]?$ && -n $(node_id "$1") ]] ||
+        die "there is no node '$1': this cluster has nodes $(nodes | paste -s -d ' ' -)"
 }
 
 # Launches node $1 unless it runs. Sets LOG_AT[$1] to where its log goes on.
@@ -87,17 +94,17 @@ up() {
         make_cluster "${1:-5}"
     fi
     start_all
-    say "ready: $NODES nodes, clients at 127.0.0.1:$(client_port 1) to $(client_port "$NODES")"
+    say "ready: $NODES nodes, clients at ${QUORATE_SEEDS//,/ }"
 }
 
 start_all() {
     local i
     [[ ! -e $STATE/relay/routed ]] || start_relay
-    for ((i = 1; i <= NODES; i++)); do
+    for i in $(nodes); do
         launch_node "$i"
     done
-    for ((i = 1; i <= NODES; i++)); do
-        progress "waiting for node $i of $NODES"
+    for i in $(nodes); do
+        progress "waiting for node $i"
         wait_node "$i"
     done
     wait_cluster
@@ -125,7 +132,7 @@ down() {
     stop_processes
     stop_relay
     local i
-    for ((i = 1; i <= NODES; i++)); do
+    for i in $(nodes); do
         write_config "$i"
     done
 }
@@ -166,7 +173,7 @@ restore_node() {
 
 status() {
     local i
-    for ((i = 1; i <= NODES; i++)); do
+    for i in $(nodes); do
         printf 'n%-3s %s\n' "$i" "$(process_state "$(node_record "$i")")"
     done
     client_environment
@@ -189,10 +196,13 @@ environment() {
 
 clean() {
     [[ -e $STATE ]] || return 0
-    # The cluster that a demo left behind.
-    if [[ -e $STATE/demo ]]; then
-        QUORATE_CLUSTER_DIR=$STATE/demo "${BASH_SOURCE[0]}" clean
-    fi
+    # The clusters that a demo or a churn left behind.
+    local inner
+    for inner in demo churn; do
+        if [[ -e $STATE/$inner ]]; then
+            QUORATE_CLUSTER_DIR=$STATE/$inner "${BASH_SOURCE[0]}" clean
+        fi
+    done
     lock_state
     stop_processes
     stop_relay
@@ -206,6 +216,7 @@ main() {
     up) up "$@" ;;
     clean) clean ;;
     demo) demo "$@" ;;
+    churn) churn "$@" ;;
     help | -h | --help) usage ;;
     status)
         load_cluster
@@ -228,7 +239,7 @@ main() {
         check_node "${1:-}"
         tail "${@:2}" "$STATE/$1/log"
         ;;
-    down | start | stop | kill | restore | pause | resume | cut | heal)
+    down | start | stop | kill | restore | pause | resume | cut | heal | add | remove | replace | force-remove)
         load_cluster
         lock_state
         change "$command" "$@"
@@ -241,10 +252,10 @@ main() {
 change() {
     local command=$1 argument=${2:-}
     case $command in
-    start | stop | kill | restore | pause | resume) check_node "$argument" ;;
+    start | stop | kill | restore | pause | resume | remove | replace | force-remove) check_node "$argument" ;;
     esac
     case $command in
-    start | restore | cut | heal) find_programs ;;
+    start | restore | cut | heal | add | remove | replace | force-remove) find_programs ;;
     esac
     case $command in
     down) down ;;
@@ -252,6 +263,10 @@ change() {
         launch_node "$argument"
         wait_node "$argument"
         ;;
+    add) add_node "$argument" ;;
+    remove) remove_node "$argument" ;;
+    replace) replace_node "$argument" "${@:3}" ;;
+    force-remove) force_remove_node "$argument" "${@:3}" ;;
     stop) stop_node "$argument" ;;
     kill) kill_node "$argument" ;;
     restore)

@@ -196,6 +196,7 @@ fn send_batch(
         class: CLASS,
         number,
         objects,
+        dropped: quorate_protocol::versioned::MapVersion::new(0),
         gone: Vec::new(),
     });
     buffer.clear();

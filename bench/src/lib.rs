@@ -9,6 +9,8 @@
 
 #[cfg(feature = "processes")]
 pub mod catch_up;
+#[cfg(feature = "processes")]
+pub mod churn;
 pub mod dataset;
 #[cfg(feature = "processes")]
 pub mod deletes;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_protocol::client::{
-    ClientReply, ClientRequest, MapHistory, MapLog, Ping, PutBucket, Scrub, ScrubState, Status,
+    ChangeRing, ClientReply, ClientRequest, GetVersion, MapHistory, MapLog, Moves, MovesReport,
+    Ping, PlanRing, PutBucket, RingChange, RingChanged, RingPlan, Scrub, ScrubState, Status,
     StatusReport,
 };
 use quorate_protocol::map::{Bucket as BucketDefinition, BucketProps, ClusterMap};
-use quorate_protocol::versioned::MapVersion;
+use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_protocol::{ErrorCode, RequestId};
 use quorate_ring::NodeId;
 use tokio::time::Instant;
@@ -151,6 +152,60 @@ impl Client {
         Ok((stored.bucket, stored.changed))
     }
 
+    /// Drops a bucket with all that is in it, on all nodes, those that are away included. Returns what it was. A bucket made
+    /// later under its name is another one.
+    ///
+    /// # Errors
+    /// More than half of the cluster's voters must answer: those missing are named. There is no such bucket.
+    pub async fn drop_bucket(&self, name: &str) -> Result<BucketDefinition, Error> {
+        let bucket = self.bucket(name).definition().await?;
+        self.change_ring(RingChange::Drop(bucket.id)).await?;
+        // If this fails the bucket is gone all the same, and whoever asks for it is told so.
+        let _ = self.refresh_map().await;
+        Ok(bucket)
+    }
+
+    /// Stages, commits or cancels changes of the members. Returns the version of the cluster map that did it, or a
+    /// later one.
+    ///
+    /// # Errors
+    /// More than half of the cluster's voters must answer: those missing are named. What does not fit the members, or a plan
+    /// that is not the one that was looked at, is refused.
+    pub async fn change_ring(&self, change: RingChange) -> Result<RingChanged, Error> {
+        let request = ChangeRing::new(self.request_id(), change);
+        let reply = self.ask(request.into(), Route::Anybody).await?;
+        let ClientReply::RingChanged(changed) = reply else {
+            return Err(unexpected(&reply));
+        };
+        Ok(changed)
+    }
+
+    /// What a commit of the staged changes would do.
+    ///
+    /// # Errors
+    /// Nothing is staged, or it cannot be made.
+    pub async fn plan_ring(&self) -> Result<RingPlan, Error> {
+        let reply = self.ask(PlanRing::default().into(), Route::Anybody).await?;
+        let ClientReply::RingPlan(plan) = reply else {
+            return Err(unexpected(&reply));
+        };
+        Ok(plan)
+    }
+
+    /// The newest version of the cluster map at some node, whole: with what is staged, where classes stand, who goes.
+    ///
+    /// # Errors
+    /// No node could be asked.
+    pub async fn version(&self) -> Result<VersionedMap, Error> {
+        let request = GetVersion::default();
+        let reply = self.ask(request.into(), Route::Anybody).await?;
+        let ClientReply::Version(whole) = reply else {
+            return Err(unexpected(&reply));
+        };
+        whole.version.check().map_err(Error::protocol)?;
+        Ok(*whole.version)
+    }
+
     /// The versions of the cluster map that one node remembers, the youngest last.
     ///
     /// # Errors
@@ -196,6 +251,18 @@ impl Client {
             return Err(unexpected(&reply));
         };
         Ok(state)
+    }
+
+    /// How copies travel to one node and from it; with an order, how they are to.
+    ///
+    /// # Errors
+    /// The node could not be asked, or did not reach all its vnodes: give the order again.
+    pub async fn moves(&self, node: NodeId, order: Moves) -> Result<MovesReport, Error> {
+        let reply = self.ask(order.into(), Route::Node(node)).await?;
+        let ClientReply::MovesReport(report) = reply else {
+            return Err(unexpected(&reply));
+        };
+        Ok(report)
     }
 
     /// Asks one node for a sign of life.
@@ -262,7 +329,10 @@ struct Admin {
 
 impl Operation for Admin {
     fn is_write(&self) -> bool {
-        matches!(self.request, ClientRequest::PutBucket(_))
+        matches!(
+            self.request,
+            ClientRequest::PutBucket(_) | ClientRequest::ChangeRing(_)
+        )
     }
 
     fn prepare(&self, map: &ClusterMap, _retry: bool) -> Result<(ClientRequest, Route), Error> {

@@ -191,7 +191,8 @@ fn kind_of(wire: &WireError, write: bool) -> Kind {
         | ErrorCode::Overloaded
         | ErrorCode::StorageFailed
         | ErrorCode::StaleRing
-        | ErrorCode::Stopping => Kind::Retry,
+        | ErrorCode::Stopping
+        | ErrorCode::NoMember => Kind::Retry,
         ErrorCode::TooLarge
         | ErrorCode::BadContext
         | ErrorCode::NotAuthorised

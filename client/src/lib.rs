@@ -101,17 +101,21 @@ pub use keys::Keys;
 pub use profile::{DEADLINE_DEFAULT, Profile, ToCount};
 pub use quorate_protocol::ErrorCode;
 pub use quorate_protocol::client::{
-    BackupAction, BackupEntry, BackupJob, BackupReport, HintsHeld, JobState, MapLine, MapLog,
-    MapStanding, PeerStatus, RangeProgress, RangeRepair, ReplicaPage, ReplicaReport,
-    ReplicaStanding, ReplyInfo, Role, Scrub, ScrubState, StatusReport, VnodeStatus,
+    BackupAction, BackupEntry, BackupJob, BackupReport, Commit, HintsHeld, JobState, MapLine,
+    MapLog, MapStanding, Moves, MovesReport, NodeProgress, Pace, PeerStatus, PlanLine, PlanLoss,
+    PlanWarning, RangeProgress, RangeRepair, ReplicaPage, ReplicaReport, ReplicaStanding,
+    ReplyInfo, RingChange, RingChanged, RingPlan, RingProgress, Role, Scrub, ScrubState,
+    StatusReport, Transfer, VnodeStatus,
 };
 pub use quorate_protocol::map::{
     Bucket as BucketDefinition, BucketMode, BucketProps, ClusterMap, Member,
 };
 pub use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
-pub use quorate_protocol::versioned::{MapName, MapVersion};
-pub use quorate_protocol::{ActorId, ClusterId, Dot, MapDigest, RequestId};
-pub use quorate_ring::{Class, NodeId, PartitionId, RingVersion};
+pub use quorate_protocol::versioned::{
+    ClassRecord, ClassState, Going, GoingState, MapName, MapVersion, StagedChange, VersionedMap,
+};
+pub use quorate_protocol::{ActorId, ClusterId, Dot, Extent, MapDigest, RequestId, TransferId};
+pub use quorate_ring::{Class, NodeId, PartitionId, RingDigest, RingVersion, Weight, Zone};
 pub use read::{Get, Read};
 pub use session::Session;
 pub use tls::{Tls, TlsFiles, TlsPem};

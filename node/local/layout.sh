@@ -2,9 +2,9 @@
 # A local cluster's directory: making it, its settings, each node's configuration. Uses say.sh; BIN holds the programs.
 #
 #   layout               marks the directory as one that `clean` may delete
-#   settings             number of nodes and first port; written last when a cluster is made
+#   settings             first port; written last when a cluster is made
 #   bin/                 the programs, as they were when `up` built them last
-#   members              each node's number and id
+#   members              each node's number and id; numbers may have gaps
 #   cluster/             what `quorate cluster create` made: map, authority, certificates
 #   N/                   node N: node.toml, data, log, and the record of its process
 #   relay/               the relay's control socket, log and process record; `routed` while nodes use it
@@ -15,7 +15,10 @@ readonly DEFAULT_BASE=7400
 
 peer_port() { echo $((BASE + $1)); }
 client_port() { echo $((BASE + 100 + $1)); }
-route_port() { echo $((BASE + 200 + ($1 - 1) * NODES + $2 - 1)); }
+route_port() { echo $((BASE + 200 + ($1 - 1) * NODES_MAX + $2 - 1)); }
+
+# The numbers of all nodes, ascending.
+nodes() { cut -d ' ' -f 1 "$STATE/members"; }
 
 node_id() { awk -v node="$1" '$1 == node { print $2 }' "$STATE/members"; }
 
@@ -23,11 +26,12 @@ has_cluster() {
     [[ -f $STATE/settings ]]
 }
 
-# Sets NODES and BASE from what `up` left behind.
+# Sets NODES, the number of nodes, and BASE from what `up` left behind.
 load_cluster() {
     has_cluster || die "there is no cluster in $STATE: make one with '${0##*/} up'"
-    read -r NODES BASE <"$STATE/settings"
-    [[ $NODES =~ ^[0-9]+$ && $BASE =~ ^[0-9]+$ ]] || die "$STATE/settings is damaged: it should hold two numbers"
+    read -r BASE <"$STATE/settings"
+    [[ $BASE =~ ^[0-9]+$ ]] || die "$STATE/settings is damaged: it should hold one number"
+    NODES=$(wc -l <"$STATE/members")
 }
 
 # Sets BIN to where `up` put the programs.
@@ -59,11 +63,11 @@ taken_ports() {
         while read -r port; do echo $((16#$port)); done
 }
 
-# Prints the first port that a cluster of NODES nodes would need from BASE on, and that is taken.
+# Prints the first port that a cluster would need from BASE on, as large as it may grow, and that is taken.
 port_conflict() {
     local last
-    last=$(route_port "$NODES" "$NODES")
-    taken_ports | awk -v base="$BASE" -v nodes="$NODES" -v last="$last" '
+    last=$(route_port "$NODES_MAX" "$NODES_MAX")
+    taken_ports | awk -v base="$BASE" -v nodes="$NODES_MAX" -v last="$last" '
         { at = $1 - base }
         (at >= 1 && at <= nodes) || (at > 100 && at <= 100 + nodes) || (at >= 200 && $1 <= last) { print $1; exit }'
 }
@@ -89,7 +93,7 @@ make_cluster() {
     local -a described=()
     local i
     for ((i = 1; i <= NODES; i++)); do
-        described+=(--node "name=n$i,peer=127.0.0.1:$(peer_port "$i"),client=127.0.0.1:$(client_port "$i")")
+        described+=(--node "$(describe "$i")")
     done
     rm -rf "${STATE:?}/cluster"
     "$BIN/quorate" cluster create --name "local$NODES" --partitions 64 --copies 3 "${described[@]}" \
@@ -97,15 +101,21 @@ make_cluster() {
     sed -nE 's/^ *n([0-9]+) +([0-9a-f]{16}) .*/\1 \2/p' "$STATE/created" | sort -n >"$STATE/members"
     [[ $(wc -l <"$STATE/members") == "$NODES" ]] || die "'quorate cluster create' did not name $NODES nodes; see $STATE/created"
     for ((i = 1; i <= NODES; i++)); do
-        make_node "$i"
+        make_node "$i" "$STATE/cluster/cluster.map"
     done
-    echo "$NODES $BASE" >"$STATE/settings"
+    echo "$BASE" >"$STATE/settings"
 }
 
+# describe I [ZONE]: node I as `quorate cluster` wants it.
+describe() {
+    echo "name=n$1,peer=127.0.0.1:$(peer_port "$1"),client=127.0.0.1:$(client_port "$1")${2:+,zone=$2}"
+}
+
+# make_node I MAP: what node I starts from.
 make_node() {
     rm -rf "${STATE:?}/$1"
     mkdir -p "$STATE/$1"
-    "$BIN/quorate-node" init --dir "$STATE/$1/data" --map "$STATE/cluster/cluster.map" --node "$(node_id "$1")" \
+    "$BIN/quorate-node" init --dir "$STATE/$1/data" --map "$2" --node "$(node_id "$1")" \
         >>"$STATE/$1/log" 2>&1 || die "node $1 could not be initialised: $(tail -n 1 "$STATE/$1/log")"
     write_config "$1"
 }
@@ -141,7 +151,7 @@ END
 # What a client needs: sets the variables that `quorate` reads.
 client_environment() {
     local i seeds=''
-    for ((i = 1; i <= NODES; i++)); do
+    for i in $(nodes); do
         seeds+=${seeds:+,}127.0.0.1:$(client_port "$i")
     done
     export QUORATE_SEEDS=$seeds

@@ -15,8 +15,9 @@ start_relay() {
     rm -f "$STATE/relay/control"
     local -a routes=()
     local i j
-    for ((i = 1; i <= NODES; i++)); do
-        for ((j = 1; j <= NODES; j++)); do
+    # Of all that may come, too: a node that joins meanwhile needs its routes.
+    for ((i = 1; i <= NODES_MAX; i++)); do
+        for ((j = 1; j <= NODES_MAX; j++)); do
             ((i == j)) || routes+=(--route "$i:$j=127.0.0.1:$(route_port "$i" "$j")=127.0.0.1:$(peer_port "$j")")
         done
     done
@@ -35,8 +36,13 @@ route_through_relay() {
     start_relay
     [[ -e $STATE/relay/routed ]] && return 0
     : >"$STATE/relay/routed"
+    follow_routes
+}
+
+# All nodes read anew by which addresses they reach each other.
+follow_routes() {
     local i
-    for ((i = 1; i <= NODES; i++)); do
+    for i in $(nodes); do
         write_config "$i"
         signal "$(node_record "$i")" HUP || true
     done

@@ -46,10 +46,10 @@ struct InitArgs {
     /// The directory to make; it must not exist or be empty.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// The cluster map that `quorate cluster create` has written.
+    /// The cluster map that `quorate cluster create`, `join` or `replace` has written.
     #[arg(long, value_name = "FILE")]
     map: PathBuf,
-    /// This node's id: 16 hexadecimal digits, one of the map's members.
+    /// This node's id: 16 hexadecimal digits; one of the map's members, or of a node that is to join.
     #[arg(long, value_name = "HEX")]
     node: NodeId,
 }

@@ -64,6 +64,23 @@ hex_id! {
     BucketId
 }
 
+impl BucketId {
+    /// The id of a bucket that this version of the cluster map makes. Each version makes one bucket at most, so the
+    /// number keeps ids apart; the random half keeps apart those of versions that were decided twice, because
+    /// a cluster went back to a backup.
+    #[must_use]
+    pub const fn made(version: u32, random: u32) -> Self {
+        Self((version as u64) << 32 | random as u64)
+    }
+
+    /// The version of the cluster map that made the bucket; those that a cluster is created with say 0. So an id
+    /// that a later version does not name is that of a dropped bucket, never of one not heard of yet.
+    #[must_use]
+    pub const fn born(self) -> u64 {
+        self.0 >> 32
+    }
+}
+
 /// The number of one ring version. The first ring of a cluster has version 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

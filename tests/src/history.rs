@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use quorate_protocol::error::ErrorCode;
 use quorate_protocol::ids::Dot;
-use quorate_ring::BucketId;
+use quorate_ring::{BucketId, NodeId};
 
 use crate::sim::workload::request_of;
 
@@ -152,6 +152,8 @@ pub struct Operation {
     pub unsure: bool,
     /// A read that fewer than two primaries answered: nobody could contradict one that had lost something.
     pub alone: bool,
+    /// The one replica whose answer counted, if it was one and that is known.
+    pub only: Option<NodeId>,
 }
 
 impl Operation {
@@ -291,6 +293,33 @@ impl History {
                 .is_some_and(|id| text.contains(&request_of(id).to_string()))
         };
         Key::find(text).or_else(|| Some(self.operations.iter().find(operation)?.key))
+    }
+
+    /// The same without what was about keys in these buckets.
+    #[must_use]
+    pub fn without(&self, buckets: &BTreeSet<BucketId>) -> Self {
+        let mut kept = Self {
+            lifetimes: self.lifetimes.clone(),
+            damaged: self.damaged.clone(),
+            ..Self::default()
+        };
+        for (at, operation) in self.operations.iter().enumerate() {
+            if buckets.contains(&operation.key.bucket) {
+                continue;
+            }
+            let now = kept.operations.len();
+            if let Some(listed) = self.listed.get(&at) {
+                kept.listed.insert(now, listed.clone());
+            }
+            if self.forged.contains(&at) {
+                kept.forged.insert(now);
+            }
+            if self.hasty.contains(&at) {
+                kept.hasty.insert(now);
+            }
+            kept.operations.push(operation.clone());
+        }
+        kept
     }
 
     /// The operations on one key, in order, as lines.

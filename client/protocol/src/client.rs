@@ -5,7 +5,9 @@
 
 mod backup;
 mod cluster;
+mod moves;
 mod replicas;
+mod ring;
 mod scrub;
 
 use bytes::Bytes;
@@ -13,10 +15,16 @@ use quorate_ring::{BucketId, Class, NodeId, PartitionId};
 use serde::{Deserialize, Serialize};
 
 pub use self::backup::{Backup, BackupAction, BackupEntry, BackupJob, BackupReport, JobState};
-pub use self::cluster::{MapHistory, MapLine, MapLog, MapStanding};
+pub use self::cluster::{GetVersion, MapHistory, MapLine, MapLog, MapStanding, WholeMap};
+pub use self::moves::{Moves, MovesReport, NodeProgress, Pace, RingProgress, Transfer};
 pub use self::replicas::{HintsHeld, ReplicaPage, ReplicaStanding, Replicas};
+pub use self::ring::{
+    ChangeRing, Commit, PlanLine, PlanLoss, PlanRing, PlanWarning, RingChange, RingChangeError,
+    RingChanged, RingPlan,
+};
 pub use self::scrub::{RangeProgress, RangeRepair, Scrub, ScrubState};
 use crate::error::WireError;
+use crate::extent::Extent;
 use crate::ids::{ActorId, ClusterId, ContentDigest, Dot, RequestId, VnodeId};
 use crate::map::{Bucket, BucketProps, ClusterMap};
 use crate::messages::messages;
@@ -49,6 +57,14 @@ messages! {
         0x0305 => Scrub(Scrub),
         /// Read the log of the cluster map's versions.
         0x0306 => MapHistory(MapHistory),
+        /// Stage, commit or cancel changes of the members.
+        0x0307 => ChangeRing(ChangeRing),
+        /// Read what a commit of the staged changes would do.
+        0x0308 => PlanRing(PlanRing),
+        /// Read how copies move at the node asked, or set their pace.
+        0x0309 => Moves(Moves),
+        /// Read the newest version of the cluster map, whole.
+        0x0310 => GetVersion(GetVersion),
     }
 }
 
@@ -79,6 +95,14 @@ messages! {
         0x8305 => ScrubState(ScrubState),
         /// To [`MapHistory`].
         0x8306 => MapLog(MapLog),
+        /// To [`ChangeRing`].
+        0x8307 => RingChanged(RingChanged),
+        /// To [`PlanRing`].
+        0x8308 => RingPlan(RingPlan),
+        /// To [`Moves`].
+        0x8309 => MovesReport(MovesReport),
+        /// To [`GetVersion`].
+        0x8310 => Version(WholeMap),
     }
 }
 
@@ -406,6 +430,8 @@ pub struct VnodeStatus {
     pub log_bytes: u64,
     /// Whether damage was found: its absences count for nothing.
     pub damaged: bool,
+    /// How much it holds.
+    pub holds: Extent,
     /// While it is filled again from a peer: how many objects it has taken.
     pub rebuilding: Option<u64>,
     /// What it holds, in one number.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::versioned::MapVersion;
+
 /// Longest reason text of a close, bytes: it must fit one packet.
 pub const CLOSE_REASON_BYTES_MAX: usize = 512;
 
@@ -25,6 +27,9 @@ pub enum CloseCode {
     Replaced,
     /// The side that dialled is to wait: the other one dials back.
     Knock,
+    /// The node that dialled is no member of the cluster in the version of the map that the reason names: see
+    /// [`no_member`].
+    NoMember,
     /// A code of a later version.
     Unknown(u64),
 }
@@ -42,6 +47,7 @@ impl CloseCode {
             Self::Overloaded => 5,
             Self::Replaced => 6,
             Self::Knock => 7,
+            Self::NoMember => 8,
             Self::Unknown(code) => code,
         }
     }
@@ -50,7 +56,12 @@ impl CloseCode {
     #[must_use]
     pub const fn is_passing(self) -> bool {
         match self {
-            Self::Done | Self::Stopping | Self::Overloaded | Self::Replaced | Self::Knock => true,
+            Self::Done
+            | Self::Stopping
+            | Self::Overloaded
+            | Self::Replaced
+            | Self::Knock
+            | Self::NoMember => true,
             Self::Identity | Self::Hello | Self::Malformed | Self::Unknown(_) => false,
         }
     }
@@ -67,6 +78,7 @@ impl From<u64> for CloseCode {
             5 => Self::Overloaded,
             6 => Self::Replaced,
             7 => Self::Knock,
+            8 => Self::NoMember,
             other => Self::Unknown(other),
         }
     }
@@ -83,14 +95,48 @@ impl fmt::Display for CloseCode {
             Self::Overloaded => f.write_str("overloaded"),
             Self::Replaced => f.write_str("replaced"),
             Self::Knock => f.write_str("dials back"),
+            Self::NoMember => f.write_str("no member"),
             Self::Unknown(code) => write!(f, "close code {code}"),
         }
     }
 }
 
+/// What the reason of a [`CloseCode::NoMember`] begins with.
+const VERSION_MARK: &str = "by version ";
+
+/// The reason of a [`CloseCode::NoMember`]: the version of the map by which it is so, then words.
+#[must_use]
+pub fn no_member(version: MapVersion, words: &str) -> String {
+    format!("{VERSION_MARK}{version} of the cluster map {words}")
+}
+
+/// The version that such a reason names; `None` where it is none.
+#[must_use]
+pub fn no_member_by(reason: &[u8]) -> Option<MapVersion> {
+    let rest = reason.strip_prefix(VERSION_MARK.as_bytes())?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    Some(MapVersion::new(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_by_which_a_node_is_no_member_comes_back_from_the_reason() {
+        let reason = no_member(MapVersion::new(12), "node 7 is no member");
+        assert_eq!(no_member_by(reason.as_bytes()), Some(MapVersion::new(12)));
+        for wrong in [
+            "",
+            "by version ",
+            "by version x",
+            "version 12",
+            "by version 99999999999999999999 of",
+        ] {
+            assert_eq!(no_member_by(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn every_code_is_read_as_it_is_written() {

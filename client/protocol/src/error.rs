@@ -70,6 +70,8 @@ codes! {
     Stopping = 16, "stopping";
     /// A time stamp lies too far ahead of this node's clock.
     ClockAhead = 17, "clock_ahead";
+    /// The node is no member of the cluster; another one answers.
+    NoMember = 18, "no_member";
 }
 
 impl Serialize for ErrorCode {

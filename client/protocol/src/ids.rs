@@ -49,6 +49,10 @@ macro_rules! random_id {
 }
 
 random_id! {
+    /// One copy on its way from one storage to another.
+    TransferId, u64, 16
+}
+random_id! {
     /// One life of one vnode, as the issuer of dots. Never issued twice: 64 random bits.
     ActorId, u64, 16
 }
@@ -69,6 +73,14 @@ random_id! {
 random_id! {
     /// One life of one replica, from its opening to its end.
     LifeId, u64, 16
+}
+
+impl TransferId {
+    /// Of what goes from one storage to another. Going on after an interruption it is the same transfer.
+    #[must_use]
+    pub const fn of(from: StorageId, to: StorageId) -> Self {
+        Self(from.0.rotate_left(32) ^ to.0)
+    }
 }
 
 /// A cluster, drawn at its creation. Travels as 16 bytes, since MessagePack has no wider number.

@@ -13,6 +13,7 @@ pub mod client;
 pub mod close;
 pub mod codec;
 pub mod error;
+mod extent;
 pub mod frame;
 pub mod hello;
 pub mod ids;
@@ -26,4 +27,7 @@ pub mod peer;
 pub mod versioned;
 
 pub use error::{ErrorCode, WireError};
-pub use ids::{ActorId, ClusterId, ContentDigest, Dot, MapDigest, RequestId, StorageId, VnodeId};
+pub use extent::Extent;
+pub use ids::{
+    ActorId, ClusterId, ContentDigest, Dot, MapDigest, RequestId, StorageId, TransferId, VnodeId,
+};

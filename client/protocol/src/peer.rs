@@ -8,6 +8,7 @@ mod converge;
 mod rebuild;
 mod register;
 mod seal;
+mod word;
 
 use bytes::Bytes;
 use quorate_ring::{BucketId, Class, NodeId, PartitionId};
@@ -34,6 +35,7 @@ pub use self::register::{
     MapRefused,
 };
 pub use self::seal::{Seal, SealAnswer, SealAsk, SealStage};
+pub use self::word::{MapClaim, MapLeft, MapWord};
 
 messages! {
     /// A message between nodes.
@@ -106,6 +108,8 @@ messages! {
         0x0266 => MapAsk(MapAsk),
         /// A decided version of the cluster map.
         0x0267 => MapDecided(MapDecided),
+        /// What the sender has done of what the cluster map asks for.
+        0x0268 => MapWord(MapWord),
     }
 }
 
@@ -396,7 +400,8 @@ impl PeerMessage {
             | Self::MapRefused(_)
             | Self::MapNewest(_)
             | Self::MapAsk(_)
-            | Self::MapDecided(_) => None,
+            | Self::MapDecided(_)
+            | Self::MapWord(_) => None,
         }
     }
 }

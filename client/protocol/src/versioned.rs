@@ -9,6 +9,7 @@ mod moves;
 mod past;
 mod records;
 mod staged;
+mod uses;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,6 +21,7 @@ pub use self::going::{Before, Going, GoingState};
 pub use self::moves::{ClassRecord, ClassState, Place};
 pub use self::past::{MapChange, PastVersion};
 pub use self::staged::{StagedChange, StagedError};
+pub use self::uses::Use;
 use crate::ids::{MapDigest, RequestId, StorageId};
 use crate::limits::{CLASS_RECORDS_MAX, EXPELLED_MAX, PAST_VERSIONS_MAX, STAGED_MAX};
 use crate::map::ClusterMap;
@@ -126,6 +128,10 @@ pub struct VersionedMap {
     /// Where the change of the ring began that is under way: what cancelling it leads back to. `None` where no
     /// class moves, or where they move back already.
     pub before: Option<Before>,
+    /// The numbers of copies that buckets keep, each with the version since which some bucket does; ordered.
+    pub uses: Vec<Use>,
+    /// The last version that dropped a bucket; 0: none did.
+    pub dropped: MapVersion,
 }
 
 impl VersionedMap {
@@ -138,7 +144,10 @@ impl VersionedMap {
             storage: None,
         };
         let voters = map.members.iter().map(|member| voter(member.id)).collect();
+        let uses = Use::follow(&[], &map, MapVersion::FIRST);
         Self {
+            uses,
+            dropped: MapVersion::new(0),
             version: MapVersion::FIRST,
             parent: None,
             change,
@@ -204,6 +213,7 @@ impl VersionedMap {
         }
         self.records.iter().try_for_each(ClassRecord::check)?;
         self.check_records()?;
+        self.check_uses()?;
         self.check_going()?;
         self.before.as_ref().map_or(Ok(()), Before::check)?;
         self.staged.iter().try_for_each(|staged| {
@@ -223,6 +233,9 @@ impl VersionedMap {
             let partition = u32::from(class.partition.get());
             if class.n == 0 || class.n > ring.copies() || partition >= ring.partitions().get() {
                 return Err(format!("the ring has no class {class}"));
+            }
+            if self.used_since(class.n).is_none() {
+                return Err(format!("no bucket has keys in class {class}"));
             }
             let sets = [&record.old, &record.new, &record.departing];
             let mut places = sets.into_iter().flatten();

@@ -160,7 +160,7 @@ impl Tries {
                 self.maybe_applied |= self.write;
                 self.again(Place::Other, pause, left, error)
             }
-            ErrorCode::Stopping | ErrorCode::StorageFailed => {
+            ErrorCode::Stopping | ErrorCode::StorageFailed | ErrorCode::NoMember => {
                 self.again(Place::Other, Duration::ZERO, left, error)
             }
             ErrorCode::Unavailable | ErrorCode::Overloaded => {

@@ -71,7 +71,11 @@ pub(super) async fn of_connection(
         | ClientReply::ReplicaPage(_)
         | ClientReply::BackupReport(_)
         | ClientReply::ScrubState(_)
-        | ClientReply::MapLog(_) => {
+        | ClientReply::MapLog(_)
+        | ClientReply::RingChanged(_)
+        | ClientReply::RingPlan(_)
+        | ClientReply::MovesReport(_)
+        | ClientReply::Version(_) => {
             Err(format!("{} came instead of the cluster map", reply.name()))
         }
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use quorate_protocol::ClusterId;
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
+use quorate_protocol::versioned::{StagedChange, VersionedMap};
 use quorate_ring::{BucketId, NodeId, PartitionCount, Placed, Ring, Weight, Zone};
 
 use super::authority::{Authority, Issued, ProvisionError, Validity};
@@ -256,6 +257,25 @@ impl ClusterSpec {
     }
 }
 
+impl NodeSpec {
+    /// The node as a member of a cluster that runs, under an id that nobody had before.
+    ///
+    /// # Errors
+    /// The operating system gave no randomness.
+    pub fn newcomer(&self, version: &VersionedMap) -> Result<Member, SpecError> {
+        loop {
+            let made = member(self)?;
+            let id = made.id;
+            let staged = version.staged.iter().filter_map(StagedChange::newcomer);
+            let mut known = version.map.members.iter().chain(staged);
+            let is_taken = known.any(|member| member.id == id) || version.expelled.contains(&id);
+            if !is_taken {
+                return Ok(made);
+            }
+        }
+    }
+}
+
 fn member(node: &NodeSpec) -> Result<Member, SpecError> {
     Ok(Member {
         id: NodeId::new(getrandom::u64()?),
@@ -274,7 +294,7 @@ fn default_bucket(copies: u8) -> Result<Bucket, SpecError> {
         defaults: Default::default(),
     };
     Ok(Bucket {
-        id: BucketId::new(getrandom::u64()?),
+        id: BucketId::made(0, getrandom::u32()?),
         name: DEFAULT_BUCKET.to_owned(),
         revision: 1,
         props,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use quorate_protocol::client::{ClientReply, ClientRequest};
+use quorate_protocol::ids::TransferId;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
-use quorate_ring::NodeId;
+use quorate_ring::{Class, NodeId};
 
+use crate::moves::Said;
 use crate::store::{Batch, BatchSeq};
 
 /// The time of an event.
@@ -98,8 +100,41 @@ pub enum Effect {
         /// The answer.
         reply: ClientReply,
     },
+    /// What this replica has done of what the map asks for is this now; for the node's
+    /// [`Keeper`](crate::keeper::Keeper). Performed when the step is durable, as [`When::Synced`].
+    Word(Said),
     /// Something worth counting and logging happened.
     Note(Note),
+    /// A copy sets out, or has arrived. Worth logging at both ends, under one number.
+    Transfer(TransferNews),
+}
+
+/// Where a copy is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferNews {
+    /// The same at both ends.
+    pub id: TransferId,
+    /// The class.
+    pub class: Class,
+    /// The other end, where it is still known.
+    pub peer: Option<NodeId>,
+    /// What happened.
+    pub step: TransferStep,
+}
+
+/// What happened to a copy on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferStep {
+    /// The receiver has taken its first page, or the first since it started.
+    Receives,
+    /// The receiver has it all.
+    Received,
+    /// The receiver needs it no more, or has to begin anew.
+    GivenUp,
+    /// The sender has handed out the first page.
+    Sends,
+    /// The sender has handed out the last page.
+    Sent,
 }
 
 /// Who goes first.
@@ -213,6 +248,14 @@ pub enum Note {
     Regained,
     /// A vnode missed versions of the map in which its class moved.
     EpochsMissed,
+    /// Copies travel more slowly, since requests take longer than they should.
+    Throttled,
+    /// A record of a dropped bucket was removed.
+    DroppedRecord,
+    /// Nothing is left of any dropped bucket.
+    Swept,
+    /// A vnode went with the last bucket that had keys in its class.
+    ClassEnded,
 }
 
 /// What one step asks of the driver.

@@ -27,7 +27,7 @@
 //!
 //! A family of its own notes, for every object, the times at which versions of it expire, in the batch that
 //! stores the object ([`Shared::note_expiries`]). It is ordered by time: a look at its beginning finds what is
-//! due. Entries that lead nowhere (their object was unreadable) are removed when their time has come.
+//! due. Entries that lead nowhere (their object was unreadable, or went with its whole copy) are removed when their time has come.
 //!
 //! # Wrong clocks
 //!
@@ -264,6 +264,12 @@ impl Cx<'_> {
             bucket,
             key: Bytes::copy_from_slice(name),
         };
+        if self.s.held(class).is_none() {
+            // The copy departed and was deleted with its objects.
+            self.s.delete(Family::Expiry, entry.to_vec());
+            return Dealt::Done;
+        }
+        // A departing copy hands over what it has as it is.
         let vnode = self.s.vnodes.get(&class);
         if vnode.is_none_or(|vnode| vnode.rebuilding.is_some()) {
             return Dealt::Later;
@@ -302,6 +308,40 @@ impl Cx<'_> {
         let mut new = old.clone();
         new.versions.retain(|version| !version.has_expired(upto_ms));
         self.s.store_object(place, old, &new);
+        self.log_as_deletes(place, entries);
+        gone.iter().for_each(|_| self.s.note(Note::Expired));
+        Ok(())
+    }
+
+    /// Log entries of versions that expire and are taken away by what a peer has, without a context that says why: there
+    /// their time has passed, by a clock that is ahead. What they superseded must be kept in mind as long as a member
+    /// lacks them, so they count as deletes from now on.
+    ///
+    /// # Errors
+    /// The log could not be read.
+    pub(crate) fn expired_elsewhere(
+        &mut self,
+        place: &Place,
+        old: &Object,
+        new: &Object,
+    ) -> Result<Vec<(Vec<u8>, Bytes)>, StoreError> {
+        let gone = |version: &&Version| {
+            version.expires() && !new.has(version.dot) && !new.context.covers(version.dot)
+        };
+        let gone: Vec<Dot> = old
+            .versions
+            .iter()
+            .filter(gone)
+            .map(|gone| gone.dot)
+            .collect();
+        let entries = gone.into_iter();
+        entries
+            .filter_map(|dot| self.as_delete(place, dot).transpose())
+            .collect()
+    }
+
+    /// Stores log entries as those of deletes.
+    pub(crate) fn log_as_deletes(&mut self, place: &Place, entries: Vec<(Vec<u8>, Bytes)>) {
         for (key, record) in entries {
             let dot = keys::parse_log_key(&key).map(|(_, dot)| dot);
             if let (Some(dot), Some(vnode)) = (dot, self.s.vnodes.get_mut(&place.class)) {
@@ -309,8 +349,6 @@ impl Cx<'_> {
             }
             self.s.put(Family::Log, key, record);
         }
-        gone.iter().for_each(|_| self.s.note(Note::Expired));
-        Ok(())
     }
 
     /// The log entry of a version's dot as that of a delete, if there is one still that is not.

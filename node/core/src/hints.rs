@@ -223,6 +223,9 @@ impl Cx<'_> {
         place: &Place,
         arrival: Arrival,
     ) -> Result<(), StoreError> {
+        if self.s.view.has_dropped(place.bucket) {
+            return Ok(()); // there is nobody for whom it could be kept
+        }
         let known = match self.load_hint(target, place) {
             Err(StoreError::Damaged { .. }) => {
                 // What it held is on the other nodes that hold it; what arrives is whole.

@@ -17,6 +17,7 @@
 //! 4. **Effects are performed in order**, those marked [`When::Synced`] after the batch was fsynced,
 //!    the others as soon as it was written. Between one pair of nodes, messages of one step leave in
 //!    order; the network may still reorder, delay, repeat and lose them: the core bears it all.
+//!    [`Effect::Word`] waits for durability too: it says what is done and kept.
 //! 5. **Durability is told.** Each step with a non-empty batch has a [`BatchSeq`], growing by one. The driver
 //!    reports with [`Input::Synced`] the highest number of which everything up to it is fsynced. It
 //!    syncs at least every 100 ms while unsynced batches exist, and at once when a step says
@@ -46,6 +47,7 @@ mod alive;
 pub mod causality;
 mod census;
 mod coordinate;
+mod dropping;
 pub mod effects;
 mod expiry;
 mod hints;

@@ -1,6 +1,6 @@
 //! Opening a replica from storage: vnodes, clocks and logs, hints, request ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -83,8 +83,13 @@ impl Replica {
             shared.note(Note::DamageFound);
         }
         shared.open_hint_pieces(store, owns)?;
-        let found = shared.load_vnodes(store)?;
-        for class in shared.gain_places() {
+        let mut found = shared.load_vnodes(store)?;
+        shared.end_classes();
+        let gained = shared.gain_places();
+        for class in &gained.anew {
+            found.digests.remove(class);
+        }
+        for class in gained.fresh {
             // A vnode of which nothing could be read is no new one: its past is unknown. Nor is one that
             // left its digest: its own record is gone.
             if found.incomplete || found.digests.contains_key(&class) {
@@ -92,13 +97,15 @@ impl Replica {
             }
         }
         shared.take_digests(&found);
-        let classes: Vec<Class> = shared.vnodes.keys().copied().collect();
+        let stored = |class: &&Class| !gained.anew.contains(class);
+        let classes: Vec<Class> = shared.vnodes.keys().filter(stored).copied().collect();
         for &class in &classes {
             shared.load_lost_mark(store, class)?;
             shared.replay_log(store, class)?;
         }
         let requests = shared.load_requests(store, &classes)?;
         shared.load_alive(store)?;
+        shared.load_swept(store)?;
         shared.follow_map();
         Ok(Self::assemble(
             shared,
@@ -119,20 +126,25 @@ pub(crate) fn is_damaged(scanned: Result<(), StoreError>) -> Result<bool, StoreE
     }
 }
 
-/// Whether storage holds anything of a vnode beside its record, or cannot say.
-pub(crate) fn has_past(store: &dyn Store, class: Class) -> bool {
+/// Whether storage holds anything of a vnode beside its record. What is unreadable is something.
+///
+/// # Errors
+/// Storage cannot say.
+pub(crate) fn has_past(store: &dyn Store, class: Class) -> Result<bool, StoreError> {
     let any = |family: Family, (from, to): keys::KeyRange| {
         let mut any = false;
         let scanned = store.scan(family, &from, &to, &mut |_, _| {
             any = true;
             ControlFlow::Break(())
         });
-        any || scanned.is_err()
+        Ok(any || is_damaged(scanned)?)
     };
     let digest = store.get(Family::Vnodes, &keys::digest_key(class));
-    !matches!(digest, Ok(None))
-        || any(Family::Objects, keys::class_range(class))
-        || any(Family::Log, keys::log_range(class))
+    let unreadable = is_damaged(digest.as_ref().map(drop).map_err(Clone::clone))?;
+    Ok(unreadable
+        || !matches!(digest, Ok(None))
+        || any(Family::Objects, keys::class_range(class))?
+        || any(Family::Log, keys::log_range(class))?)
 }
 
 /// What was found among the vnodes' records.
@@ -148,12 +160,14 @@ impl Shared {
     fn load_vnodes(&mut self, store: &dyn Store) -> Result<FoundVnodes, StoreError> {
         let (from, to) = keys::vnodes_range();
         let mut found: Vec<(Class, Option<VnodeRecord>)> = Vec::new();
-        let mut digests = BTreeMap::new();
+        let (mut digests, mut lost) = (BTreeMap::new(), BTreeSet::new());
         let scanned = store.scan(Family::Vnodes, &from, &to, &mut |key, record| {
             if let Some(class) = keys::parse_vnode_key(key) {
                 found.push((class, decode_vnode(key, record).ok()));
             } else if let Some(class) = keys::parse_digest_key(key) {
                 digests.insert(class, decode_digest(key, record).ok());
+            } else if let Some(class) = keys::parse_lost_key(key) {
+                lost.insert(class);
             }
             ControlFlow::Continue(())
         });
@@ -172,10 +186,32 @@ impl Shared {
                 self.mark_damaged(class);
             }
         }
+        let traces = digests.keys().copied().chain(lost).collect();
+        self.find_departing(traces);
         Ok(FoundVnodes {
             incomplete,
             digests,
         })
+    }
+
+    /// Copies without a place whose own record is gone, by what else they left (seed 266).
+    fn find_departing(&mut self, traces: BTreeSet<Class>) {
+        let me = self.view.me;
+        for class in traces {
+            let known = self.vnodes.contains_key(&class) || self.view.is_member(class, me);
+            if known || !self.owns(class.partition) {
+                continue;
+            }
+            let record = self.view.record(class);
+            let mut left = record
+                .into_iter()
+                .flat_map(|record| record.departing.iter().rev());
+            let place = left.find(|place| place.node == me);
+            let id = place.map_or(VnodeId::FOUNDING, |place| place.vnode);
+            let record = self.fresh_record(id);
+            self.vnodes.insert(class, Vnode::new(class, record));
+            self.mark_damaged(class);
+        }
     }
 
     /// Gives each vnode its digest. One whose digest cannot be read has lost something of its own.

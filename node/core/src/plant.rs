@@ -42,6 +42,8 @@ plants! {
     BallotReused,
     /// A replica that is catching up counts like a current one.
     CatchingUpCounted,
+    /// Whoever makes the next version of the map takes every newcomer for complete.
+    ClaimsAssumed,
     /// A newcomer counts what an old member had before that one took part in the move.
     ClockOfBeforeTheFence,
     /// Dots are entered into clock and log, and the object that came with them is not stored.
@@ -69,6 +71,12 @@ plants! {
     DominatedShown,
     /// A write that may have been stored somewhere is reported as certainly not done.
     DoubtReportedAsFailure,
+    /// What is in dropped buckets is found when the map drops them, and not looked for after a restart.
+    DroppedForgotten,
+    /// A bucket gets the id that another one of its name had.
+    DroppedIdUsedAgain,
+    /// A dropped bucket takes what peers bring: late hints, answers, pages, what repairs put back.
+    DroppedTaken,
     /// Peers are told that a write is durable before it was fsynced.
     DurableBeforeFsync,
     /// A durable acknowledgement is sent before the fsync.
@@ -87,10 +95,16 @@ plants! {
     FallbackAsPrimary,
     /// A replica serves requests of whatever epoch of the class.
     FenceOpen,
+    /// A vnode that lost something is filled by a copy without a place.
+    FilledByTheGone,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
     ForgetsWhoWasAlive,
     /// The first voters of a map are named by most of them, not all.
     FoundedByMajority,
+    /// Whoever makes the next version of the map takes it that all work under the present one.
+    GoesOnUnheard,
+    /// Whoever makes the next version of the map takes every copy without a place for deleted.
+    GoneAssumed,
     /// Hints are sent to the first node that answers, and its word for having them is taken.
     HandoffUnverified,
     /// A fallback acknowledges a hint and does not store it.
@@ -203,6 +217,7 @@ impl Plant {
         Self::CoveredUnsynced,
         Self::DeletedUncovered,
         Self::FenceOpen,
+        Self::FilledByTheGone,
         Self::HintsOfTheGoneDropped,
         Self::HintsOfTheGoneKept,
         Self::NotShippedAnew,

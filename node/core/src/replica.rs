@@ -15,6 +15,7 @@ use crate::coordinate::forward::Forwards;
 use crate::coordinate::get::Gets;
 use crate::coordinate::listing::Listings;
 use crate::coordinate::put::Puts;
+use crate::dropping::Dropping;
 use crate::effects::{Input, Now, Step};
 use crate::expiry::Expiry;
 use crate::moves::Departures;
@@ -46,12 +47,15 @@ pub struct Replica {
     expiry: Expiry,
     /// Messages that may not be listened to yet.
     held: Held,
-    rebuild: Rebuild,
+    pub(crate) rebuild: Rebuild,
     sealing: Sealing,
     cutter: Cutter,
     pub(crate) scrub: Scrub,
     pub(crate) ranges: Ranges,
     departures: Departures,
+    /// The newest map, while storage cannot say what it holds of vnodes that are new by it.
+    late_map: Option<Arc<VersionedMap>>,
+    dropping: Dropping,
     next_tick_us: u64,
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
@@ -81,6 +85,8 @@ impl Replica {
             scrub: Scrub::default(),
             ranges: Ranges::default(),
             departures: Departures::default(),
+            late_map: None,
+            dropping: Dropping::default(),
         }
     }
 
@@ -95,6 +101,7 @@ impl Replica {
                 deadline_ms,
             } => {
                 let deadline_us = now.mono_us + u64::from(deadline_ms) * 1000;
+                self.shared.throttle.began(ticket, now.mono_us);
                 let from = Request {
                     asker: Asker::Client(ticket),
                     principal: &principal,
@@ -103,7 +110,10 @@ impl Replica {
                 };
                 self.on_request(&from, request, store);
             }
-            Input::ClientGone(ticket) => self.forget(Asker::Client(ticket)),
+            Input::ClientGone(ticket) => {
+                self.shared.throttle.forget(ticket);
+                self.forget(Asker::Client(ticket));
+            }
             // What this node tells itself does not come this way: this is a clone of it, or a liar, and
             // would speak for this node's own vnodes.
             Input::Peer { from, .. } if from == self.shared.view.me => {}
@@ -227,7 +237,10 @@ impl Replica {
             PeerMessage::SealAnswer(answer) => self.sealing.on_answer(cx, from, answer),
             PeerMessage::Seal(seal) => cx.take_seal(from, &seal),
             PeerMessage::Hints(hints) => cx.take_hints(from, hints),
-            PeerMessage::HintsAck(ack) => self.handoff.on_ack(cx, from, &ack),
+            PeerMessage::HintsAck(ack) => {
+                self.departures.on_ack(cx, from, &ack);
+                self.handoff.on_ack(cx, from, &ack);
+            }
             // The node's business, not a replica's.
             PeerMessage::Heartbeat(_)
             | PeerMessage::HeartbeatAck(_)
@@ -238,7 +251,8 @@ impl Replica {
             | PeerMessage::MapRefused(_)
             | PeerMessage::MapNewest(_)
             | PeerMessage::MapAsk(_)
-            | PeerMessage::MapDecided(_) => {}
+            | PeerMessage::MapDecided(_)
+            | PeerMessage::MapWord(_) => {}
         }
     }
 
@@ -294,9 +308,15 @@ impl Replica {
         if map.version < self.shared.view.version.version {
             return; // the driver may tell late what it told before
         }
+        if !self.shared.can_take(&map, store) {
+            self.late_map = Some(map);
+            return;
+        }
+        self.late_map = None;
         self.shared.view.take(map);
         self.shared.alive.set_peers(self.shared.view.peers());
         self.shared.take_places(store);
+        self.dropping.on_map();
         let cx = &mut Cx {
             s: &mut self.shared,
             store,
@@ -330,6 +350,9 @@ impl Replica {
                 .for_each(|node| self.on_peer_down(node, store));
         }
         let background = now_us >= self.next_tick_us;
+        if background && let Some(map) = self.late_map.take() {
+            self.on_map(map, store);
+        }
         let cx = &mut Cx {
             s: &mut self.shared,
             store,
@@ -355,6 +378,7 @@ impl Replica {
             self.rebuild.on_tick(cx);
         }
         if background {
+            cx.s.on_throttle_tick();
             self.catch_up.on_tick(cx);
             self.anti_entropy.on_tick(cx);
             self.expiry.on_tick(cx);
@@ -364,7 +388,9 @@ impl Replica {
             self.scrub.on_tick(cx);
             self.ranges.on_tick(cx);
             self.departures.on_tick(cx);
+            self.dropping.on_tick(cx);
             cx.s.claim_completeness();
+            cx.s.say_word();
             self.next_tick_us = now_us + self.shared.timing.tick_us;
         }
     }

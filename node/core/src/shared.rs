@@ -18,14 +18,17 @@ use crate::alive::AliveLog;
 use crate::causality::Clock;
 use crate::coordinate::Ask;
 use crate::coordinate::void_deletes::VoidDeletes;
+use crate::dropping::Dropped;
 use crate::effects::{Effect, Note, Now, Priority, Step, Ticket, When};
 use crate::expiry::RemovalClock;
 use crate::hints::HintShelf;
+use crate::moves::Said;
 use crate::plant::Plant;
 use crate::record::keys::KeyRange;
 use crate::record::{encode_alive, keys};
 use crate::replicate::rebuild::Owners;
 use crate::replicate::scrub::Differing;
+use crate::replicate::throttle::Throttle;
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
 use crate::token::TokenKey;
@@ -68,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) token_key: TokenKey,
     pub(crate) view: View,
     pub(crate) vnodes: BTreeMap<Class, Vnode>,
+    /// What of dropped buckets is done.
+    pub(crate) dropped: Dropped,
     /// Vnodes that have no place any more, and are not deleted yet.
     pub(crate) departing: BTreeMap<Class, Vnode>,
     /// For vnodes that are being swept: versions that own pieces.
@@ -104,6 +109,10 @@ pub(crate) struct Shared {
     pub(crate) differing: BTreeMap<(Class, NodeId), Differing>,
     /// Vnodes whose digest this step changed.
     pub(crate) digests_changed: BTreeSet<Class>,
+    /// What the node was told last of what this replica has done.
+    pub(crate) said: Option<Said>,
+    /// How fast copies travel.
+    pub(crate) throttle: Throttle,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -137,7 +146,9 @@ impl Shared {
             token_key,
             view,
             vnodes: BTreeMap::new(),
+            dropped: Dropped::default(),
             departing: BTreeMap::new(),
+            said: None,
             piece_owners: BTreeMap::new(),
             hints: HintShelf::default(),
             fallback_actors: BTreeMap::new(),
@@ -156,6 +167,7 @@ impl Shared {
             suspected: BTreeSet::new(),
             differing: BTreeMap::new(),
             digests_changed: BTreeSet::new(),
+            throttle: Throttle::new(timing.handoff_bytes_per_s, timing.handoff_latency_us),
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,
@@ -257,7 +269,10 @@ impl Shared {
     pub(crate) fn reply(&mut self, asker: Asker, reply: impl Into<ClientReply>) {
         let reply = reply.into();
         match asker {
-            Asker::Client(ticket) => self.step.effects.push(Effect::Reply { ticket, reply }),
+            Asker::Client(ticket) => {
+                self.throttle.ended(ticket, self.now.mono_us);
+                self.step.effects.push(Effect::Reply { ticket, reply });
+            }
             Asker::Node {
                 node,
                 op,
@@ -280,6 +295,10 @@ impl Shared {
     /// Counts something that happened.
     pub(crate) fn note(&mut self, note: Note) {
         self.step.effects.push(Effect::Note(note));
+    }
+
+    pub(crate) fn perform(&mut self, effect: Effect) {
+        self.step.effects.push(effect);
     }
 
     /// Asks for an fsync of this step at once; returns the number that will report it.

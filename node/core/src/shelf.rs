@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_protocol::ids::{Dot, RequestId};
 use quorate_ring::{BucketId, Class, NodeId};
 
-use crate::causality::{Body, Object, Version};
+use crate::causality::{Body, Digest, Object, Version};
 use crate::causality::{Merged, merge};
 use crate::effects::Note;
 use crate::plant::Plant;
@@ -216,7 +216,9 @@ impl Cx<'_> {
         let versions_changed = !merged.object.dots().eq(local.dots());
         let worth_storing = merged.changed && (versions_changed || !news.is_empty());
         if worth_storing && !self.s.breaks(Plant::ClockWithoutObject) {
+            let expired = self.expired_elsewhere(place, &local, &merged.object)?;
             self.s.store_object(place, &local, &merged.object);
+            self.log_as_deletes(place, expired);
         }
         for &dot in &news {
             let request = arrival
@@ -280,15 +282,29 @@ pub(crate) fn kind_of(object: &Object, dot: Dot) -> LogKind {
 impl Shared {
     /// Writes `new` as the vnode's copy in place of `old`, and removes the pieces of values that
     /// are no longer in it.
+    ///
+    /// Nothing is stored of a bucket that was dropped, whoever brings it.
     pub(crate) fn store_object(&mut self, place: &Place, old: &Object, new: &Object) {
+        let nothing = Object::default();
+        let new = if self.takes(place.bucket) {
+            new
+        } else {
+            &nothing
+        };
         self.count_object(place, old, new);
         self.write_object(place, old, new);
     }
 
     /// As [`Self::store_object`], of what the digest counts already: a record that was lost without a sign.
     pub(crate) fn put_back(&mut self, place: &Place, old: &Object, new: &Object) {
+        if !self.takes(place.bucket) {
+            return;
+        }
         if let Some(vnode) = self.vnodes.get_mut(&place.class) {
             vnode.pass = None; // it has counted what was there before; a new one follows
+            let (bucket, key) = (place.bucket, &place.key);
+            vnode.put_back.take(Digest::of_object(bucket, key, old));
+            vnode.put_back.add(Digest::of_object(bucket, key, new));
         }
         self.write_object(place, old, new);
     }
@@ -386,7 +402,7 @@ impl Shared {
         };
         let bytes = encode_log(&key, &record);
         self.put(Family::Log, key, bytes);
-        if let Some(request) = request {
+        if let Some(request) = request.filter(|_| self.takes(place.bucket)) {
             let key = keys::request_key(place.class, request);
             let record = RequestRecord {
                 dot,

@@ -152,6 +152,7 @@ impl Replica {
             log_entries: vnode.log_entries,
             log_bytes: vnode.log_bytes,
             damaged: vnode.damaged,
+            holds: vnode.digest.extent(),
             rebuilding: vnode.rebuilding.as_ref().map(|state| state.objects),
             digest: vnode.digest.to_wire(),
             scrubbed_ms: vnode.scrubbed_ms,

@@ -24,8 +24,10 @@ pub struct Timing {
     pub resend_us: u64,
     /// How long a peer that has not answered since this node started is presumed to be there.
     pub presume_us: u64,
-    /// Hinted handoff sends at most so many bytes a second to one target.
+    /// Hinted handoff sends at most so many bytes a second to one target, and copies that travel bring as many at most.
     pub handoff_bytes_per_s: u64,
+    /// They slow down while one request of twenty takes longer; 0: than it does while nothing travels.
+    pub handoff_latency_us: u64,
     /// Scrubbing reads at most so many bytes a second; 0: it does not read but what is suspected.
     pub scrub_bytes_per_s: u64,
     /// A vnode is scrubbed again so long after it was.
@@ -51,6 +53,7 @@ impl Default for Timing {
             resend_us: 3_000_000,
             presume_us: 1_500_000,
             handoff_bytes_per_s: 32 * 1024 * 1024,
+            handoff_latency_us: 0,
             scrub_bytes_per_s: 8 * 1024 * 1024,
             scrub_every_us: 7 * 24 * 3_600_000_000,
             log_bytes_max: 32 * 1024 * 1024,

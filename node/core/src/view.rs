@@ -115,8 +115,21 @@ impl View {
     /// The version that changed last where a class stands. Who works under another one is refused.
     #[must_use]
     pub fn epoch(&self, class: Class) -> MapVersion {
-        self.record(class)
-            .map_or(MapVersion::FIRST, |record| record.epoch)
+        let first = || self.version.used_since(class.n);
+        let recorded = self.record(class).map(|record| record.epoch);
+        recorded.or_else(first).unwrap_or(MapVersion::FIRST)
+    }
+
+    /// Whether a bucket was dropped: nothing is kept of it any more, and nothing taken.
+    #[must_use]
+    pub fn has_dropped(&self, bucket: BucketId) -> bool {
+        self.version.has_dropped(bucket)
+    }
+
+    /// Whether a vnode is of classes that went with the last bucket that had keys in them.
+    #[must_use]
+    pub fn has_ended(&self, class: Class, vnode: VnodeId) -> bool {
+        self.version.used_since(class.n).is_none() || vnode < self.version.first_vnode(class.n)
     }
 
     /// The nodes whose replicas of a class are read, in order.
@@ -173,7 +186,8 @@ impl View {
         match self.record(class) {
             None => {
                 let primaries = self.map().ring.primaries(class);
-                primaries.contains(&node).then_some(VnodeId::FOUNDING)
+                let first = self.version.first_vnode(class.n);
+                primaries.contains(&node).then_some(first)
             }
             Some(record) => record.place_of(node).map(|place| place.vnode),
         }

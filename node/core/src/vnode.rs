@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use quorate_protocol::Extent;
 use quorate_protocol::ids::{ActorId, ContentDigest, Dot, LifeId, StorageId, VnodeId};
 use quorate_protocol::peer::VnodeClock;
 use quorate_protocol::versioned::MapVersion;
@@ -48,6 +49,10 @@ pub(crate) struct PeerVnode {
     pub(crate) remembered: Option<Clock>,
     /// What it holds with exactly `applied`.
     pub(crate) digest: ContentDigest,
+    /// How much that is.
+    pub(crate) holds: Extent,
+    /// Up to which version all that was in dropped buckets is gone there.
+    pub(crate) swept: Option<MapVersion>,
     /// Whether it answers as a current replica.
     pub(crate) current: bool,
     /// When it was said, monotonic microseconds here.
@@ -88,6 +93,10 @@ pub(crate) struct Vnode {
     pub(crate) clock: Clock,
     /// What it holds, in one number; see [`crate::replicate::digests`].
     pub(crate) digest: Digest,
+    /// Up to which version of the map all that was in dropped buckets is gone; `None` while some is going.
+    pub(crate) swept: Option<MapVersion>,
+    /// What repairs of ranges put back since it was last read through, in one number.
+    pub(crate) put_back: Digest,
     /// Dots applied and fsynced.
     pub(crate) durable: Clock,
     /// What every member had durably when contexts were last dropped, and how much of that is fsynced here;
@@ -161,6 +170,8 @@ impl Vnode {
             durable: record.clock.clone(),
             opened: Some(record.clock.clone()),
             digest: Digest::EMPTY,
+            put_back: Digest::EMPTY,
+            swept: None,
             clock: record.clock,
             settled_durable: record.settled.clone(),
             settled: record.settled,
@@ -338,7 +349,9 @@ impl Vnode {
             applied: self.clock.to_wire(),
             durable: self.durable_for(peer).to_wire(),
             digest: self.digest.to_wire(),
+            holds: self.digest.extent(),
             current: self.is_current(),
+            swept: self.swept,
             actors: self
                 .actors
                 .iter()

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use quorate_core::causality::{Body, Clock, Content, Digest, Object, Version};
 use quorate_core::record::{
     self, AlivePeer, AliveRecord, HintRecord, LogKind, LogRecord, RebuildStage, Rebuilding,
-    RequestRecord, SnapshotSource, VnodeRecord, keys,
+    RequestRecord, SnapshotSource, SweptRecord, VnodeRecord, keys,
 };
 use quorate_core::token::{self, TokenKey};
 use quorate_protocol::ids::LifeId;
@@ -143,13 +143,13 @@ fn vnode() -> VnodeRecord {
 }
 
 #[test]
-fn a_small_object_has_the_bytes_of_format_4_and_costs_36_beside_key_and_value() {
+fn a_small_object_has_the_bytes_of_format_5_and_costs_36_beside_key_and_value() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &small());
     assert!(pieces.is_empty());
     assert_eq!(storage_key.len() + bytes.len() - KEY.len() - 4, 11 + 8 + 17);
     check(
-        "4-object-small",
+        "5-object-small",
         &storage_key,
         &bytes,
         &small(),
@@ -158,12 +158,12 @@ fn a_small_object_has_the_bytes_of_format_4_and_costs_36_beside_key_and_value() 
 }
 
 #[test]
-fn a_full_object_has_the_bytes_of_format_4() {
+fn a_full_object_has_the_bytes_of_format_5() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, pieces) = record::encode_object(&storage_key, &full());
     assert!(pieces.is_empty(), "its large value lies in pieces already");
     check(
-        "4-object-full",
+        "5-object-full",
         &storage_key,
         &bytes,
         &full(),
@@ -172,7 +172,7 @@ fn a_full_object_has_the_bytes_of_format_4() {
 }
 
 #[test]
-fn a_deleted_object_has_the_bytes_of_format_4() {
+fn a_deleted_object_has_the_bytes_of_format_5() {
     let object = Object {
         versions: Vec::new(),
         context: [dot(1, 1)].into_iter().collect(),
@@ -180,7 +180,7 @@ fn a_deleted_object_has_the_bytes_of_format_4() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_object(&storage_key, &object);
     check(
-        "4-object-deleted",
+        "5-object-deleted",
         &storage_key,
         &bytes,
         &object,
@@ -189,14 +189,14 @@ fn a_deleted_object_has_the_bytes_of_format_4() {
 }
 
 #[test]
-fn a_hint_has_the_bytes_of_format_4() {
+fn a_hint_has_the_bytes_of_format_5() {
     let storage_key = keys::hint_key(TARGET, CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_hint(&storage_key, &hint());
-    check("4-hint", &storage_key, &bytes, &hint(), record::decode_hint);
+    check("5-hint", &storage_key, &bytes, &hint(), record::decode_hint);
 }
 
 #[test]
-fn log_entries_have_the_bytes_of_format_4() {
+fn log_entries_have_the_bytes_of_format_5() {
     let entry = |kind, request| LogRecord {
         bucket: BUCKET,
         key: Bytes::from_static(KEY),
@@ -206,9 +206,9 @@ fn log_entries_have_the_bytes_of_format_4() {
     };
     let storage_key = keys::log_key(CLASS, dot(1, 300));
     let all = [
-        ("4-log-put", entry(LogKind::Put, Some(REQUEST))),
-        ("4-log-delete", entry(LogKind::Delete, Some(REQUEST))),
-        ("4-log-merged", entry(LogKind::Merged, None)),
+        ("5-log-put", entry(LogKind::Put, Some(REQUEST))),
+        ("5-log-delete", entry(LogKind::Delete, Some(REQUEST))),
+        ("5-log-merged", entry(LogKind::Merged, None)),
     ];
     for (name, entry) in all {
         check(
@@ -222,10 +222,10 @@ fn log_entries_have_the_bytes_of_format_4() {
 }
 
 #[test]
-fn a_vnode_has_the_bytes_of_format_4() {
+fn a_vnode_has_the_bytes_of_format_5() {
     let storage_key = keys::vnode_key(CLASS);
     check(
-        "4-vnode",
+        "5-vnode",
         &storage_key,
         &record::encode_vnode(&storage_key, &vnode()),
         &vnode(),
@@ -234,7 +234,7 @@ fn a_vnode_has_the_bytes_of_format_4() {
 }
 
 #[test]
-fn who_was_alive_has_the_bytes_of_format_4() {
+fn who_was_alive_has_the_bytes_of_format_5() {
     let mark = |shard| AliveMark {
         shard,
         life: LifeId::new(0x5051_5253_5455_5657),
@@ -264,19 +264,19 @@ fn who_was_alive_has_the_bytes_of_format_4() {
         ..record.clone()
     };
     let storage_key = keys::alive_key(0x0102);
-    for (name, record) in [("4-alive", record), ("4-alive-settled", settled)] {
+    for (name, record) in [("5-alive", record), ("5-alive-settled", settled)] {
         let bytes = record::encode_alive(&storage_key, &record);
         check(name, &storage_key, &bytes, &record, record::decode_alive);
     }
 }
 
 #[test]
-fn a_digest_has_the_bytes_of_format_4() {
+fn a_digest_has_the_bytes_of_format_5() {
     let digest = Digest::of_object(BUCKET, KEY, &full());
     let storage_key = keys::digest_key(CLASS);
     let bytes = record::encode_digest(&storage_key, &digest);
     check(
-        "4-digest",
+        "5-digest",
         &storage_key,
         &bytes,
         &digest,
@@ -285,7 +285,24 @@ fn a_digest_has_the_bytes_of_format_4() {
 }
 
 #[test]
-fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_4() {
+fn what_was_removed_of_dropped_buckets_has_the_bytes_of_format_5() {
+    let swept = SweptRecord {
+        shards: 3,
+        dropped: MapVersion::new(1_000),
+    };
+    let storage_key = keys::swept_key(2);
+    let bytes = record::encode_swept(&storage_key, swept);
+    check(
+        "5-swept",
+        &storage_key,
+        &bytes,
+        &swept,
+        record::decode_swept,
+    );
+}
+
+#[test]
+fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_5() {
     let source = SnapshotSource {
         node: TARGET,
         storage: StorageId::new(0x4041_4243_4445_4647),
@@ -330,7 +347,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_4() {
             ..vnode()
         };
         check(
-            &format!("4-vnode-{name}"),
+            &format!("5-vnode-{name}"),
             &storage_key,
             &record::encode_vnode(&storage_key, &vnode),
             &vnode,
@@ -340,7 +357,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_4() {
 }
 
 #[test]
-fn a_request_has_the_bytes_of_format_4() {
+fn a_request_has_the_bytes_of_format_5() {
     let request = RequestRecord {
         dot: dot(1, 300),
         bucket: BUCKET,
@@ -350,7 +367,7 @@ fn a_request_has_the_bytes_of_format_4() {
     let storage_key = keys::request_key(CLASS, REQUEST);
     let bytes = record::encode_request(&storage_key, &request);
     check(
-        "4-request",
+        "5-request",
         &storage_key,
         &bytes,
         &request,
@@ -359,7 +376,7 @@ fn a_request_has_the_bytes_of_format_4() {
 }
 
 #[test]
-fn a_piece_has_the_bytes_of_format_4() {
+fn a_piece_has_the_bytes_of_format_5() {
     let value = Bytes::from(vec![7; 65_536 + 5]);
     let content = Content {
         value: value.clone(),
@@ -379,13 +396,13 @@ fn a_piece_has_the_bytes_of_format_4() {
     );
     let (dot, number, bytes) = pieces.last().unwrap();
     let storage_key = keys::chunk_key(keys::ChunkOwner::Hint(TARGET), CLASS, BUCKET, *dot, *number);
-    compare("record-4-piece", &storage_key, bytes);
+    compare("record-5-piece", &storage_key, bytes);
 }
 
 #[test]
-fn an_expiry_is_noted_with_the_bytes_of_format_4() {
+fn an_expiry_is_noted_with_the_bytes_of_format_5() {
     let storage_key = keys::expiry_key(WALL_MS + 60_000, CLASS, BUCKET, KEY);
-    compare("record-4-expiry", &storage_key, b"");
+    compare("record-5-expiry", &storage_key, b"");
 }
 
 #[test]

@@ -205,7 +205,18 @@ fn seen() -> impl Strategy<Value = RequestRecord> {
 }
 
 fn digest() -> impl Strategy<Value = Digest> {
-    any::<[[u8; 16]; 2]>().prop_map(Digest::from_bytes)
+    (any::<[u8; 32]>(), any::<[u8; 16]>()).prop_map(|(sums, counts)| {
+        let bytes = sums.into_iter().chain(counts);
+        let bytes: Vec<u8> = bytes.collect();
+        Digest::from_bytes(bytes.try_into().unwrap())
+    })
+}
+
+fn swept() -> impl Strategy<Value = record::SweptRecord> {
+    any::<(u16, u64)>().prop_map(|(shards, dropped)| record::SweptRecord {
+        shards,
+        dropped: MapVersion::new(dropped),
+    })
 }
 
 /// Every reader's verdict on the same bytes.
@@ -217,6 +228,7 @@ fn read_all(key: &[u8], bytes: &[u8]) -> Vec<Result<(), RecordError>> {
         record::decode_vnode(key, bytes).map(drop),
         record::decode_request(key, bytes).map(drop),
         record::decode_digest(key, bytes).map(drop),
+        record::decode_swept(key, bytes).map(drop),
     ]
 }
 
@@ -249,6 +261,10 @@ fn any_record() -> impl Strategy<Value = (Vec<u8>, Bytes)> {
             let bytes = record::encode_digest(&key, &digest);
             (key, bytes)
         }),
+        (key(), swept()).prop_map(|(key, swept)| {
+            let bytes = record::encode_swept(&key, swept);
+            (key, bytes)
+        }),
     ]
 }
 
@@ -264,7 +280,7 @@ fn forge(key: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn every_record_comes_back(object in object(), hint in hint(), log in log(), vnode in vnode(), seen in seen(), digest in digest()) {
+    fn every_record_comes_back(object in object(), hint in hint(), log in log(), vnode in vnode(), seen in seen(), digest in digest(), swept in swept()) {
         let key = b"some key";
         prop_assert_eq!(record::decode_object(key, &record::encode_object(key, &object).0), Ok(object));
         prop_assert_eq!(record::decode_hint(key, &record::encode_hint(key, &hint).0), Ok(hint));
@@ -272,6 +288,7 @@ proptest! {
         prop_assert_eq!(record::decode_vnode(key, &record::encode_vnode(key, &vnode)), Ok(vnode));
         prop_assert_eq!(record::decode_request(key, &record::encode_request(key, &seen)), Ok(seen));
         prop_assert_eq!(record::decode_digest(key, &record::encode_digest(key, &digest)), Ok(digest));
+        prop_assert_eq!(record::decode_swept(key, &record::encode_swept(key, swept)), Ok(swept));
     }
 
     #[test]
@@ -444,8 +461,8 @@ fn an_intact_record_of_a_newer_format_is_told_from_damage() {
         bytes[at] = byte;
         record::decode_object(b"k", &forge(b"k", bytes)).unwrap_err()
     };
-    assert_eq!(with(0, 5), RecordError::NewerFormat { found: 5, known: 4 });
-    assert_eq!(with(0, 3), RecordError::OlderFormat { found: 3, known: 4 });
+    assert_eq!(with(0, 6), RecordError::NewerFormat { found: 6, known: 5 });
+    assert_eq!(with(0, 4), RecordError::OlderFormat { found: 4, known: 5 });
     assert!(matches!(with(0, 0), RecordError::Malformed(_)));
     let data_type = RecordKind::DataType as u8;
     assert_eq!(

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use quorate_ring::NodeId;
 use serde::Deserialize;
 
-pub use self::pace::Scrub;
 use self::pace::default_dot_log_mb;
+pub use self::pace::{Handoff, Scrub};
 use crate::backup::BackupSettings;
 
 mod pace;
@@ -67,6 +67,8 @@ pub struct Config {
     pub backup: BackupSettings,
     /// How stored data is read through in the background.
     pub scrub: Scrub,
+    /// How fast copies and hints travel.
+    pub handoff: Handoff,
 }
 
 /// The node's certificate files, PEM.
@@ -156,6 +158,8 @@ struct RawConfig {
     backup: RawBackup,
     #[serde(default)]
     scrub: Scrub,
+    #[serde(default)]
+    handoff: Handoff,
     #[serde(default)]
     peer_addresses: BTreeMap<String, String>,
 }
@@ -312,6 +316,7 @@ impl RawConfig {
         }
         pace::check_dot_log(self.dot_log_mb)?;
         self.scrub.check()?;
+        self.handoff.check()?;
         match self.initial_mtu {
             Some(mtu) if !(MTU_MIN..=MTU_MAX).contains(&mtu) => Err((
                 "initial_mtu",
@@ -348,6 +353,7 @@ impl RawConfig {
             log_format: self.log.format,
             peer_addresses: peer_addresses(self.peer_addresses)?,
             scrub: self.scrub,
+            handoff: self.handoff,
         })
     }
 }

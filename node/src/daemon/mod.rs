@@ -8,6 +8,8 @@ mod logging;
 #[cfg(feature = "rocksdb")]
 mod metrics;
 #[cfg(feature = "rocksdb")]
+mod peers;
+#[cfg(feature = "rocksdb")]
 mod restore;
 #[cfg(feature = "rocksdb")]
 mod run;

@@ -9,10 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use quorate_core::membership;
-use quorate_protocol::map::ClusterMap;
-use quorate_ring::NodeId;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use crate::backup::{self, Desk};
 use crate::config::Config;
@@ -25,6 +23,7 @@ use crate::tls::Tls;
 
 use super::checks::{Space, open_files, raise_descriptor_limit};
 use super::metrics::MetricsFile;
+use super::peers::Peers;
 use super::{DaemonError, load_tls, logging};
 
 /// How often free space and links are looked at.
@@ -103,6 +102,7 @@ struct Node {
     metrics: Option<MetricsFile>,
     dir: DataDir,
     backups: Arc<Desk>,
+    peers: Peers,
     writable: bool,
     free_mb: u64,
     /// The warnings that the status report shows.
@@ -118,11 +118,13 @@ async fn serve(checked: Checked) -> Result<ExitCode, DaemonError> {
     node.announce();
     let (mut look, mut metrics) = (every(LOOK_EVERY), every(METRICS_EVERY));
     let mut files = every(FILES_EVERY);
+    let maps = node.driver.map_changes();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => node.reload(),
+            () = maps.next() => node.follow_map(),
             _ = look.tick() => node.look_around(),
             _ = files.tick() => node.check_files(),
             _ = metrics.tick() => node.write_metrics(),
@@ -206,12 +208,13 @@ fn start(checked: Checked) -> Result<Node, DaemonError> {
         metrics,
         dir,
         backups,
+        peers: Peers::default(),
         writable: true,
         free_mb: 0,
         told: Vec::new(),
     };
+    node.follow_map();
     node.look_around();
-    node.set_peers();
     Ok(node)
 }
 
@@ -281,17 +284,6 @@ fn mebibytes(count: u32) -> usize {
     usize::try_from(u64::from(count) << 20).unwrap_or(usize::MAX)
 }
 
-/// How this node reaches its peers: the map's addresses, or the configuration's where it has one.
-fn peer_addresses(config: &Config, map: &ClusterMap, me: NodeId) -> Vec<(NodeId, Vec<String>)> {
-    let others = map.members.iter().filter(|member| member.id != me);
-    others
-        .map(|member| match config.peer_addresses.get(&member.id) {
-            Some(address) => (member.id, vec![address.clone()]),
-            None => (member.id, member.peer_addresses.clone()),
-        })
-        .collect()
-}
-
 impl Node {
     /// Tells who started the process that it serves. A closed output is no reason to end.
     fn announce(&self) {
@@ -312,12 +304,16 @@ impl Node {
         tracing::info!(peer, client, shards = self.config.shards, "serving");
     }
 
+    /// The network learns who the peers are by the newest map.
+    fn follow_map(&mut self) {
+        let map = self.driver.map();
+        self.peers.follow(&map.map, Instant::now());
+        self.set_peers();
+    }
+
     fn set_peers(&self) {
-        self.network.set_peers(peer_addresses(
-            &self.config,
-            &self.driver.map().map,
-            self.dir.identity().node,
-        ));
+        let (me, addresses) = (self.dir.identity().node, &self.config.peer_addresses);
+        self.network.set_peers(self.peers.reached(me, addresses));
     }
 
     /// Reads certificates and peer addresses again; whatever is wrong leaves things as they were.
@@ -341,6 +337,9 @@ impl Node {
         match Space::look(self.dir.path(), self.config.disk_reserve_mb) {
             Ok(space) => self.judge_space(space),
             Err(error) => tracing::warn!(%error, "the free space cannot be found out"),
+        }
+        if self.peers.forget(Instant::now()) {
+            self.set_peers();
         }
         let warnings = self.warnings();
         if warnings != self.told {
@@ -390,7 +389,9 @@ impl Node {
                 self.config.disk_reserve_mb
             ));
         }
-        let broken = self.network.links().into_iter().filter(|link| !link.up);
+        let links = self.network.links().into_iter();
+        // Who is no member any more is expected to go.
+        let broken = links.filter(|link| !link.up && self.peers.has_member(link.node));
         warnings
             .extend(broken.filter_map(|link| {
                 Some(format!("no link to {}: {}", link.node, link.last_error?))

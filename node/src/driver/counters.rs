@@ -65,6 +65,10 @@ named! { NOTES, note_name, Note {
     Departed => "copies_departed", "Such copies that were deleted, because all members have what they had";
     Regained => "places_regained", "Places given back to a node that still had its old copy";
     EpochsMissed => "placements_missed", "Vnodes that missed versions in which their partition moved";
+    Throttled => "transfers_throttled", "Times copies were slowed down on their way because requests took longer than they should";
+    DroppedRecord => "dropped_records", "Records of dropped buckets that were removed, or ranges of them";
+    Swept => "drops_finished", "Times after which nothing was left of any dropped bucket";
+    ClassEnded => "partitions_ended", "Vnodes that went with the last bucket that had keys in them";
 }}
 
 /// What the driver itself counts.

@@ -9,13 +9,12 @@ use std::sync::Arc;
 use quorate_core::effects::Now;
 use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput};
 use quorate_core::membership::{MemberEffect, MemberInput, Membership};
+use quorate_core::moves::Said;
 use quorate_core::register::Version;
-use quorate_protocol::client::{
-    Backup, ClientReply, MapHistory, PutBucket, Replicas, Scrub, Status,
-};
+use quorate_protocol::client::ClientReply;
 use quorate_protocol::frame::Header;
-use quorate_protocol::peer::PeerMessage;
-use quorate_protocol::{ErrorCode, WireError};
+use quorate_protocol::peer::{MapNewest, PeerMessage};
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 use tokio::sync::mpsc;
 
@@ -24,28 +23,17 @@ use crate::net::{ClientKey, Lane};
 use crate::storage::Storage;
 
 use super::context::Context;
+use super::door::Door;
 use super::inbox::{Control, Outlet};
 use super::network::Network;
-use super::outbox;
 use super::persist::Persister;
 use super::placement::Placement;
-use super::status;
+use super::requests::NodeRequest;
 use super::tickets::Tickets;
-use super::{maps, scrub, standings};
+use super::{maps, outbox};
 
 /// Messages and requests that may wait for the hub.
 const FRAMES_MAX: usize = 4096;
-
-/// What the hub is asked to do for clients.
-#[derive(Debug)]
-pub(super) enum NodeRequest {
-    PutBucket(PutBucket),
-    MapHistory(MapHistory),
-    Status(Status),
-    Replicas(Replicas),
-    Backup(Backup),
-    Scrub(Scrub),
-}
 
 /// A frame for the hub, decoded.
 #[derive(Debug)]
@@ -72,10 +60,16 @@ pub(super) enum HubEvent {
     ClientLost(ClientKey),
     /// The map's state of that number is durable.
     Persisted(u64),
+    /// A shard's replica has spoken of ring changes.
+    Word(u16, Said),
     /// A shard's replica was opened again: it may know less than its peers were told.
     Reborn,
     /// What the node's checks find wrong now.
     Warn(Vec<String>),
+    /// A node that is no member was turned away.
+    TurnedAway(NodeId),
+    /// A peer refuses this node by that version of the map: it is no member.
+    RefusedBy(NodeId, MapVersion),
     /// The node stops.
     Stop,
 }
@@ -135,6 +129,8 @@ pub(super) struct Hub<S, N> {
     pub(super) backups: Option<Arc<Desk>>,
     /// Things an operator should know, as the node's own checks see them.
     pub(super) warnings: Vec<String>,
+    /// Who is let in where.
+    pub(super) door: Door,
     /// Peers whose cluster map contradicts the one here, and what is to be said of that.
     pub(super) contradictions: BTreeMap<NodeId, String>,
 }
@@ -142,6 +138,7 @@ pub(super) struct Hub<S, N> {
 impl<S: Storage, N: Network> Hub<S, N> {
     /// Runs until the node stops.
     pub(super) async fn run(mut self) {
+        self.look_at_door();
         loop {
             let timer = self.membership.next_timer().min(self.keeper.next_timer());
             let wake = self.context.clock.instant(timer);
@@ -171,16 +168,37 @@ impl<S: Storage, N: Network> Hub<S, N> {
     fn event(&mut self, event: HubEvent) {
         let now = self.context.clock.now();
         match event {
-            HubEvent::Linked(peer) => self.member(now, MemberInput::Linked(peer)),
+            HubEvent::Linked(peer) => {
+                self.member(now, MemberInput::Linked(peer));
+                self.tell_stranger(peer);
+            }
             HubEvent::Unlinked(peer) => self.member(now, MemberInput::Unlinked(peer)),
             HubEvent::ClientLost(client) => {
                 self.tickets.forget(client);
             }
             HubEvent::Persisted(number) => self.keep(now, KeeperInput::Persisted(number)),
+            HubEvent::Word(shard, said) => {
+                let shards = u16::try_from(self.shards.len()).unwrap_or(u16::MAX);
+                let input = KeeperInput::Word {
+                    shard,
+                    shards,
+                    said,
+                };
+                self.keep(now, input);
+            }
             HubEvent::Reborn => {
                 self.member(now, MemberInput::Reborn(self.context.sources.number()))
             }
             HubEvent::Warn(warnings) => self.warnings = warnings,
+            HubEvent::TurnedAway(node) => {
+                if self.door.turned_away(node, now.mono_us) {
+                    tracing::info!(%node, "a node that is no member knocks: it is turned away");
+                }
+            }
+            HubEvent::RefusedBy(peer, version) => {
+                self.door.refused_by(peer, version);
+                self.look_at_door();
+            }
             HubEvent::Stop => {}
         }
     }
@@ -207,58 +225,8 @@ impl<S: Storage, N: Network> Hub<S, N> {
             HubFrame::Client {
                 client,
                 header,
-                request: NodeRequest::PutBucket(request),
-            } => {
-                let ticket = self.tickets.issue(client, header, true);
-                let deadline_ms = header.deadline_ms;
-                let input = KeeperInput::Client {
-                    ticket,
-                    request,
-                    deadline_ms,
-                };
-                self.keep(now, input);
-            }
-            HubFrame::Client {
-                client,
-                header,
-                request: NodeRequest::MapHistory(request),
-            } => {
-                let log = maps::log(self.context.node, self.keeper.register(), request);
-                self.reply(client, &header, &log.into());
-            }
-            HubFrame::Client {
-                client,
-                header,
-                request: NodeRequest::Status(request),
-            } => {
-                self.report(now, client, header, request);
-            }
-            HubFrame::Client {
-                client,
-                header,
-                request: NodeRequest::Replicas(request),
-            } => {
-                let parts = standings::ask(&self.shards, request);
-                let (node, ring) = (self.context.node, self.placement.ring_version());
-                self.reply_later(client, header, standings::gather(node, ring, parts));
-            }
-            HubFrame::Client {
-                client,
-                header,
-                request: NodeRequest::Backup(request),
-            } => {
-                let desk = self.backups.clone();
-                self.reply_later(client, header, backup(desk, request));
-            }
-            HubFrame::Client {
-                client,
-                header,
-                request: NodeRequest::Scrub(request),
-            } => {
-                let parts = scrub::ask(&self.shards, &request);
-                let node = self.context.node;
-                self.reply_later(client, header, scrub::gather(node, now.wall_ms, parts));
-            }
+                request,
+            } => self.request(now, client, header, request),
         }
     }
 
@@ -304,7 +272,7 @@ impl<S: Storage, N: Network> Hub<S, N> {
         self.keep(now, input);
     }
 
-    fn keep(&mut self, now: Now, input: KeeperInput) {
+    pub(super) fn keep(&mut self, now: Now, input: KeeperInput) {
         let mut effects = Vec::new();
         self.keeper.handle(now, input, &mut effects);
         for effect in effects {
@@ -329,14 +297,45 @@ impl<S: Storage, N: Network> Hub<S, N> {
     fn map_changed(&mut self, now: Now, version: &Version) {
         let name = version.name();
         tracing::info!(version = %name, what = version.map().change.what, "the cluster map has a new version");
+        let before = self.placement.map();
         self.placement.set(version.shared());
         for shard in &self.shards {
             shard.tell(Control::Map(version.shared()));
         }
         self.member(now, MemberInput::Newest(name));
+        let members = version.map().map.members.iter();
+        let members = members.map(|member| member.id).collect();
+        self.member(now, MemberInput::Peers(members));
+        for member in &before.map.members {
+            self.tell_stranger(member.id);
+        }
+        self.look_at_door();
     }
 
-    fn reply(&self, client: ClientKey, header: &Header, reply: &ClientReply) {
+    /// Who is no member any more, and still has a link, hears of the version by which it is none.
+    fn tell_stranger(&self, peer: NodeId) {
+        let newest = self.keeper.register().newest();
+        if newest.map().map.member(peer).is_none() {
+            let newest = newest.name();
+            self.send(peer, Lane::Small, &MapNewest { newest }.into());
+        }
+    }
+
+    /// Whether this node is a member may be something else now.
+    fn look_at_door(&mut self) {
+        let closed = self.door.closed(self.context.node, &self.keeper.map());
+        let before = self.placement.closed();
+        if closed.as_ref() == before.as_deref() {
+            return;
+        }
+        match &closed {
+            Some(why) => tracing::warn!("{why}"),
+            None => tracing::info!("this node is a member of the cluster"),
+        }
+        self.placement.close(closed);
+    }
+
+    pub(super) fn reply(&self, client: ClientKey, header: &Header, reply: &ClientReply) {
         let Context {
             network, counters, ..
         } = &*self.context;
@@ -362,53 +361,6 @@ impl<S: Storage, N: Network> Hub<S, N> {
         match &self.persister {
             Some(persister) => persister.store(number, bytes),
             None => self.own.tell(HubEvent::Persisted(number)),
-        }
-    }
-
-    /// Asks all shards for their part, and answers when they have reported.
-    fn report(&self, now: Now, client: ClientKey, header: Header, request: Status) {
-        let mut base = status::base(&*self.context, &self.keeper, &self.membership, now);
-        base.warnings.extend(self.contradictions.values().cloned());
-        base.warnings.extend(self.warnings.iter().cloned());
-        let parts = status::ask(&self.shards);
-        let report = status::gather(base, parts, request.vnodes);
-        self.reply_later(client, header, async move { report.await.into() });
-    }
-
-    fn reply_later(
-        &self,
-        client: ClientKey,
-        header: Header,
-        reply: impl Future<Output = ClientReply> + Send + 'static,
-    ) {
-        let (context, ring) = (Arc::clone(&self.context), self.placement.ring_version());
-        tokio::spawn(async move {
-            let reply = reply.await;
-            outbox::reply_now(
-                &context.network,
-                &context.counters,
-                ring,
-                client,
-                &header,
-                &reply,
-            );
-        });
-    }
-}
-
-/// Asks the desk on a thread that may block: it reads files.
-async fn backup(desk: Option<Arc<Desk>>, request: Backup) -> ClientReply {
-    let Some(desk) = desk else {
-        let text = "this node keeps nothing on a disk: there is nothing to back up";
-        return WireError::new(ErrorCode::NotSupported, text).into();
-    };
-    let answered = tokio::task::spawn_blocking(move || desk.answer(&request)).await;
-    match answered {
-        Ok(Ok(report)) => report.into(),
-        Ok(Err(error)) => error.into(),
-        Err(_) => {
-            let text = "the node is stopping";
-            WireError::new(ErrorCode::Stopping, text).into()
         }
     }
 }

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quorate_core::store::{BatchSeq, StoreError};
 use quorate_core::{ReplicaStandings, ReplicaStatus, ScrubOrdered};
-use quorate_protocol::client::ClientRequest;
-use quorate_protocol::client::Scrub;
+use quorate_protocol::client::{ClientRequest, Moves, Scrub};
 use quorate_protocol::frame::Header;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
@@ -15,6 +14,8 @@ use quorate_ring::{Class, NodeId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::net::ClientKey;
+
+use super::transfers;
 
 /// Frames that may wait for one shard. The network keeps no more requests open than this.
 const FRAMES_MAX: usize = 16 * 1024;
@@ -85,6 +86,8 @@ pub(super) enum Control {
     },
     /// An order to read vnodes through.
     Scrub(Scrub, oneshot::Sender<ScrubOrdered>),
+    /// Take an order about copies on their way, and report.
+    Moves(Moves, oneshot::Sender<transfers::Part>),
     /// Take what is in the queue, then end.
     Stop,
 }

@@ -21,13 +21,16 @@
 mod clock;
 mod context;
 mod counters;
+mod door;
 mod hub;
 mod inbox;
 mod maps;
 mod network;
+mod orders;
 mod outbox;
 mod persist;
 mod placement;
+mod requests;
 mod router;
 mod scrub;
 mod shard;
@@ -38,6 +41,7 @@ mod start;
 mod status;
 mod sync;
 mod tickets;
+mod transfers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -49,6 +53,7 @@ pub use self::counters::{Counters, Event};
 use self::hub::{HubEvent, HubOutlet};
 use self::inbox::{Control, Outlet};
 pub use self::network::Network;
+use self::placement::Placement;
 use self::router::Router;
 pub use self::spawn::{Ended, Job, OneRuntime, Spawner, Threads};
 pub use self::start::{Setup, Spawners, StartError, start};
@@ -69,6 +74,17 @@ pub struct Driver<N> {
     sync_ended: Ended,
 }
 
+/// Tells when another version of the cluster map is in force. For one listener.
+#[derive(Debug)]
+pub struct MapChanges(Arc<Placement>);
+
+impl MapChanges {
+    /// Waits for a version that was not there at the last call, however many came since.
+    pub async fn next(&self) {
+        self.0.changed().await;
+    }
+}
+
 impl<N: Network> Driver<N> {
     /// The node's counters.
     #[must_use]
@@ -80,6 +96,12 @@ impl<N: Network> Driver<N> {
     #[must_use]
     pub fn map(&self) -> Arc<VersionedMap> {
         self.router.placement.map()
+    }
+
+    /// The versions of the cluster map that come into force here.
+    #[must_use]
+    pub fn map_changes(&self) -> MapChanges {
+        MapChanges(Arc::clone(&self.router.placement))
     }
 
     /// Says whether writes can be taken.

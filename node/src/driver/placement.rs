@@ -1,15 +1,24 @@
 //! The cluster map that is in force, for everybody who routes.
 
-use arc_swap::ArcSwap;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
 use quorate_protocol::client::ClientRequest;
 use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::{PartitionId, RingVersion};
+use tokio::sync::Notify;
 
 use super::context::Map;
 
 /// Holds the map; readers never wait.
 #[derive(Debug)]
-pub(super) struct Placement(ArcSwap<quorate_protocol::versioned::VersionedMap>);
+pub(super) struct Placement {
+    map: ArcSwap<quorate_protocol::versioned::VersionedMap>,
+    /// Told at every new map.
+    changed: Notify,
+    /// Why this node serves nobody, if so.
+    closed: ArcSwapOption<String>,
+}
 
 /// Who handles a client's request.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,24 +31,44 @@ pub(super) enum Handler {
 
 impl Placement {
     pub(super) fn new(map: Map) -> Self {
-        Self(ArcSwap::new(map))
+        Self {
+            map: ArcSwap::new(map),
+            changed: Notify::new(),
+            closed: ArcSwapOption::empty(),
+        }
     }
 
     pub(super) fn map(&self) -> Map {
-        self.0.load_full()
+        self.map.load_full()
     }
 
     pub(super) fn set(&self, map: Map) {
-        self.0.store(map);
+        self.map.store(map);
+        self.changed.notify_one();
+    }
+
+    /// Waits for a map that was not there at the last call.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Says why this node serves nobody, or that it does.
+    pub(super) fn close(&self, why: Option<String>) {
+        self.closed.store(why.map(Arc::new));
+    }
+
+    /// Why this node serves nobody, if so.
+    pub(super) fn closed(&self) -> Option<Arc<String>> {
+        self.closed.load_full()
     }
 
     pub(super) fn ring_version(&self) -> RingVersion {
-        self.0.load().map.ring.version()
+        self.map.load().map.ring.version()
     }
 
     /// Finds who handles a request.
     pub(super) fn handler(&self, request: &ClientRequest) -> Result<Handler, WireError> {
-        let version = self.0.load();
+        let version = self.map.load();
         let map = &version.map;
         let (bucket, key) = match request {
             ClientRequest::Get(get) => (get.bucket, &get.key),
@@ -60,10 +89,14 @@ impl Placement {
             | ClientRequest::Ping(_)
             | ClientRequest::PutBucket(_)
             | ClientRequest::MapHistory(_)
+            | ClientRequest::ChangeRing(_)
+            | ClientRequest::PlanRing(_)
+            | ClientRequest::GetVersion(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
-            | ClientRequest::Scrub(_) => {
+            | ClientRequest::Scrub(_)
+            | ClientRequest::Moves(_) => {
                 return Ok(Handler::Node);
             }
         };

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use quorate_protocol::client::{ClientReply, ClientRequest, MapReply, Pong};
+use quorate_protocol::client::{ClientReply, ClientRequest, MapReply, Pong, WholeMap};
 use quorate_protocol::codec::DecodeError;
 use quorate_protocol::frame::{HEADER_BYTES, Header};
 use quorate_protocol::hello::{Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 use quorate_protocol::limits::DEADLINE_MS_MAX;
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::MapVersion;
 use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 
@@ -17,11 +18,12 @@ use crate::net::{ClientKey, NetEvent, NetHandler, NoMessage};
 
 use super::clock::Clock;
 use super::counters::{Counters, Event};
-use super::hub::{HubEvent, HubFrame, HubOutlet, NodeRequest};
+use super::hub::{HubEvent, HubFrame, HubOutlet};
 use super::inbox::{Control, Frame, Full, Outlet};
 use super::network::Network;
 use super::outbox;
 use super::placement::{Handler, Placement};
+use super::requests::NodeRequest;
 use super::split::{Route, route, shard_of};
 
 /// What a client should wait before it tries an overloaded node again, milliseconds.
@@ -51,6 +53,10 @@ impl<N: Network> NetHandler for Router<N> {
             NetEvent::PeerLost { node, reason } => {
                 tracing::debug!(peer = %node, reason, "link to peer is gone");
                 self.hub.tell(HubEvent::Unlinked(node));
+            }
+            NetEvent::TurnedAway { node } => self.hub.tell(HubEvent::TurnedAway(node)),
+            NetEvent::RefusedBy { node, version } => {
+                self.hub.tell(HubEvent::RefusedBy(node, version));
             }
             NetEvent::PeerFrame { from, header, body } => {
                 return self.peer_frame(from, &header, &body);
@@ -89,6 +95,10 @@ impl<N: Network> NetHandler for Router<N> {
             incarnation: self.incarnation,
             wall_ms: self.clock.now().wall_ms,
         }
+    }
+
+    fn map_version(&self) -> MapVersion {
+        self.placement.map().version
     }
 }
 
@@ -156,6 +166,7 @@ impl<N: Network> Router<N> {
         }
         let request = ClientRequest::decode_body(header.opcode, body)
             .map_err(|error| self.bad_request(&error))?;
+        self.check_member(&request)?;
         match self.placement.handler(&request)? {
             Handler::Node => self.node_request(client, header, request),
             Handler::Partition(partition) => {
@@ -171,6 +182,18 @@ impl<N: Network> Router<N> {
                     .frame(frame, body.len())
                     .map_err(|Full| self.overloaded())
             }
+        }
+    }
+
+    /// Who is no member answers nothing but questions about itself: its map would lead clients astray.
+    fn check_member(&self, request: &ClientRequest) -> Result<(), WireError> {
+        let about_itself = matches!(
+            request,
+            ClientRequest::Ping(_) | ClientRequest::Status(_) | ClientRequest::MapHistory(_)
+        );
+        match self.placement.closed() {
+            Some(why) if !about_itself => Err(WireError::new(ErrorCode::NoMember, why.as_str())),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -201,15 +224,29 @@ impl<N: Network> Router<N> {
                 self.reply(client, &header, &reply.into());
                 return Ok(());
             }
+            ClientRequest::GetVersion(_) => {
+                let reply = WholeMap {
+                    version: Box::new((*version).clone()),
+                    node: self.node,
+                };
+                self.reply(client, &header, &reply.into());
+                return Ok(());
+            }
             ClientRequest::PutBucket(request) => {
                 check_deadline(header.deadline_ms)?;
                 NodeRequest::PutBucket(request)
             }
+            ClientRequest::ChangeRing(request) => {
+                check_deadline(header.deadline_ms)?;
+                NodeRequest::ChangeRing(request)
+            }
+            ClientRequest::PlanRing(_) => NodeRequest::PlanRing,
             ClientRequest::MapHistory(request) => NodeRequest::MapHistory(request),
             ClientRequest::Status(request) => NodeRequest::Status(request),
             ClientRequest::Replicas(request) => NodeRequest::Replicas(request),
             ClientRequest::Backup(request) => NodeRequest::Backup(request),
             ClientRequest::Scrub(request) => NodeRequest::Scrub(request),
+            ClientRequest::Moves(request) => NodeRequest::Moves(request),
             ClientRequest::Get(_)
             | ClientRequest::Put(_)
             | ClientRequest::Delete(_)

@@ -106,7 +106,8 @@ pub(super) fn route(message: &mut PeerMessage, shards: u16) -> Route {
         | PeerMessage::MapRefused(_)
         | PeerMessage::MapNewest(_)
         | PeerMessage::MapAsk(_)
-        | PeerMessage::MapDecided(_) => Route::Hub,
+        | PeerMessage::MapDecided(_)
+        | PeerMessage::MapWord(_) => Route::Hub,
     }
 }
 

@@ -25,6 +25,7 @@ use super::Driver;
 use super::clock::Clock;
 use super::context::{Context, Map};
 use super::counters::Counters;
+use super::door::Door;
 use super::hub::{Hub, HubInbox, HubOutlet, hub_inbox};
 use super::inbox::{Inbox, Outlet, inbox};
 use super::network::Network;
@@ -216,6 +217,7 @@ fn machines<S, N>(
         persister,
         backups: setup.backups,
         warnings: Vec::new(),
+        door: Door::default(),
         contradictions: BTreeMap::new(),
     }
 }

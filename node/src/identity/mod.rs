@@ -23,8 +23,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use quorate_protocol::map::ClusterMap;
-use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
 
@@ -98,6 +97,11 @@ pub enum DataDirError {
         /// The members, for the person who mistyped one.
         members: String,
     },
+    /// The node was given up.
+    #[error(
+        "node {0} was removed from cluster '{1}' by force and what it held was given up: it can never come back. Let a new node join"
+    )]
+    Expelled(NodeId, String),
     /// The file system refused.
     #[error("{what} {path}: {source}")]
     Io {
@@ -120,10 +124,10 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes a data directory for `node` from the cluster's map.
+    /// Makes a data directory for `node` from the cluster's map. A node that is to join is no member in it yet.
     ///
     /// # Errors
-    /// The node is no member, the directory is in use or not empty, or the system refuses. An
+    /// The node is no member of a cluster that never ran, it was one and was given up, the directory is in use or not empty, or the system refuses. An
     /// interrupted attempt can be repeated.
     pub fn init(
         path: &Path,
@@ -131,7 +135,7 @@ impl DataDir {
         node: NodeId,
         storage: StorageId,
     ) -> Result<Self, DataDirError> {
-        check_member(&map.map, node)?;
+        check_member(map, node)?;
         create_dir_all(path).map_err(|source| io_error("cannot create", path, source))?;
         let lock = Lock::take(path)?;
         check_unused(path)?;
@@ -215,7 +219,7 @@ impl DataDir {
     /// The stored map, and what the register must remember.
     ///
     /// # Errors
-    /// The file is missing, damaged, or of another cluster, or the node is no member in it.
+    /// The file is missing, damaged, or of another cluster.
     pub fn load_map(&self) -> Result<MapState, DataDirError> {
         load_map(&self.path, self.identity)
     }
@@ -289,7 +293,6 @@ fn load_map(path: &Path, identity: Identity) -> Result<MapState, DataDirError> {
             expected: identity.cluster,
         });
     }
-    check_member(map, identity.node)?;
     Ok(state)
 }
 
@@ -309,8 +312,14 @@ fn io_error(what: &'static str, path: &Path, source: io::Error) -> DataDirError 
     }
 }
 
-fn check_member(map: &ClusterMap, node: NodeId) -> Result<(), DataDirError> {
-    if map.member(node).is_some() {
+/// A node that is to join begins with a version that was decided by others. In the first one, by which
+/// a cluster is made, everybody is named.
+fn check_member(version: &VersionedMap, node: NodeId) -> Result<(), DataDirError> {
+    let map = &version.map;
+    if version.expelled.binary_search(&node).is_ok() {
+        return Err(DataDirError::Expelled(node, map.name.clone()));
+    }
+    if map.member(node).is_some() || version.version > MapVersion::FIRST {
         return Ok(());
     }
     let members: Vec<String> = map

@@ -45,6 +45,9 @@ pub(super) const DIAL_WAIT: Duration = Duration::from_secs(2);
 pub(super) const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between attempts on a peer.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Pause before the next attempt on a peer by which this node is no member. Who lets it in dials it, or answers when it
+/// knocks: the pause ends then.
+pub(super) const DOOR_PAUSE: Duration = Duration::from_secs(5);
 /// A link that ends sooner than this after it began counts as another failed attempt: a peer whose
 /// links always break is not dialled more and more often.
 pub(super) const LINK_STEADY: Duration = Duration::from_secs(5);

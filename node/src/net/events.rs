@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_protocol::frame::Header;
 use quorate_protocol::hello::Hello;
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 
 /// One client connection, for as long as it lives. Never used again.
@@ -52,6 +53,18 @@ pub enum NetEvent {
         /// Its body.
         body: Bytes,
     },
+    /// A node of this cluster that is no peer was turned away at the door.
+    TurnedAway {
+        /// The node, proven by its certificate.
+        node: NodeId,
+    },
+    /// A peer has turned this node away: it is no member.
+    RefusedBy {
+        /// The peer.
+        node: NodeId,
+        /// The version of the map by which the peer says so.
+        version: MapVersion,
+    },
     /// A client's request. It must be answered exactly once, with [`super::NetHandle::reply`].
     ClientFrame {
         /// The connection it came on.
@@ -90,6 +103,9 @@ pub trait NetHandler: Send + Sync + 'static {
 
     /// The hello to send now.
     fn hello(&self) -> Hello;
+
+    /// The version of the map by which the peers were told.
+    fn map_version(&self) -> MapVersion;
 }
 
 /// How the link to one peer stands.

@@ -16,6 +16,8 @@
 //! - The node with the smaller id dials. The other one *knocks* while it has no link: it connects,
 //!   says hello, and is told to wait; the knock ends the dialler's pause. Of two connections the
 //!   later one wins.
+//! - Who is no peer is turned away with `no member` and the version of the cluster map by which it is none. It comes
+//!   back every few seconds: whoever takes it in dials it, or answers when it dials.
 //! - The first unidirectional stream of each side starts with its hello and then carries small
 //!   frames (bodies up to `SMALL_BODY_BYTES_MAX`), in order, for as long as the link lives.
 //! - Every other unidirectional stream holds exactly one frame of any size.

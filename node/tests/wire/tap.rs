@@ -10,6 +10,7 @@ use quorate_protocol::frame::{Header, Reader};
 use quorate_protocol::hello::Hello;
 use quorate_protocol::limits::FRAME_BODY_BYTES_MAX;
 use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 
 use super::trace::Trace;
@@ -82,6 +83,8 @@ impl NetHandler for Hearing {
                 let name = request.map_or("unreadable", |request| request.name());
                 format!("from client {} {name} {}", client.0, summary(header, body))
             }
+            NetEvent::TurnedAway { node } => format!("turned away {node}"),
+            NetEvent::RefusedBy { node, version } => format!("refused by {node} at {version}"),
             NetEvent::ClientLost { client } => format!("lost client {}", client.0),
         };
         self.trace.note(format_args!("{} {what}", self.name));
@@ -90,6 +93,10 @@ impl NetHandler for Hearing {
 
     fn hello(&self) -> Hello {
         (self.greeting)(self.driver.hello())
+    }
+
+    fn map_version(&self) -> MapVersion {
+        self.driver.map_version()
     }
 }
 

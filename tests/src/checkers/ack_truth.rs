@@ -34,8 +34,8 @@ pub struct AckTruth {
     told: BTreeMap<(usize, Class), Clock>,
     /// What nodes got back after they had lost it: in a snapshot first, maybe, and once more later.
     relearned: BTreeSet<(usize, Dot)>,
-    /// Vnodes that are being filled page by page.
-    filling: BTreeSet<(usize, VnodeId)>,
+    /// Vnodes that are being filled page by page. Those of one node that came with one version have one id.
+    filling: BTreeSet<(usize, Class, VnodeId)>,
 }
 
 impl AckTruth {
@@ -81,8 +81,10 @@ impl AckTruth {
                     }
                 }
                 Family::Vnodes => {
-                    if let Ok(vnode) = decode_vnode(key, value) {
-                        self.fills(node, batch, &vnode);
+                    if let (Some(class), Ok(vnode)) =
+                        (keys::parse_vnode_key(key), decode_vnode(key, value))
+                    {
+                        self.fills((node, class), batch, &vnode);
                     }
                 }
                 Family::Log
@@ -95,10 +97,10 @@ impl AckTruth {
     }
 
     /// With the last page a vnode has all that its sender had, deletes and what they superseded included.
-    fn fills(&mut self, node: usize, batch: u64, vnode: &VnodeRecord) {
+    fn fills(&mut self, (node, class): (usize, Class), batch: u64, vnode: &VnodeRecord) {
         if vnode.rebuilding.is_some() {
-            self.filling.insert((node, vnode.vnode));
-        } else if self.filling.remove(&(node, vnode.vnode)) {
+            self.filling.insert((node, class, vnode.vnode));
+        } else if self.filling.remove(&(node, class, vnode.vnode)) {
             let known: Vec<Dot> = self.held.keys().copied().collect();
             let filled = known.into_iter().filter(|dot| vnode.clock.contains(*dot));
             filled.for_each(|dot| self.holds(dot, node, batch));

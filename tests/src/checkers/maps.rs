@@ -3,8 +3,9 @@
 //! * A version's number has one content, wherever and whenever it is the newest of a node or stands in the log of a
 //!   later one, over all restarts and whatever disks forget.
 //! * At a node that keeps its disk the newest version never goes back.
-//! * From one version to a later one no bucket goes, each keeps its id, n and mode, and its revision does not go back.
+//! * From one version to a later one each bucket keeps its id, n and mode, and its revision does not go back.
 //!   What is in a version was asked for by a client.
+//! * A bucket goes where somebody asked for that, and no later bucket has its id.
 //! * What a client is told of is in the newest version of the node that told it, and in the end it is there still, or
 //!   what became of it by a later wish.
 //! * In the end all nodes have the same newest version, and every version that was ever decided leads to it.
@@ -19,6 +20,7 @@ use quorate_protocol::MapDigest;
 use quorate_protocol::client::PutBucket;
 use quorate_protocol::map::{Bucket, BucketProps};
 use quorate_protocol::versioned::{MapName, MapVersion};
+use quorate_ring::{BucketId, NodeId};
 
 use super::Violation;
 
@@ -34,6 +36,10 @@ pub struct Maps {
     /// All that clients asked for, by name.
     asked: BTreeMap<String, Vec<BucketProps>>,
     told: Vec<Bucket>,
+    /// Buckets that somebody asked to drop.
+    to_drop: BTreeSet<BucketId>,
+    /// Buckets that are gone, with a version that lacks them.
+    gone: BTreeMap<BucketId, MapVersion>,
     violations: Vec<Violation>,
 }
 
@@ -49,6 +55,8 @@ impl Maps {
             decided: BTreeMap::from([(name.version, name.digest)]),
             asked: buckets.iter().map(asked).collect(),
             told: Vec::new(),
+            to_drop: BTreeSet::new(),
+            gone: BTreeMap::new(),
             violations: Vec::new(),
         }
     }
@@ -59,6 +67,11 @@ impl Maps {
         if !asked.contains(&request.props) {
             asked.push(request.props.clone());
         }
+    }
+
+    /// Somebody asks for the end of a bucket.
+    pub fn asked_to_drop(&mut self, bucket: BucketId) {
+        self.to_drop.insert(bucket);
     }
 
     /// A client is told by a node that its request is granted.
@@ -91,6 +104,10 @@ impl Maps {
             None => {}
         }
         for bucket in &version.map().map.buckets {
+            let gone = self.gone.get(&bucket.id);
+            if gone.is_some_and(|gone| *gone < version.name().version) {
+                self.found(format!("{bucket:?} has the id of one that was dropped"));
+            }
             let asked = self.asked.get(&bucket.name);
             if !asked.is_some_and(|asked| asked.contains(&bucket.props)) {
                 self.found(format!("nobody asked for {bucket:?}"));
@@ -138,15 +155,21 @@ impl Maps {
     #[must_use]
     pub fn at_the_end(&self) -> Vec<Violation> {
         let mut wrong = Vec::new();
-        let names: BTreeSet<Option<MapName>> = self
-            .nodes
-            .iter()
-            .map(|newest| newest.as_ref().map(Version::name))
+        let known = self.nodes.iter().flatten();
+        let newest = known.max_by_key(|version| version.name());
+        // Ids are given out from 1. Who is a member no longer need not have heard of it.
+        let is_member = |at: u64| {
+            newest.is_none_or(|newest| newest.map().map.member(NodeId::new(at + 1)).is_some())
+        };
+        let names: BTreeSet<Option<MapName>> = (0..)
+            .zip(&self.nodes)
+            .filter(|(at, _)| is_member(*at))
+            .map(|(_, newest)| newest.as_ref().map(Version::name))
             .collect();
         if names.len() > 1 {
             wrong.push(format!("nodes end with different versions: {names:?}"));
         }
-        let Some(end) = self.nodes.first().and_then(Option::as_ref) else {
+        let Some(end) = newest else {
             return vec![Violation::general(
                 NAME,
                 "a node ends without a version".to_owned(),
@@ -163,7 +186,10 @@ impl Maps {
             let mut buckets = end.map().map.buckets.iter();
             buckets.any(|bucket| *told == bucket || becomes(told, bucket))
         };
-        let lost = self.told.iter().filter(|told| !kept(told));
+        let dropped =
+            |told: &&Bucket| self.to_drop.contains(&told.id) && end.map().has_dropped(told.id);
+        let lost = self.told.iter();
+        let lost = lost.filter(|told| !kept(told) && !dropped(told));
         wrong.extend(lost.map(|told| format!("a client was told of {told:?}, the end lacks it")));
         let violation = |what| Violation::general(NAME, what);
         wrong.into_iter().map(violation).collect()
@@ -189,7 +215,11 @@ impl Maps {
         for old in &before.map().map.buckets {
             let mut buckets = after.map().map.buckets.iter();
             let fine = buckets.any(|new| new == old || becomes(old, new));
-            if !fine {
+            let dropped = self.to_drop.contains(&old.id) && after.map().has_dropped(old.id);
+            if dropped {
+                let gone = self.gone.entry(old.id).or_insert(after.name().version);
+                *gone = after.name().version.min(*gone);
+            } else if !fine {
                 let name = after.name();
                 self.found(format!("node {node} had {old:?}, version {name} lacks it"));
             }
@@ -218,7 +248,6 @@ mod tests {
     use quorate_protocol::options::Count;
     use quorate_protocol::versioned::{MapChange, VersionedMap};
     use quorate_protocol::{RequestId, StorageId};
-    use quorate_ring::NodeId;
 
     use super::*;
     use crate::sim::config::Config;

@@ -17,6 +17,8 @@
 //! | `bounded` | I14 a quiet cluster has let go of everything | nodes at the end |
 //! | `maps` | the cluster map: one content for each version, and none forgotten | every change at any node, answers, final state |
 //! | `availability` | I15 writes succeed beside a dead node | history, outages |
+//! | `removal` | what a forced removal excuses, rule 13 | history, versions, batches |
+//! | `zones` | A11 no two copies in one zone | every version |
 //! | `retries` | I11 a request gets one dot while somebody remembers it | every batch, disks |
 //!
 //! I6 (convergence), and of I15 that everything ends, are judged where the run ends, in `sim/run.rs`. I18
@@ -37,11 +39,13 @@ pub mod last_write;
 pub mod listings;
 pub mod lost_writes;
 pub mod maps;
+pub mod removal;
 pub mod resurrection;
 pub mod retries;
 pub mod sessions;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +55,7 @@ use quorate_ring::BucketId;
 use crate::history::{History, Key, Kind, Operation, Shown, WriteId};
 use crate::sim::config::Profile;
 use causal::Causal;
+pub use removal::{Missing, Unaware};
 
 /// An invariant that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +118,10 @@ pub struct Evidence<'a> {
     pub outages: &'a [Outage],
     /// When a replica had lost what it held of a key, and could not know it.
     pub blind: Vec<Blind>,
+    /// When members had been removed by force and did not know it.
+    pub unaware: &'a [Unaware],
+    /// When nobody else held an acknowledged write.
+    pub missing: &'a [Missing],
     /// The time stamp of every version that any node ever stored.
     pub stamps: &'a BTreeMap<Dot, u64>,
     /// By how much two clocks differed at most, at any two times of the run, milliseconds.

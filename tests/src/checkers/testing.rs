@@ -6,7 +6,7 @@ use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::BucketId;
 
 use super::causal::Causal;
-use super::{Blind, Evidence, Expiries, Outage, Violation};
+use super::{Blind, Evidence, Expiries, Missing, Outage, Unaware, Violation};
 use crate::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
 use crate::sim::config::Profile;
 
@@ -45,6 +45,8 @@ pub(crate) struct Story {
     pub(crate) outages: Vec<Outage>,
     pub(crate) blind: Vec<Blind>,
     pub(crate) by_stamp: bool,
+    pub(crate) unaware: Vec<Unaware>,
+    pub(crate) missing: Vec<Missing>,
     pub(crate) stamps: Vec<(u64, u64)>,
     pub(crate) skew_ms: u64,
     pub(crate) expiries: BTreeMap<WriteId, Expiries>,
@@ -68,6 +70,8 @@ impl Default for Story {
             outages: Vec::new(),
             blind: Vec::new(),
             by_stamp: false,
+            unaware: Vec::new(),
+            missing: Vec::new(),
             stamps: Vec::new(),
             skew_ms: 0,
             expiries: BTreeMap::new(),
@@ -92,6 +96,7 @@ impl Story {
             dot,
             unsure: false,
             alone: false,
+            only: None,
         });
         let last = self.history.operations.len() - 1;
         &mut self.history.operations[last]
@@ -196,6 +201,8 @@ impl Story {
             profile: self.profile,
             power_lost: self.power_lost,
             outages: &self.outages,
+            unaware: &self.unaware,
+            missing: &self.missing,
             stamps: &stamps,
             skew_ms: self.skew_ms,
             expiries: self.expiries.clone(),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput};
+use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput, MapRequest};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::register::{Pace, RegisterConfig, Version};
 use quorate_core::{Now, Ticket};
@@ -179,7 +179,7 @@ impl Stage {
         self.waiting.insert(ticket);
         let input = KeeperInput::Client {
             ticket,
-            request,
+            request: MapRequest::Put(request),
             deadline_ms: source.pick([1, 5000, u32::MAX]).min(55_000),
         };
         self.keep(input, 300)?;

@@ -1,8 +1,9 @@
 //! Every message of every wire, made of chance.
 
-use quorate_protocol::client::{self, ClientReply, ClientRequest, MapReply};
+use quorate_protocol::client::{self, ClientReply, ClientRequest, MapReply, WholeMap};
 use quorate_protocol::map::{Bucket, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::peer::{self, PeerMessage};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ClusterId, WireError};
 use quorate_ring::{NodeId, PartitionCount, Placed, Ring, Weight};
 
@@ -29,6 +30,10 @@ makers! {
         Draw::value::<client::Replicas>,
         Draw::value::<client::Scrub>,
         Draw::value::<client::MapHistory>,
+        Draw::value::<client::ChangeRing>,
+        Draw::value::<client::PlanRing>,
+        Draw::value::<client::Moves>,
+        Draw::value::<client::GetVersion>,
         Draw::value::<client::Backup>,
     ];
     REPLIES: ClientReply = [
@@ -43,6 +48,10 @@ makers! {
         Draw::value::<client::ReplicaPage>,
         Draw::value::<client::ScrubState>,
         Draw::value::<client::MapLog>,
+        Draw::value::<client::RingChanged>,
+        Draw::value::<client::RingPlan>,
+        Draw::value::<client::MovesReport>,
+        whole_map,
         Draw::value::<client::BackupReport>,
     ];
     PEER: PeerMessage = [
@@ -80,6 +89,7 @@ makers! {
         Draw::value::<peer::MapNewest>,
         Draw::value::<peer::MapAsk>,
         Draw::value::<peer::MapDecided>,
+        Draw::value::<peer::MapWord>,
     ];
 }
 
@@ -136,6 +146,12 @@ pub(super) fn map(draw: &mut Draw<'_, '_>) -> Option<ClusterMap> {
         ring: Ring::first(partitions, draw.source.pick([1, 3, 5]), &placed).ok()?,
         buckets: draw.value::<Vec<Bucket>>()?,
     })
+}
+
+fn whole_map(draw: &mut Draw<'_, '_>) -> Option<WholeMap> {
+    let version = Box::new(VersionedMap::created(map(draw)?, draw.value()?));
+    let node = draw.value()?;
+    Some(WholeMap { node, version })
 }
 
 fn map_reply(draw: &mut Draw<'_, '_>) -> Option<MapReply> {

@@ -286,11 +286,7 @@ fn draw_alive(source: &mut Source<'_>) -> Vec<u8> {
 
 fn draw_digest(source: &mut Source<'_>) -> Vec<u8> {
     stored(source, |draw, key| {
-        let mut half = || {
-            let bits = (u128::from(draw.source.bits()) << 64) | u128::from(draw.source.bits());
-            bits.to_be_bytes()
-        };
-        let digest = Digest::from_bytes([half(), half()]);
+        let digest = Digest::from_bytes(std::array::from_fn(|_| draw.source.byte()));
         record::encode_digest(key, &digest).to_vec()
     })
 }

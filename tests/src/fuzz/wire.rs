@@ -218,7 +218,11 @@ fn resolve(request: &ClientRequest) {
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
             | ClientRequest::Scrub(_)
-            | ClientRequest::MapHistory(_) => {}
+            | ClientRequest::MapHistory(_)
+            | ClientRequest::ChangeRing(_)
+            | ClientRequest::PlanRing(_)
+            | ClientRequest::Moves(_)
+            | ClientRequest::GetVersion(_) => {}
         }
     }
 }

@@ -40,10 +40,13 @@ pub struct Members {
 /// A cluster of processes. They end, and its files are deleted, when it is dropped; after
 /// [`Cluster::keep_files`] or a panic the files stay and their place is printed.
 pub struct Cluster {
-    nodes: Vec<NodeProcess>,
-    files: Provisioned,
-    programs: Programs,
-    client: Client,
+    pub(super) nodes: Vec<NodeProcess>,
+    pub(super) files: Provisioned,
+    pub(super) programs: Programs,
+    pub(super) client: Client,
+    pub(super) watchdog: Arc<Watchdog>,
+    /// Nodes that are no members any more.
+    pub(super) left: BTreeSet<Index>,
     paused: BTreeSet<Index>,
     relay: Option<Relay>,
     shims: Vec<Shim>,
@@ -103,6 +106,8 @@ impl Cluster {
             files,
             programs: programs.clone(),
             client,
+            watchdog,
+            left: BTreeSet::new(),
             paused: BTreeSet::new(),
             relay,
             shims,
@@ -144,9 +149,10 @@ impl Cluster {
         &mut self.nodes[node]
     }
 
-    /// All nodes.
+    /// All nodes that are members, or to be some.
     pub fn all(&self) -> impl Iterator<Item = Index> + use<> {
-        0..self.nodes.len()
+        let left = self.left.clone();
+        (0..self.nodes.len()).filter(move |node| !left.contains(node))
     }
 
     /// Nodes whose process was started, and neither ended nor paused.

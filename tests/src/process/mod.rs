@@ -13,6 +13,7 @@ mod cluster;
 mod damage;
 mod error;
 mod ground;
+mod growth;
 mod inspect;
 mod ledger;
 mod namespaces;

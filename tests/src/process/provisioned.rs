@@ -63,6 +63,8 @@ pub struct Provisioned {
     pub made: NewCluster,
     /// Each node's ports, in the order of their names `n1`, `n2`, ...
     pub ports: Vec<Ports>,
+    /// The ids of nodes that came later.
+    pub(super) joined: BTreeMap<usize, NodeId>,
     settings: Settings,
 }
 
@@ -80,6 +82,7 @@ impl Provisioned {
             dir: dir.to_owned(),
             made,
             ports,
+            joined: BTreeMap::new(),
             settings: settings.clone(),
         };
         files.write_shared()?;
@@ -109,6 +112,7 @@ impl Provisioned {
             .find(|member| member.name == name(index));
         member
             .map(|member| member.id)
+            .or_else(|| self.joined.get(&index).copied())
             .ok_or_else(|| Trouble::Made(format!("there is no node {index}")))
     }
 
@@ -166,6 +170,18 @@ impl Provisioned {
         let (_, issued) =
             issued.ok_or_else(|| Trouble::Made(format!("there is no node {index}")))?;
         write_pem(&dir.join("node"), issued)?;
+        self.write_configuration(index, peers)
+    }
+
+    /// Writes a node's configuration; `peers` replaces addresses of the map.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn write_configuration(
+        &self,
+        index: usize,
+        peers: &BTreeMap<NodeId, String>,
+    ) -> Result<(), Trouble> {
         let mut text = configuration(
             self.settings.host(index),
             self.ports[index],
@@ -176,7 +192,7 @@ impl Provisioned {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{node} = \"{address}\"");
         }
-        write(&dir.join("node.toml"), text)
+        write(&self.node_dir(index).join("node.toml"), text)
     }
 
     /// Makes a node's data directory.
@@ -184,12 +200,25 @@ impl Provisioned {
     /// # Errors
     /// `quorate-node init` refuses; its words are in the error.
     pub fn init(&self, index: usize, programs: &Programs) -> Result<(), Trouble> {
+        self.init_from(index, &self.dir.join("cluster.map"), programs)
+    }
+
+    /// As [`Self::init`], from that version of the map.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn init_from(
+        &self,
+        index: usize,
+        map: &Path,
+        programs: &Programs,
+    ) -> Result<(), Trouble> {
         let output = Command::new(&programs.node)
             .arg("init")
             .arg("--dir")
             .arg(self.node_dir(index).join("data"))
             .arg("--map")
-            .arg(self.dir.join("cluster.map"))
+            .arg(map)
             .args(["--node", &self.id(index)?.to_string()])
             .output()
             .map_err(Trouble::io("quorate-node init"))?;

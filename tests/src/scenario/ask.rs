@@ -152,7 +152,11 @@ impl Walk<'_> {
                     | ClientRequest::Replicas(_)
                     | ClientRequest::Backup(_)
                     | ClientRequest::Scrub(_)
-                    | ClientRequest::MapHistory(_) => {}
+                    | ClientRequest::MapHistory(_)
+                    | ClientRequest::ChangeRing(_)
+                    | ClientRequest::PlanRing(_)
+                    | ClientRequest::Moves(_)
+                    | ClientRequest::GetVersion(_) => {}
                 }
                 (kind, wire, again)
             }
@@ -202,7 +206,11 @@ impl Walk<'_> {
                 | ClientReply::ReplicaPage(_)
                 | ClientReply::BackupReport(_)
                 | ClientReply::ScrubState(_)
-                | ClientReply::MapLog(_)) => Ok(reply),
+                | ClientReply::MapLog(_)
+                | ClientReply::RingChanged(_)
+                | ClientReply::RingPlan(_)
+                | ClientReply::MovesReport(_)
+                | ClientReply::Version(_)) => Ok(reply),
             },
             Some(ClientEvent::Refused(_)) => Err(unanswered("nobody listens there", true)),
             Some(ClientEvent::Lost(_) | ClientEvent::Go | ClientEvent::TimedOut(_)) => {

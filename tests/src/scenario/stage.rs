@@ -31,6 +31,7 @@ pub fn config(seed: u64, weather: Weather, keys: u32) -> Config {
     let mut dice = Dice::new(seed, "stage");
     let mut config = Config::draw(seed);
     config.founding = None;
+    config.operate_every_us = 0;
     config.map = map();
     config.profile = Profile::Storm; // the walk itself says which reads must be fresh
     config.keys = keys;

@@ -33,7 +33,7 @@ pub(super) fn judge(world: &mut World<'_>) -> Vec<Violation> {
     }
     let until_us = world.at_us + SETTLE_US;
     world.run_until_so(until_us, |world| converge::unsettled(world).is_none());
-    let in_force = world.nodes[0].buckets().unwrap_or_default().to_vec();
+    let in_force = in_force(world);
     for bucket in in_force.iter().filter(|bucket| is_made(bucket)) {
         wrong.extend(repeat(world, bucket));
         wrong.extend(contradict(world, bucket));
@@ -51,7 +51,8 @@ pub(super) fn judge(world: &mut World<'_>) -> Vec<Violation> {
 fn complete(world: &mut World<'_>, name: &str) -> Option<String> {
     let candidates = candidates(world, name);
     // One node, as each refusal is owed to a smaller definition that it did not know.
-    let node = world.founding.dice.index(world.nodes.len());
+    let members = world.members();
+    let node = members[world.founding.dice.index(members.len())];
     let mut last = None;
     for _ in 0..=world.nodes.len() {
         for props in &candidates {
@@ -68,8 +69,17 @@ fn complete(world: &mut World<'_>, name: &str) -> Option<String> {
     last.map(|last| format!("nothing that clients asked for as {name:?} can be had: {last}"))
 }
 
+/// The buckets that are in force at some member.
+fn in_force(world: &World<'_>) -> Vec<Bucket> {
+    let members = world.members();
+    let first = members
+        .first()
+        .and_then(|&member| world.nodes[member].buckets());
+    first.unwrap_or_default().to_vec()
+}
+
 fn candidates(world: &World<'_>, name: &str) -> Vec<BucketProps> {
-    let buckets = world.nodes[0].buckets().unwrap_or_default();
+    let buckets = in_force(world);
     let here = buckets.iter().find(|bucket| bucket.name == name);
     let possible = |props: &&BucketProps| {
         here.is_none_or(|here| {
@@ -81,7 +91,7 @@ fn candidates(world: &World<'_>, name: &str) -> Vec<BucketProps> {
 }
 
 fn repeat(world: &mut World<'_>, bucket: &Bucket) -> Option<String> {
-    let everywhere: Vec<usize> = (0..world.nodes.len()).collect();
+    let everywhere = world.members();
     let answers = ask(world, &everywhere, &bucket.name, &bucket.props);
     let granted = |answer: &Option<ClientReply>| match answer {
         Some(ClientReply::BucketStored(stored)) => !stored.changed && stored.bucket == *bucket,
@@ -94,7 +104,7 @@ fn repeat(world: &mut World<'_>, bucket: &Bucket) -> Option<String> {
 }
 
 fn contradict(world: &mut World<'_>, bucket: &Bucket) -> Option<String> {
-    let everywhere: Vec<usize> = (0..world.nodes.len()).collect();
+    let everywhere = world.members();
     let mut other = bucket.props.clone();
     other.mode = match other.mode {
         BucketMode::Siblings => BucketMode::Lww,

@@ -181,6 +181,8 @@ pub struct Lent<'a> {
     pub counters: &'a mut Counters,
     /// The map that clients know.
     pub map: &'a ClusterMap,
+    /// The nodes that are asked, by their places.
+    pub nodes: &'a [usize],
     /// What most ask for.
     pub names: &'a [PutBucket],
     /// The last ticket given out.
@@ -273,7 +275,7 @@ impl Asker {
         lent.counters.count(Counter::Operation(wish.name()));
         self.current = Some(Current {
             request,
-            node: self.dice.index(lent.map.members.len()),
+            node: lent.nodes[self.dice.index(lent.nodes.len())],
             ticket: Ticket(0),
             attempts: 0,
             waiting_to_retry: false,
@@ -288,7 +290,7 @@ impl Asker {
         current.attempts += 1;
         current.waiting_to_retry = false;
         if current.attempts > 1 {
-            current.node = self.dice.index(lent.map.members.len());
+            current.node = lent.nodes[self.dice.index(lent.nodes.len())];
         }
         *lent.last_ticket += 1;
         current.ticket = Ticket(*lent.last_ticket);
@@ -322,7 +324,11 @@ impl Asker {
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
             | ClientReply::ScrubState(_)
-            | ClientReply::MapLog(_) => self.on_error(lent, ErrorCode::Protocol),
+            | ClientReply::MapLog(_)
+            | ClientReply::RingChanged(_)
+            | ClientReply::RingPlan(_)
+            | ClientReply::MovesReport(_)
+            | ClientReply::Version(_) => self.on_error(lent, ErrorCode::Protocol),
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Shared<'a> {
     pub counters: &'a mut Counters,
     /// The map.
     pub map: &'a ClusterMap,
+    /// The nodes that are asked, by their places.
+    pub nodes: &'a [usize],
     /// The last write id given out.
     pub last_write: &'a mut u64,
     /// The last ticket given out.
@@ -79,6 +81,8 @@ pub struct Shared<'a> {
     pub strict: u32,
     /// Puts whose values live for a limited time, of a thousand.
     pub expiring: u32,
+    /// Whether every read asks who answered it.
+    pub explain: bool,
     /// Mean pause between operations, microseconds.
     pub think_us: u64,
     /// Faults are over: clients are patient.
@@ -215,7 +219,8 @@ impl Client {
     }
 
     fn start_read(&mut self, cx: &mut Shared<'_>, bucket: &Bucket, key: Key, then: Option<Wish>) {
-        let options = workload::read_options(&mut self.dice, key, bucket, cx.strict);
+        let mut options = workload::read_options(&mut self.dice, key, bucket, cx.strict);
+        options.explain |= cx.explain;
         let session = self.need(class_of(cx.map, bucket, key));
         let get = workload::get(key, options, session);
         let kind = workload::read_kind(&get, bucket);
@@ -309,13 +314,14 @@ impl Client {
             dot: None,
             unsure: false,
             alone: false,
+            only: None,
         });
         self.current = Some(Current {
             index,
             key,
             request,
             then,
-            node: self.dice.index(cx.map.members.len()),
+            node: cx.nodes[self.dice.index(cx.nodes.len())],
             ticket: Ticket(0),
             attempts: 0,
             in_doubt: false,
@@ -332,7 +338,7 @@ impl Client {
         current.attempts += 1;
         current.waiting_to_retry = false;
         if current.attempts > 1 && self.dice.chance(500) {
-            current.node = self.dice.index(cx.map.members.len());
+            current.node = cx.nodes[self.dice.index(cx.nodes.len())];
             cx.counters
                 .count(Counter::Operation("retry, maybe through another node"));
         }

@@ -10,13 +10,15 @@ use quorate_ring::{Class, NodeId};
 
 use super::asking::Plan;
 use super::dice::Dice;
+use super::dropping;
 use super::history::Key;
 use super::losses;
 use super::map;
 use super::overrides::{Case, Overrides};
-use super::repairing;
 use super::returning;
+use super::turnover::{self, TurnoverPlan};
 use super::vanishing;
+use super::{operators, repairing};
 
 /// What kind of weather a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,6 +175,12 @@ pub struct Config {
     pub expiring: u32,
     /// Mean time between two orders to repair a range, microseconds; 0: none.
     pub repair_every_us: u64,
+    /// Buckets that clients make and that are dropped again, of a thousand.
+    pub dropping: u32,
+    /// Mean time between two visits of an operator, microseconds; 0: none.
+    pub operate_every_us: u64,
+    /// How nodes become members, are replaced and removed.
+    pub turnover: TurnoverPlan,
 }
 
 impl Config {
@@ -203,6 +211,9 @@ impl Config {
             config.let_values_expire(permille);
         }
         repairing::draw(&mut config);
+        operators::draw(&mut config);
+        turnover::draw(&mut config);
+        dropping::draw(&mut config);
         case.overrides.apply(&mut config);
         config
     }
@@ -219,7 +230,8 @@ impl Config {
 
     /// Lets clients ask for buckets.
     pub fn found_buckets(&mut self) {
-        let least = if self.faults.destroys() { 2 } else { 1 };
+        let lossy = self.faults.destroys() || self.turnover.forced;
+        let least = if lossy { 2 } else { 1 };
         let mut dice = Dice::new(self.seed, "buckets to make");
         self.founding = Some(Plan::draw(&mut dice, &self.map, self.fault_us, least));
     }
@@ -273,6 +285,9 @@ impl Config {
             founding: None,
             expiring: 0,
             repair_every_us: 0,
+            operate_every_us: 0,
+            turnover: TurnoverPlan::default(),
+            dropping: 0,
         };
         if profile == Profile::Returning {
             returning::reshape(&mut config, &mut dice);
@@ -303,10 +318,11 @@ impl Config {
         Version::seal(first).unwrap_or_else(|error| unreachable!("what is drawn is valid: {error}"))
     }
 
-    /// All nodes.
+    /// All nodes: the first members, and those that may become members.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeId> {
-        self.map.members.iter().map(|member| member.id).collect()
+        let members = self.map.members.iter().chain(&self.turnover.spares);
+        members.map(|member| member.id).collect()
     }
 
     /// The class of a key, if its bucket is there.

@@ -9,8 +9,10 @@ use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::Class;
 
 use super::clock::WALL_START_MS;
+use super::dropping;
 use super::history::{Key, Shown, WriteId};
 use super::node::Node;
+use super::operators;
 use super::world::World;
 
 /// What expires within this time is waited for, milliseconds: nothing changes while a run is judged.
@@ -20,17 +22,27 @@ const SOON_MS: u64 = 120_000;
 /// anywhere, no hints left, and every primary of each key with the same versions.
 #[must_use]
 pub fn unsettled(world: &World<'_>) -> Option<String> {
-    world
-        .nodes
+    let members = world.members();
+    members
         .iter()
-        .find_map(unsettled_node)
-        .or_else(|| unsettled_map(world))
+        .find_map(|&member| unsettled_node(&world.nodes[member]))
+        .or_else(|| world.unfinished_removal())
+        .or_else(|| unsettled_map(world, &members))
+        .or_else(|| of_members(world).find_map(dropping::left_of_dropped))
+        .or_else(|| left_behind(world, &members))
         .or_else(|| {
             let different = finals(world).err()?;
             Some(different)
         })
-        .or_else(|| world.nodes.iter().find_map(|node| expiring(world, node)))
-        .or_else(|| world.nodes.iter().find_map(|node| unsealed(world, node)))
+        .or_else(|| of_members(world).find_map(|node| expiring(world, node)))
+        .or_else(|| of_members(world).find_map(|node| unsealed(world, node)))
+}
+
+/// The members. What others have is looked at by [`left_behind`].
+fn of_members<'w>(world: &'w World<'_>) -> impl Iterator<Item = &'w Node> {
+    let members = world.members();
+    let nodes = world.nodes.iter();
+    nodes.filter(move |node| members.contains(&node.index))
 }
 
 /// What has expired and is there still, or is about to expire; and an index of expiries that is not that of
@@ -71,9 +83,9 @@ fn expiring(world: &World<'_>, node: &Node) -> Option<String> {
 }
 
 /// The nodes have different versions of the map, or one that does not name the storages they have.
-fn unsettled_map(world: &World<'_>) -> Option<String> {
+fn unsettled_map(world: &World<'_>, members: &[usize]) -> Option<String> {
     let mut first = None;
-    for node in &world.nodes {
+    for node in members.iter().map(|&member| &world.nodes[member]) {
         let newest = node.newest()?;
         let first = *first.get_or_insert(newest.name());
         if newest.name() != first {
@@ -82,9 +94,35 @@ fn unsettled_map(world: &World<'_>) -> Option<String> {
                 "{id} has version {name} of the map, another {first}"
             ));
         }
-        let voter = newest.map().voter(node.id)?;
+        let Some(voter) = newest.map().voter(node.id) else {
+            return Some(format!("{} has no vote in {first}", node.id));
+        };
         if voter.storage != Some(node.kept.storage(node.id)) {
             return Some(format!("{}'s storage is not named in {first}", node.id));
+        }
+        if let Some(why) = operators::unfinished(newest.map()) {
+            return Some(why);
+        }
+    }
+    None
+}
+
+/// Who is a member no longer has handed over all that it had. An old copy of its disk that comes back later is nobody's.
+fn left_behind(world: &World<'_>, members: &[usize]) -> Option<String> {
+    let gone = world
+        .nodes
+        .iter()
+        .filter(|node| !members.contains(&node.index));
+    let judged = |node: &&Node| !world.config.faults.rewind && !world.is_buried(node.index);
+    for node in gone.filter(judged) {
+        for family in [Family::Objects, Family::Hints, Family::Log] {
+            let mut records = node.disk.records(family);
+            if let Some((key, _)) = records.next() {
+                let (id, class, more) = (node.id, keys::class_of_key(key), records.count());
+                return Some(format!(
+                    "{id} is a member no longer and has {family:?} of {class:?}, and {more} records more"
+                ));
+            }
         }
     }
     None
@@ -185,7 +223,7 @@ fn log_of(node: &Node, class: Class) -> Vec<String> {
 /// Two primaries of a key that hold different versions, or a context that is still there.
 pub fn finals(world: &World<'_>) -> Result<BTreeMap<Key, BTreeSet<Shown>>, String> {
     let mut found: BTreeMap<Key, BTreeMap<usize, Object>> = BTreeMap::new();
-    for node in &world.nodes {
+    for node in of_members(world) {
         for (storage_key, record) in node.disk.records(Family::Objects) {
             let Some((_, bucket, name)) = keys::parse_object_key(storage_key) else {
                 return Err(format!("{} has an object under a strange key", node.id));
@@ -265,10 +303,10 @@ fn wrong_log(node: &Node) -> Option<String> {
     (counted != held).then(|| format!("{} counts {counted} log entries and holds {held}", node.id))
 }
 
-/// Vnodes whose digest is not what their objects sum up to, on any disk.
+/// Vnodes of members whose digest is not what their objects sum up to.
 #[must_use]
 pub fn wrong_digests(world: &World<'_>) -> Vec<String> {
-    world.nodes.iter().filter_map(wrong_digest).collect()
+    of_members(world).filter_map(wrong_digest).collect()
 }
 
 fn wrong_digest(node: &Node) -> Option<String> {
@@ -317,10 +355,10 @@ fn sums(node: &Node) -> Result<BTreeMap<Class, Digest>, String> {
     Ok(sums)
 }
 
-/// Pieces of long values that no version owns, or that a version lacks, on any disk.
+/// Pieces of long values that no version owns, or that a version lacks, on any member's disk.
 #[must_use]
 pub fn stray_pieces(world: &World<'_>) -> Vec<String> {
-    world.nodes.iter().filter_map(wrong_pieces).collect()
+    of_members(world).filter_map(wrong_pieces).collect()
 }
 
 fn wrong_pieces(node: &Node) -> Option<String> {

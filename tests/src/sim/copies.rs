@@ -10,6 +10,8 @@ use quorate_core::{Family, Write};
 use quorate_protocol::ids::Dot;
 use quorate_ring::Class;
 
+use crate::checkers::removal::Missing;
+
 /// The copies of all acknowledged writes.
 #[derive(Clone, Debug, Default)]
 pub struct Copies {
@@ -19,11 +21,14 @@ pub struct Copies {
     hints: BTreeMap<(usize, Vec<u8>), Vec<Dot>>,
     acked: BTreeSet<Dot>,
     classes: BTreeMap<Dot, Class>,
+    /// Nodes that were removed by force: what only they hold is missing from reads.
+    removed: BTreeSet<usize>,
+    missing: Vec<Missing>,
 }
 
 impl Copies {
     /// A node wrote a batch.
-    pub fn wrote(&mut self, node: usize, batch: u64, writes: &[Write]) {
+    pub fn wrote(&mut self, (node, batch): (usize, u64), writes: &[Write], at_us: u64) {
         for write in writes {
             match write {
                 Write::Put {
@@ -33,7 +38,7 @@ impl Copies {
                 } => {
                     if let Some((class, dot)) = keys::parse_log_key(key) {
                         self.classes.insert(dot, class);
-                        self.holds(dot, node, batch);
+                        self.holds(dot, (node, batch), at_us);
                     }
                 }
                 Write::Put {
@@ -43,7 +48,8 @@ impl Copies {
                 } => {
                     if let Ok(hint) = decode_hint(key, value) {
                         let dots: Vec<Dot> = hint.settles.into_iter().collect();
-                        dots.iter().for_each(|&dot| self.holds(dot, node, batch));
+                        dots.iter()
+                            .for_each(|&dot| self.holds(dot, (node, batch), at_us));
                         self.hints.insert((node, key.clone()), dots);
                     }
                 }
@@ -78,9 +84,16 @@ impl Copies {
         }
     }
 
-    fn holds(&mut self, dot: Dot, node: usize, batch: u64) {
+    fn holds(&mut self, dot: Dot, (node, batch): (usize, u64), at_us: u64) {
         let held = self.held.entry(dot).or_default();
         held.entry(node).or_insert(batch);
+        if !self.missing.is_empty() && !self.removed.contains(&node) {
+            let mut missing = self.missing.iter_mut();
+            let open = missing.find(|missing| missing.dot == dot && missing.until_us == u64::MAX);
+            if let Some(open) = open {
+                open.until_us = at_us;
+            }
+        }
     }
 
     fn drops(&mut self, dot: Dot, node: usize) {
@@ -90,17 +103,60 @@ impl Copies {
     }
 
     /// A client was told that this write is done.
-    pub fn acked(&mut self, dot: Dot) {
+    pub fn acked(&mut self, dot: Dot, at_us: u64) {
         self.acked.insert(dot);
+        self.note_missing(&[dot], at_us);
+    }
+
+    /// A node was removed by force, and does not know it.
+    pub fn is_removed(&mut self, node: usize, at_us: u64) {
+        self.removed.insert(node);
+        let acked: Vec<Dot> = self.acked.iter().copied().collect();
+        self.note_missing(&acked, at_us);
+    }
+
+    /// A node that was removed is a member again.
+    pub fn is_back(&mut self, node: usize) {
+        self.removed.remove(&node);
+    }
+
+    /// Acknowledged writes that only nodes held which were removed by force, and when.
+    #[must_use]
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+
+    /// Notes those of these writes that only nodes hold which were removed.
+    fn note_missing(&mut self, dots: &[Dot], at_us: u64) {
+        if self.removed.is_empty() {
+            return;
+        }
+        for &dot in dots.iter().filter(|dot| self.acked.contains(dot)) {
+            let holders = self.held.get(&dot);
+            let only_there = holders.is_some_and(|holders| {
+                !holders.is_empty() && holders.keys().all(|node| self.removed.contains(node))
+            });
+            let is_open = |missing: &Missing| missing.dot == dot && missing.until_us == u64::MAX;
+            if only_there && !self.missing.iter().any(is_open) {
+                self.missing.push(Missing {
+                    dot,
+                    from_us: at_us,
+                    until_us: u64::MAX,
+                });
+            }
+        }
     }
 
     /// A node lost what it wrote after this batch.
-    pub fn lost(&mut self, node: usize, after: u64) {
-        for nodes in self.held.values_mut() {
+    pub fn lost(&mut self, node: usize, after: u64, at_us: u64) {
+        let mut lost = Vec::new();
+        for (&dot, nodes) in &mut self.held {
             if nodes.get(&node).is_some_and(|batch| *batch > after) {
                 nodes.remove(&node);
+                lost.push(dot);
             }
         }
+        self.note_missing(&lost, at_us);
     }
 
     /// Whether each acknowledged write that a node took in after this batch has another holder, whose
@@ -143,20 +199,37 @@ mod tests {
     #[test]
     fn the_last_synced_copy_of_an_acknowledged_write_is_spared() {
         let mut copies = Copies::default();
-        copies.wrote(0, 5, &log(1));
-        copies.wrote(1, 7, &log(1));
+        copies.wrote((0, 5), &log(1), 0);
+        copies.wrote((1, 7), &log(1), 0);
         assert!(copies.may_lose(0, 0, |_| 0), "nobody was promised anything");
-        copies.acked(dot(1));
+        copies.acked(dot(1), 0);
         assert!(
             !copies.may_lose(0, 0, |_| 6),
             "the other copy is not synced"
         );
         assert!(copies.may_lose(0, 0, |_| 7));
-        copies.lost(0, 0);
+        copies.lost(0, 0, 0);
         assert!(!copies.may_lose(1, 0, |_| 100));
         assert!(
             copies.may_lose(1, 7, |_| 100),
             "its copy is older than that"
         );
+    }
+    #[test]
+    fn what_only_a_removed_node_holds_is_missing_until_another_one_has_it() {
+        let mut copies = Copies::default();
+        copies.wrote((0, 5), &log(1), 1);
+        copies.wrote((0, 6), &log(2), 1);
+        copies.wrote((1, 7), &log(2), 1);
+        copies.acked(dot(1), 2);
+        copies.acked(dot(2), 2);
+        copies.is_removed(0, 3);
+        copies.wrote((1, 8), &log(1), 9);
+        let known = Missing {
+            dot: dot(1),
+            from_us: 3,
+            until_us: 9,
+        };
+        assert_eq!(copies.missing(), [known]);
     }
 }

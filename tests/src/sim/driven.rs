@@ -64,6 +64,7 @@ impl World<'_> {
                 dot: None,
                 unsure: false,
                 alone: false,
+                only: None,
             });
         }
         self.history.operations[operation].attempts += 1;

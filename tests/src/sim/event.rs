@@ -40,6 +40,8 @@ pub(super) enum Event {
     Restart(usize),
     Resume(usize, u64),
     Mend(u64),
+    /// Whoever decides on members looks at the cluster.
+    Operator,
     /// A disk works again as it should: node, and which trouble ends.
     DiskWorks(usize, DiskTrouble),
 }
@@ -70,6 +72,7 @@ impl Event {
             Self::Persisted(..) => 11,
             Self::Revive(..) => 12,
             Self::DiskWorks(..) => 13,
+            Self::Operator => 14,
         }
     }
 
@@ -87,7 +90,7 @@ impl Event {
             | Self::Restart(node)
             | Self::Resume(node, _) => *node,
             Self::Client(client, _) => *client,
-            Self::Fault | Self::Mend(_) => 0,
+            Self::Fault | Self::Mend(_) | Self::Operator => 0,
         }
     }
 
@@ -107,7 +110,8 @@ impl Event {
             | Self::Fault
             | Self::Restart(_)
             | Self::Resume(..)
-            | Self::Mend(_) => &[],
+            | Self::Mend(_)
+            | Self::Operator => &[],
         }
     }
 }

@@ -70,7 +70,7 @@ impl Faults {
             dice: dice("faults"),
             pauses: dice("pauses between faults"),
             syncs: dice("syncs"),
-            owed: vec![0; config.map.members.len()],
+            owed: vec![0; config.nodes().len()],
             slow: BTreeSet::new(),
             failing: BTreeSet::new(),
             script: Script::of(config, dice("script")),
@@ -282,7 +282,8 @@ impl Faults {
         }
     }
 
-    fn may_go_down(&self, nodes: &[Node], node: usize) -> bool {
+    /// Whether one more process may end or stand still, and this one is there to do so.
+    pub(super) fn may_go_down(&self, nodes: &[Node], node: usize) -> bool {
         let down = nodes
             .iter()
             .filter(|node| !node.is_running() || node.paused_until_us > 0)

@@ -8,6 +8,7 @@ use quorate_protocol::client::{ClientReply, PutBucket};
 use quorate_protocol::error::ErrorCode;
 use quorate_protocol::map::Bucket;
 use quorate_protocol::versioned::{MapVersion, Voter};
+use quorate_ring::BucketId;
 
 use super::asking::{Asker, Lent};
 use super::clients::ClientEvent;
@@ -34,6 +35,11 @@ pub struct Founding {
     unfinished: Vec<(PutBucket, BTreeSet<usize>)>,
     /// Clients were told of these; no keys live there yet.
     told: Vec<Bucket>,
+    /// Buckets that were dropped, or are about to be.
+    pub(super) dropped: BTreeSet<BucketId>,
+    /// Until when clients go on with some of them, microseconds.
+    pub(super) fading: BTreeMap<BucketId, u64>,
+    pub(super) drop_dice: Dice,
     /// Copies of files of buckets that were taken and may come back.
     old_files: BTreeMap<usize, Option<Vec<u8>>>,
 }
@@ -43,13 +49,16 @@ impl Founding {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
-            maps: Maps::new(config.map.members.len(), &config.first_version()),
+            maps: Maps::new(config.nodes().len(), &config.first_version()),
             askers: Vec::new(),
             dice: Dice::new(config.seed, "founding"),
             asked: BTreeMap::new(),
             probes: BTreeMap::new(),
             unfinished: Vec::new(),
             told: Vec::new(),
+            dropped: BTreeSet::new(),
+            fading: BTreeMap::new(),
+            drop_dice: Dice::new(config.seed, "drops"),
             old_files: BTreeMap::new(),
         }
     }
@@ -104,9 +113,11 @@ impl World<'_> {
     /// Something happens to one of them. `client` is the number among all clients.
     pub(super) fn asker(&mut self, client: usize, event: ClientEvent) {
         let asker = client - self.clients.len();
+        let nodes = self.asked_nodes();
         let mut lent = Lent {
             counters: &mut self.counters,
             map: &self.config.map,
+            nodes: &nodes,
             names: self
                 .config
                 .founding
@@ -128,7 +139,7 @@ impl World<'_> {
     pub(super) fn asks_for_bucket(&mut self, node: usize, ticket: Ticket, request: &PutBucket) {
         let founding = &mut self.founding;
         let bucket = Bucket {
-            id: quorate_ring::BucketId::new(0),
+            id: BucketId::new(0),
             name: request.name.clone(),
             revision: 1,
             props: request.props.clone(),
@@ -185,7 +196,11 @@ impl World<'_> {
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
             | ClientReply::ScrubState(_)
-            | ClientReply::MapLog(_) => {}
+            | ClientReply::MapLog(_)
+            | ClientReply::RingChanged(_)
+            | ClientReply::RingPlan(_)
+            | ClientReply::MovesReport(_)
+            | ClientReply::Version(_) => {}
         }
         self.blame_maps();
     }
@@ -210,7 +225,11 @@ impl World<'_> {
         if version.map().change.what.contains("another storage") {
             self.counters.count(Counter::Map("another storage named"));
         }
+        let newest = self.newest_version();
         self.founding.maps.in_force(node, version);
+        self.judge_members(newest.as_ref(), version);
+        self.note_removals(node, version);
+        self.note_drops(version.map());
         self.blame_maps();
         self.settle_in();
     }
@@ -223,11 +242,19 @@ impl World<'_> {
     /// Keys begin to live in buckets that clients were told of: at once, while others may not know the bucket
     /// yet.
     fn settle_in(&mut self) {
+        self.forget_dropped();
         for bucket in std::mem::take(&mut self.founding.told) {
+            if self.newest_map().has_dropped(bucket.id) {
+                continue; // the news is old
+            }
+            let dropped = &self.founding.dropped;
             let buckets = &mut self.config.map.buckets;
+            buckets.retain(|other| other.name != bucket.name || !dropped.contains(&other.id));
             if buckets.iter().all(|other| other.name != bucket.name) {
+                let id = bucket.id;
                 buckets.push(bucket);
                 buckets.sort_by(|a, b| a.name.cmp(&b.name));
+                self.order_drop(id);
             }
         }
     }

@@ -118,13 +118,31 @@ impl Process {
                     }
                     self.map = version.shared();
                     let newest = MemberInput::Newest(version.name());
+                    let members = version.map().map.members.iter();
+                    let members = members.map(|member| member.id).collect();
                     wants.push(Want::InForce(Box::new(version)));
                     self.member(now, newest, disk, wants);
+                    self.member(now, MemberInput::Peers(members), disk, wants);
                 }
                 KeeperEffect::Contradiction { here, there, .. } => {
                     wants.push(Want::Contradiction(here, there));
                 }
             }
+        }
+    }
+
+    /// What replicas have said of ring changes reaches the keeper.
+    pub(super) fn pass_words_on(&mut self, now: Now, disk: &Disk, wants: &mut Vec<Want>) {
+        let shards = u16::try_from(self.shards.len()).unwrap_or(u16::MAX);
+        let said = self.shards.iter_mut().zip(0..);
+        let said = said.filter_map(|(shard, number)| Some((number, shard.said.take()?)));
+        for (shard, said) in said.collect::<Vec<_>>() {
+            let input = KeeperInput::Word {
+                shard,
+                shards,
+                said,
+            };
+            self.keep(now, input, disk, wants);
         }
     }
 

@@ -9,7 +9,8 @@ use super::dice::Dice;
 impl Config {
     /// Whether replicas may be filled with what no log has.
     pub fn fills_by_pages(&self) -> bool {
-        self.faults.destroys() || self.log_bytes_max < Timing::default().log_bytes_max
+        let short_logs = self.log_bytes_max < Timing::default().log_bytes_max;
+        self.faults.destroys() || short_logs || self.operate_every_us > 0
     }
 }
 

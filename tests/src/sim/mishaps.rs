@@ -19,6 +19,7 @@ impl World<'_> {
     /// operations more.
     pub fn heal(&mut self) {
         self.healed = true;
+        self.forget_dropped();
         let drifted = self.config.drift_ppm * (self.at_us / 1000) / 1_000_000;
         let drifted_ms = i64::try_from(drifted).unwrap_or(i64::MAX);
         self.skews_ms.0 -= drifted_ms;
@@ -94,13 +95,9 @@ impl World<'_> {
             | Fault::Full { .. }
             | Fault::SlowSyncs { .. } => return true,
         };
-        self.look_after_the_vanished();
-        let whole = |node: usize| self.is_rebuilt(node) && !self.misses_something(node);
-        if self.destroyed.is_some_and(whole) {
-            self.destroyed = None;
-        }
+        let spared = self.something_is_destroyed();
         let synced = |node: usize| self.nodes[node].disk.synced();
-        let bearable = self.destroyed.is_none()
+        let bearable = !spared
             && self.nodes[node].is_running()
             && self.copies.may_lose(node, after, synced)
             && self.may_lose_votes(node);
@@ -111,8 +108,18 @@ impl World<'_> {
         bearable
     }
 
+    /// Whether something was destroyed, or taken for lost, that is not made good.
+    pub(super) fn something_is_destroyed(&mut self) -> bool {
+        self.look_after_the_vanished();
+        let whole = |node: usize| self.is_rebuilt(node) && !self.misses_something(node);
+        if self.destroyed.is_some_and(whole) {
+            self.destroyed = None;
+        }
+        self.destroyed.is_some()
+    }
+
     /// Whether something vanished from a node and is not made good.
-    fn misses_something(&self, node: usize) -> bool {
+    pub(super) fn misses_something(&self, node: usize) -> bool {
         let open = |vanished: &Vanished| vanished.node == node && vanished.until_us == u64::MAX;
         self.vanished.iter().any(open)
     }
@@ -120,7 +127,11 @@ impl World<'_> {
     /// Whether nothing of a node is missing or damaged any more.
     #[must_use]
     pub fn is_rebuilt(&self, node: usize) -> bool {
-        let knows_all = self.founding.maps.knows_all(node);
+        if self.is_buried(node) {
+            return self.is_replaced(node);
+        }
+        let is_out = !self.members().contains(&node);
+        let knows_all = self.founding.maps.knows_all(node) || (is_out && self.is_replaced(node));
         let node = &self.nodes[node];
         knows_all
             && node.disk.damaged_records() == 0
@@ -297,7 +308,7 @@ impl World<'_> {
     /// same: nobody promises that no disk is destroyed later.
     pub(super) fn destroyed(&mut self, node: usize, after: u64, synced: u64) {
         self.ack_truth.lost(node, synced);
-        self.copies.lost(node, after);
+        self.copies.lost(node, after, self.at_us);
         self.power_lost = true;
     }
 
@@ -308,7 +319,7 @@ impl World<'_> {
         }
     }
 
-    fn kill(&mut self, node: usize, down_us: u64) {
+    pub(super) fn kill(&mut self, node: usize, down_us: u64) {
         self.release(node);
         self.outages.push(Outage {
             node,
@@ -356,6 +367,9 @@ impl World<'_> {
     }
 
     pub(super) fn start(&mut self, node: usize) {
+        if self.is_buried(node) {
+            return;
+        }
         self.trace
             .say(self.at_us, || format!("{} starts", self.nodes[node].id));
         let at_us = self.at_us;

@@ -30,13 +30,17 @@
 //! command   the command line of `quorate-sim`
 //! watch     what checkers are shown of a world
 //! clients   closed-loop clients; workload says what they do
-//! asking    clients that ask for buckets; founding is what becomes of it
+//! asking    clients that ask for buckets; founding is what becomes of it, dropping their end
 //! agreeing  what a settled cluster must say of buckets
 //! serving   how clients reach nodes
 //! tries     what a client makes of an error, and of trying again
 //! map       the cluster map that it draws
 //! losses    which seeds destroy disks or cut dot logs
 //! vanishing records that vanish without a sign, and when that is made good
+//! operators changes of weights and zones, drains, a member that leaves and comes back
+//! turnover  nodes that join, replace others, and are removed by force
+//! removed   who was removed by force and has not heard of it
+//! snipers   deaths at single messages of a change of the ring
 //! converge  what the quiet cluster looks like, from its disks
 //! run       the phases: faults, healing, convergence, quiet; then the checkers
 //! trace     the rolling hash by which two runs are compared
@@ -57,6 +61,7 @@ pub mod counters;
 pub mod dice;
 pub mod disk;
 pub mod driven;
+mod dropping;
 mod event;
 pub mod failure;
 pub mod fault;
@@ -73,9 +78,11 @@ pub mod minimise;
 mod mishaps;
 pub mod network;
 pub mod node;
+mod operators;
 pub mod overrides;
 #[cfg(feature = "planted")]
 pub mod planted;
+mod removed;
 mod repairing;
 pub mod restoring;
 pub mod returning;
@@ -85,9 +92,11 @@ mod route;
 pub mod run;
 mod serving;
 mod shard;
+mod snipers;
 pub mod story;
 pub mod trace;
 mod tries;
+pub mod turnover;
 pub mod vanishing;
 mod want;
 mod watch;

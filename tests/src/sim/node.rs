@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quorate_core::keeper::{Keeper, KeeperInput};
+use quorate_core::keeper::{Keeper, KeeperInput, MapRequest};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::register::Version;
 use quorate_core::{Input, Now, Replica, ReplicaStatus, Ticket, Timing};
 use quorate_protocol::ActorId;
-use quorate_protocol::client::{ClientRequest, PutBucket};
+use quorate_protocol::client::ClientRequest;
 use quorate_protocol::map::Bucket;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
@@ -95,6 +95,11 @@ impl Node {
             },
             process: None,
         }
+    }
+
+    /// Puts another version into its directory, with which it starts for the first time.
+    pub fn give(&mut self, version: Version) {
+        self.given = version;
     }
 
     /// Whether its process runs, paused or not.
@@ -231,7 +236,13 @@ impl Node {
             ClientRequest::Delete(delete) => ring.partition_of(delete.bucket, &delete.key),
             ClientRequest::Keys(keys) => keys.partition,
             ClientRequest::PutBucket(request) => {
-                let request = request.clone();
+                let request = MapRequest::Put(request.clone());
+                process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
+                self.end_step(now, wants);
+                return true;
+            }
+            ClientRequest::ChangeRing(request) => {
+                let request = MapRequest::Ring(request.clone());
                 process.change_map(now, ticket, request, deadline_ms, &self.disk, wants);
                 self.end_step(now, wants);
                 return true;
@@ -242,7 +253,10 @@ impl Node {
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
-            | ClientRequest::MapHistory(_) => return false,
+            | ClientRequest::MapHistory(_)
+            | ClientRequest::PlanRing(_)
+            | ClientRequest::Moves(_)
+            | ClientRequest::GetVersion(_) => return false,
             ClientRequest::Scrub(order) => return Shard::order_all(&mut process.shards, order),
         };
         let shard = route::shard_of(partition, self.setup.shards);
@@ -373,6 +387,7 @@ impl Node {
                 .iter_mut()
                 .for_each(|shard| shard.bury(wants));
         }
+        process.pass_words_on(now, &self.disk, wants);
         process.sync_if_due(&self.disk, wants);
         process.set_timer(now, wants);
     }
@@ -417,7 +432,7 @@ impl Process {
         &mut self,
         now: Now,
         ticket: Ticket,
-        request: PutBucket,
+        request: MapRequest,
         deadline_ms: u32,
         disk: &Disk,
         wants: &mut Vec<Want>,

@@ -11,7 +11,7 @@ use super::agreeing;
 use super::config::Config;
 use super::converge;
 use super::counters::{Counter, Counters};
-use super::history::{Key, Operation, Shown, WriteId, write_of};
+use super::history::{History, Key, Operation, Shown, WriteId, write_of};
 use super::node::Node;
 use super::overrides::Case;
 use super::trace::{Begun, Trace};
@@ -183,7 +183,8 @@ fn judge(world: &mut World<'_>) -> Verdict {
         Err(why) => violations.push(Violation::general("I6", why)),
         Ok(finals) => {
             violations.extend(quiet(world, &finals));
-            violations.extend(checkers::judge(&evidence(world, finals)));
+            let history = world.history.without(&world.founding.dropped);
+            violations.extend(checkers::judge(&evidence(world, &history, finals)));
         }
     }
     if violations.is_empty() {
@@ -193,10 +194,15 @@ fn judge(world: &mut World<'_>) -> Verdict {
     }
 }
 
-fn evidence<'a>(world: &'a World<'_>, finals: BTreeMap<Key, BTreeSet<Shown>>) -> Evidence<'a> {
+/// What checkers are shown. What becomes of a bucket's keys is nobody's concern once somebody has dropped it.
+fn evidence<'a>(
+    world: &'a World<'_>,
+    history: &'a History,
+    finals: BTreeMap<Key, BTreeSet<Shown>>,
+) -> Evidence<'a> {
     let buckets = &world.config.map.buckets;
     Evidence {
-        history: &world.history,
+        history,
         finals,
         copies: buckets.iter().map(|b| (b.id, b.props.n)).collect(),
         by_stamp: buckets
@@ -208,6 +214,8 @@ fn evidence<'a>(world: &'a World<'_>, finals: BTreeMap<Key, BTreeSet<Shown>>) ->
         power_lost: world.power_lost,
         outages: &world.outages,
         blind: world.blind(),
+        unaware: &world.removed.unaware,
+        missing: world.copies.missing(),
         stamps: world.dots.stamps(),
         skew_ms: world.skew_ms(),
         expiries: world.expiries(),

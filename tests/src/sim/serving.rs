@@ -26,16 +26,19 @@ impl World<'_> {
         if client >= self.clients.len() {
             return self.asker(client, event);
         }
+        let nodes = self.asked_nodes();
         let mut shared = Shared {
             at_us: self.at_us,
             history: &mut self.history,
             counters: &mut self.counters,
             map: &self.config.map,
+            nodes: &nodes,
             last_write: &mut self.last_write,
             last_ticket: &mut self.last_ticket,
             keys: self.config.keys,
             strict: self.config.strict,
             expiring: self.config.expiring,
+            explain: self.config.turnover.forced,
             think_us: self.config.think_us,
             healed: self.healed,
             wants: Vec::new(),

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use quorate_core::moves::Said;
 use quorate_core::{
     BatchSeq, Effect, Input, Now, Replica, ReplicaConfig, Step, Ticket, Timing, When,
 };
@@ -50,6 +51,8 @@ pub(super) struct Shard {
     /// Who waits for an answer, and whether it may have been written.
     tickets: BTreeMap<Ticket, bool>,
     pub(super) sync_soon: bool,
+    /// What its replica has said of ring changes, and the node has not heard.
+    pub(super) said: Option<Said>,
 }
 
 impl Shard {
@@ -67,6 +70,7 @@ impl Shard {
             parked: VecDeque::new(),
             tickets: BTreeMap::new(),
             sync_soon: false,
+            said: None,
         }
     }
 
@@ -255,6 +259,7 @@ impl Shard {
         self.due_us = u64::MAX;
         self.unsynced.clear();
         self.parked.clear();
+        self.said = None;
         for (ticket, writes) in std::mem::take(&mut self.tickets) {
             wants.push(Want::Reply(ticket, Box::new(refusal(writes))));
         }
@@ -267,7 +272,10 @@ impl Shard {
             Effect::Send {
                 when: When::Synced, ..
             } => written,
-            Effect::Send { .. } | Effect::Reply { .. } | Effect::Note(_) => None,
+            Effect::Word(_) => written,
+            Effect::Send { .. } | Effect::Reply { .. } | Effect::Note(_) | Effect::Transfer(_) => {
+                None
+            }
         };
         match waits {
             Some(batch) => self.parked.push_back((batch, effect)),
@@ -291,7 +299,9 @@ impl Shard {
                 self.tickets.remove(&ticket);
                 wants.push(Want::Reply(ticket, Box::new(reply)));
             }
+            Effect::Word(said) => self.said = Some(said),
             Effect::Note(note) => wants.push(Want::Note(note)),
+            Effect::Transfer(_) => {}
         }
     }
 }

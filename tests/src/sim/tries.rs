@@ -46,7 +46,11 @@ pub(super) fn as_retry(request: &ClientRequest) -> ClientRequest {
         | ClientRequest::Replicas(_)
         | ClientRequest::Backup(_)
         | ClientRequest::Scrub(_)
-        | ClientRequest::MapHistory(_) => {}
+        | ClientRequest::MapHistory(_)
+        | ClientRequest::ChangeRing(_)
+        | ClientRequest::PlanRing(_)
+        | ClientRequest::Moves(_)
+        | ClientRequest::GetVersion(_) => {}
     }
     request
 }

@@ -48,9 +48,18 @@ impl World<'_> {
         });
         self.trace
             .delivered(self.at_us, from, self.nodes[to].id, &message);
+        let aim = self.take_aim(from, to, &message);
+        self.dies_at_it(aim.before);
         let mut wants = self.spare_wants();
         self.nodes[to].deliver(self.at_us, (from, message), deadline_ms, &mut wants);
         self.absorb(to, wants);
+        self.dies_at_it(aim.after);
+    }
+
+    fn dies_at_it(&mut self, death: Option<(usize, u64)>) {
+        if let Some((node, down_us)) = death {
+            self.kill(node, down_us);
+        }
     }
 
     /// A list for wants that was used before: events are many, and memory is slow to come by.
@@ -155,8 +164,8 @@ impl World<'_> {
             self.violations.push(Violation::general("TTL", moved));
         }
         self.judge_retries(node, writes);
-        if self.config.faults.destroys() {
-            self.copies.wrote(node, number, writes);
+        if self.config.faults.destroys() || self.config.turnover.forced {
+            self.copies.wrote((node, number), writes, self.at_us);
         }
         if self.config.fills_by_pages() {
             self.ack_truth.wrote_with_pages(node, number, writes);
@@ -200,6 +209,7 @@ impl World<'_> {
             format!("{} -> client {ticket:?} {reply:?}", self.nodes[node].id)
         });
         self.answers_about_bucket(ticket, &reply);
+        self.answers_operator(ticket, &reply);
         if let Some(answer) = self.founding.probes.get_mut(&ticket) {
             *answer = Some(reply);
             return;
@@ -215,13 +225,13 @@ impl World<'_> {
         if let ClientReply::Written(written) = &reply
             && let Some(dot) = written.dot
         {
-            self.judge_ack(ticket, dot);
-            self.copies.acked(dot);
+            self.judge_ack(node, ticket, dot);
+            self.copies.acked(dot, self.at_us);
         }
         self.tell(ticket, ClientEvent::Reply(ticket, Box::new(reply)));
     }
 
-    fn judge_ack(&mut self, ticket: Ticket, dot: Dot) {
+    fn judge_ack(&mut self, node: usize, ticket: Ticket, dot: Dot) {
         let Some(waiting) = self.waiting.get(&ticket) else {
             return;
         };
@@ -232,7 +242,10 @@ impl World<'_> {
         let Kind::Write { w, pw, dw, .. } = operation.kind else {
             return;
         };
-        let primaries = self.primaries(operation.key);
+        if self.founding.dropped.contains(&operation.key.bucket) {
+            return; // others may know already that it is gone
+        }
+        let primaries = self.places_at(node, operation.key);
         let synced = |node: usize| self.nodes[node].disk.synced();
         let promise = Promise { w, pw, dw };
         if let Some(why) = self.ack_truth.judge(dot, promise, &primaries, synced) {

@@ -23,7 +23,11 @@ use super::founding::Founding;
 use super::history::{History, Key, Kind, WriteId};
 use super::network::Network;
 use super::node::{Node, Want};
+use super::operators::Operators;
+use super::removed::Removed;
+use super::snipers::Snipers;
 use super::trace::Trace;
+use super::turnover::Turnover;
 use super::vanishing::Vanished;
 use super::workload;
 use crate::checkers::ack_truth::AckTruth;
@@ -89,6 +93,12 @@ pub struct World<'a> {
     pub(super) last_write: u64,
     pub(super) last_ticket: u64,
     pub(super) healed: bool,
+    /// What operators want.
+    pub(super) operators: Operators,
+    /// Who comes and goes.
+    pub(super) turnover: Turnover,
+    pub(super) removed: Removed,
+    pub(super) snipers: Snipers,
     /// Buckets that the run makes.
     pub founding: Founding,
     pub(super) ack_truth: AckTruth,
@@ -167,6 +177,10 @@ impl<'a> World<'a> {
             last_write: 0,
             last_ticket: 0,
             healed: false,
+            operators: Operators::default(),
+            turnover: Turnover::new(&config),
+            removed: Removed::default(),
+            snipers: Snipers::new(&config),
             founding: Founding::new(&config),
             ack_truth: AckTruth::default(),
             dots: DotUniqueness::default(),
@@ -192,6 +206,8 @@ impl<'a> World<'a> {
         self.schedule_fault();
         self.invite_askers();
         self.order_repairs();
+        self.order_changes();
+        self.begin_turnover();
     }
 
     pub(super) fn schedule(&mut self, after_us: u64, event: Event) {
@@ -284,7 +300,7 @@ impl<'a> World<'a> {
                 };
                 let ticket = self.new_ticket();
                 self.probes.insert(ticket, (key, None));
-                let node = self.dice.index(self.nodes.len());
+                let node = self.some_member();
                 let request = Box::new(workload::get(key, options, None).into());
                 let event = Event::Request {
                     node,
@@ -325,7 +341,7 @@ impl<'a> World<'a> {
                 let ticket = Ticket(self.last_ticket);
                 self.list_probes.insert(ticket, (bucket.id, here, None));
                 let event = Event::Request {
-                    node: self.dice.index(self.nodes.len()),
+                    node: self.some_member(),
                     ticket,
                     request: Box::new(request.into()),
                     deadline_ms: 5_000,
@@ -382,6 +398,7 @@ impl<'a> World<'a> {
                 self.trace.say(self.at_us, || format!("cut {cut} ends"));
                 self.network.mend(cut);
             }
+            Event::Operator => self.operate(),
             Event::DiskWorks(node, trouble) => self.disk_works(node, trouble),
         }
     }
@@ -411,6 +428,7 @@ impl<'a> World<'a> {
             | Event::Restart(_)
             | Event::Resume(..)
             | Event::Mend(_)
+            | Event::Operator
             | Event::DiskWorks(..) => {}
         }
         self.absorb(node, wants);
@@ -434,6 +452,7 @@ impl<'a> World<'a> {
             | Event::Restart(_)
             | Event::Resume(..)
             | Event::Mend(_)
+            | Event::Operator
             | Event::DiskWorks(..) => None,
         }
     }
@@ -460,11 +479,12 @@ impl<'a> World<'a> {
         let Some(bucket) = self.config.map.bucket(key.bucket) else {
             return BTreeSet::new();
         };
+        let newest = self.newest_map();
         let class = quorate_ring::Class {
             n: bucket.props.n,
-            partition: self.config.map.ring.partition_of(bucket.id, &key.bytes()),
+            partition: newest.map.ring.partition_of(bucket.id, &key.bytes()),
         };
-        let ids = self.config.map.ring.primaries(class);
+        let ids = newest.map.ring.primaries(class);
         ids.iter().filter_map(|&id| self.place_of(id)).collect()
     }
 

@@ -316,6 +316,7 @@ impl Worker {
             dot: None,
             unsure: false,
             alone: false,
+            only: None,
         }
     }
 

@@ -209,6 +209,7 @@ impl Unpacker<'_> {
             dot,
             unsure: flags >> 2 & 1 == 1,
             alone: false,
+            only: None,
         }
     }
 
@@ -274,6 +275,7 @@ mod tests {
             dot: Some(Dot::new(ActorId::new(1), 1 << 40)),
             unsure: true,
             alone: false,
+            only: None,
         }
     }
 

@@ -163,6 +163,8 @@ impl Verdict {
                 power_lost: false,
                 outages: &[],
                 // Clients are not told stamps, so nothing is judged by them.
+                unaware: &[],
+                missing: &[],
                 stamps: &BTreeMap::new(),
                 skew_ms: u64::MAX,
                 expiries: BTreeMap::new(),

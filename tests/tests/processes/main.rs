@@ -10,6 +10,7 @@ mod causality;
 mod commands;
 mod disks;
 mod ending;
+mod growing;
 mod leftovers;
 mod load;
 mod refusals;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     ending::trials(&stage, &mut trials);
     refusals::trials(&stage, &mut trials);
     rolling::trials(&stage, &mut trials);
+    growing::trials(&stage, &mut trials);
     strangers::trials(&stage, &mut trials);
     commands::trials(&stage, &mut trials);
     disks::trials(&stage, &mut trials);

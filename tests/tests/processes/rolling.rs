@@ -38,7 +38,7 @@ const WRITERS: usize = 4;
 const KEYS_EACH: usize = 10;
 
 /// Writers that each raise the numbers under keys of their own, and read before they write.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     writers: Vec<JoinHandle<Seen>>,
 }
@@ -62,7 +62,7 @@ struct Seen {
 }
 
 impl Load {
-    fn start(cluster: &Cluster, name: &str) -> Self {
+    pub(crate) fn start(cluster: &Cluster, name: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let writer = |writer: usize| {
             let keys = (0..KEYS_EACH)
@@ -76,7 +76,10 @@ impl Load {
 
     /// Ends it, puts everything into the ledger, and demands that no read was wrong. Returns
     /// requests and errors.
-    async fn end(self, ledger: &mut Ledger) -> Result<(usize, Vec<Error>), tokio::task::JoinError> {
+    pub(crate) async fn end(
+        self,
+        ledger: &mut Ledger,
+    ) -> Result<(usize, Vec<Error>), tokio::task::JoinError> {
         self.stop.store(true, Ordering::Relaxed);
         let (mut requests, mut errors) = (0, Vec::new());
         for writer in self.writers {

@@ -1,13 +1,12 @@
 //! `quorate-bench load`: many keys, fast.
 
 use std::error::Error;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use quorate_bench::Workload;
 use quorate_bench::load::{Loaded, Loader};
-use quorate_client::{Client, Profile, TlsFiles};
+
+use crate::connect::Connect;
 
 /// Write many keys into a running cluster
 ///
@@ -30,42 +29,13 @@ pub(crate) struct Load {
     /// The bucket
     #[arg(long, default_value = "default")]
     bucket: String,
-    /// Client ports of some nodes, separated by commas
-    #[arg(
-        long,
-        env = "QUORATE_SEEDS",
-        value_name = "HOST:PORT",
-        value_delimiter = ',',
-        required = true
-    )]
-    seeds: Vec<String>,
-    /// The certificate of the cluster's authority
-    #[arg(long, env = "QUORATE_CA", value_name = "FILE")]
-    ca: PathBuf,
-    /// This client's certificate
-    #[arg(long, env = "QUORATE_CERT", value_name = "FILE")]
-    cert: PathBuf,
-    /// This client's private key
-    #[arg(long, env = "QUORATE_KEY", value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    connect: Connect,
 }
-
-/// Time for one write, all tries of the library included.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 impl Load {
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let tls = TlsFiles {
-            ca: self.ca,
-            cert: self.cert,
-            key: self.key,
-        };
-        let profile = Profile {
-            deadline: Some(DEADLINE),
-            ..Profile::default()
-        };
-        let builder = Client::builder().seeds(self.seeds).tls(tls);
-        let client = builder.profile(profile).connect().await?;
+        let client = self.connect.client().await?;
         let bucket = client.bucket(&self.bucket);
         bucket.definition().await?;
         let loader = Loader {

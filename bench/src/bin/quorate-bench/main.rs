@@ -1,6 +1,8 @@
 //! Measures Quorate; see the help of each command.
 
 mod catch_up;
+mod churn;
+mod connect;
 mod delete;
 mod load;
 
@@ -25,6 +27,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Load(load::Load),
+    Churn(churn::Churn),
     CatchUp(catch_up::CatchUp),
     Delete(delete::Delete),
 }
@@ -33,6 +36,7 @@ enum Command {
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Load(load) => load.run().await,
+        Command::Churn(churn) => churn.run().await,
         Command::CatchUp(catch_up) => catch_up.run().await,
         Command::Delete(delete) => delete.run().await,
     };

@@ -5,7 +5,7 @@ use quorate_ring::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::MapDigest;
-use crate::versioned::{MapName, MapVersion};
+use crate::versioned::{MapName, MapVersion, VersionedMap};
 
 /// Read the log of the cluster map's versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,19 @@ pub struct MapLine {
     pub wall_ms: u64,
     /// What changed, in a sentence.
     pub what: String,
+}
+
+/// Read the newest version of the cluster map, whole: with what is staged, where classes stand, who goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetVersion {}
+
+/// The newest version at the node asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WholeMap {
+    /// The node.
+    pub node: NodeId,
+    /// The version.
+    pub version: Box<VersionedMap>,
 }
 
 /// Where a node stands with the cluster map.

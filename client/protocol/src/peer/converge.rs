@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AliveMark, PeerObject, Testimony};
 use crate::error::WireError;
+use crate::extent::Extent;
 use crate::ids::{ActorId, ContentDigest, Dot, LifeId, RequestId, StorageId, VnodeId};
 use crate::versioned::MapVersion;
 
@@ -62,8 +63,13 @@ pub struct VnodeClock {
     pub durable: Vec<ActorClock>,
     /// What it holds with exactly that applied, in one number.
     pub digest: ContentDigest,
+    /// How much that is.
+    pub holds: Extent,
     /// Whether it answers as a current replica.
     pub current: bool,
+    /// The last version that dropped a bucket, if all that was in dropped buckets is gone here. What was said while
+    /// some is going, or under another such version, is compared with nothing.
+    pub swept: Option<MapVersion>,
     /// Where and under which ring version the actors known to it were born, ordered by actor.
     pub actors: Vec<(ActorId, NodeId, RingVersion)>,
 }
@@ -152,6 +158,9 @@ pub struct DotsAnswer {
     pub objects: Vec<SettledObject>,
     /// Asked dots that are in the sender's clock and no longer in its log.
     pub gone: Vec<Dot>,
+    /// The last version that dropped a bucket, as the sender knows. Who knows an earlier one would take what is
+    /// dropped for deleted, and does not listen.
+    pub dropped: MapVersion,
 }
 
 /// Hints for the receiver.

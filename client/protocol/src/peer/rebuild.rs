@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ActorClock, SettledObject};
 use crate::error::WireError;
 use crate::ids::{ContentDigest, Dot, RequestId, StorageId};
+use crate::versioned::MapVersion;
 
 /// Which page comes next: objects in key order first, the dot log afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +106,13 @@ pub struct SnapshotPage {
     pub objects: Vec<SettledObject>,
     /// Log entries by dot.
     pub entries: Vec<SnapshotEntry>,
+    /// The receiver asks for the next page no sooner, milliseconds: the sender has other work as well.
+    pub pause_ms: u32,
     /// Where the next page begins; `None` after the last one.
     pub next: Option<Box<SnapshotPlace>>,
+    /// The last version that dropped a bucket, as the sender knows. Who knows an earlier one would take what is
+    /// dropped for deleted, and does not listen.
+    pub dropped: MapVersion,
     /// Why there is no page.
     pub error: Option<Box<WireError>>,
 }

@@ -2,11 +2,12 @@
 
 use std::fmt::Debug;
 
-use quorate_protocol::client::{self, ClientReply, ClientRequest, MapReply};
+use quorate_protocol::client::{self, ClientReply, ClientRequest, MapReply, WholeMap};
 use quorate_protocol::codec::{self, DecodeError};
 use quorate_protocol::hello::{HELLO, Hello};
 use quorate_protocol::map::{Bucket, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::peer::{self, PeerMessage};
+use quorate_protocol::versioned::VersionedMap;
 use quorate_protocol::{ClusterId, WireError};
 use quorate_ring::{NodeId, PartitionCount, Placed, Ring, Weight};
 
@@ -117,6 +118,10 @@ makers! {
         Draw::value::<client::Backup>,
         Draw::value::<client::Scrub>,
         Draw::value::<client::MapHistory>,
+        Draw::value::<client::ChangeRing>,
+        Draw::value::<client::PlanRing>,
+        Draw::value::<client::Moves>,
+        Draw::value::<client::GetVersion>,
     }
     ClientReply {
         Draw::value::<WireError>,
@@ -131,6 +136,10 @@ makers! {
         Draw::value::<client::BackupReport>,
         Draw::value::<client::ScrubState>,
         Draw::value::<client::MapLog>,
+        Draw::value::<client::RingChanged>,
+        Draw::value::<client::RingPlan>,
+        Draw::value::<client::MovesReport>,
+        whole_map,
     }
     PeerMessage {
         Draw::value::<peer::ReplicaGet>,
@@ -167,6 +176,7 @@ makers! {
         Draw::value::<peer::MapNewest>,
         Draw::value::<peer::MapAsk>,
         Draw::value::<peer::MapDecided>,
+        Draw::value::<peer::MapWord>,
     }
     Hello {
         Draw::value::<Hello>,
@@ -193,6 +203,12 @@ pub(crate) fn all_kinds<M: Kinds>() -> Vec<Kind<M>> {
         );
     }
     kinds
+}
+
+fn whole_map(draw: &mut Draw) -> Option<WholeMap> {
+    let MapReply { map, node } = map_reply(draw)?;
+    let version = Box::new(VersionedMap::created(map, draw.below(1 << 40)));
+    Some(WholeMap { node, version })
 }
 
 /// Chance makes no ring; the claim does.

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cmd::{
     backup, bucket, certs, cluster, completions, converged, delete, get, handoff, keys, lag, load,
-    ping, preflist, put, repair, ring, scrub, status, verify,
+    ping, preflist, put, repair, ring, scrub, status, verify, wait,
 };
 
 /// Stores and reads values in a Quorate cluster, shows what the cluster does, and makes new ones.
@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Ring(ring::Ring),
     Handoff(handoff::Handoff),
     Converged(converged::Converged),
+    Wait(wait::Wait),
     Lag(lag::Lag),
     #[command(subcommand)]
     Backup(backup::Backup),

@@ -35,6 +35,12 @@ impl NewFiles {
         self.files.push((path, content.into(), access));
     }
 
+    /// Where they go.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let paths = self.files.iter().map(|(path, ..)| path.clone());
+        paths.collect()
+    }
+
     /// Writes them all, making directories where needed.
     pub(crate) fn write(self) -> Done {
         if !self.force

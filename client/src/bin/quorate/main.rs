@@ -6,6 +6,7 @@ mod cmd;
 mod connect;
 mod files;
 mod journal;
+mod moving;
 mod options;
 mod outcome;
 mod output;

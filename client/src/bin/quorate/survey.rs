@@ -43,6 +43,11 @@ impl Said {
         self.sum(|peer| peer.hints)
     }
 
+    /// Of these, hints that are on their way.
+    pub(crate) fn hints_in_flight(&self) -> u64 {
+        self.sum(|peer| peer.hints_in_flight)
+    }
+
     /// Writes that peers have and this node lacks, as far as it knows; a write that two peers have
     /// counts twice.
     pub(crate) fn lag(&self) -> u64 {

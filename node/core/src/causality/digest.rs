@@ -8,10 +8,12 @@
 //!
 //! Versions that expire are summed up apart. Each replica removes them by its own time of day, so what is
 //! left of them says nothing to others; what a disk must hold it says all the same.
+//!
+//! How many keys and bytes there are is summed up with it, by the same additions: so these are exact.
 
 use std::fmt;
 
-use quorate_protocol::{ContentDigest, Dot};
+use quorate_protocol::{ContentDigest, Dot, Extent};
 use quorate_ring::BucketId;
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_128;
@@ -25,13 +27,22 @@ pub struct Digest {
     lasting: u128,
     /// Versions that expire.
     expiring: u128,
+    /// Keys with a version.
+    keys: u64,
+    /// Of these keys and of all their versions' contents.
+    bytes: u64,
 }
+
+/// Bytes of a digest that is stored.
+pub const DIGEST_BYTES: usize = 48;
 
 impl Digest {
     /// Nothing at all: the digest of an empty vnode.
     pub const EMPTY: Self = Self {
         lasting: 0,
         expiring: 0,
+        keys: 0,
+        bytes: 0,
     };
 
     /// What one key adds. Without a version it adds nothing.
@@ -42,9 +53,14 @@ impl Digest {
             let wanted = |version: &&Version| version.expires() == expiring;
             sum_of(bucket, key, versions.filter(wanted).map(|one| one.dot))
         };
+        let there = !object.versions.is_empty();
+        let bytes = object.versions.iter().map(|version| version.size);
+        let bytes = bytes.fold(key.len() as u64, u64::wrapping_add);
         Self {
             lasting: of(false),
             expiring: of(true),
+            keys: u64::from(there),
+            bytes: if there { bytes } else { 0 },
         }
     }
 
@@ -52,26 +68,54 @@ impl Digest {
     pub const fn add(&mut self, part: Self) {
         self.lasting = self.lasting.wrapping_add(part.lasting);
         self.expiring = self.expiring.wrapping_add(part.expiring);
+        self.keys = self.keys.wrapping_add(part.keys);
+        self.bytes = self.bytes.wrapping_add(part.bytes);
     }
 
     /// Without what `part` stands for, which must be in it.
     pub const fn take(&mut self, part: Self) {
         self.lasting = self.lasting.wrapping_sub(part.lasting);
         self.expiring = self.expiring.wrapping_sub(part.expiring);
+        self.keys = self.keys.wrapping_sub(part.keys);
+        self.bytes = self.bytes.wrapping_sub(part.bytes);
     }
 
-    /// What lasts and what expires, 16 bytes each, big endian.
+    /// How many keys have a version, and how many bytes they and the contents of all their versions have.
     #[must_use]
-    pub const fn to_bytes(self) -> [[u8; 16]; 2] {
-        [self.lasting.to_be_bytes(), self.expiring.to_be_bytes()]
+    pub const fn extent(&self) -> Extent {
+        Extent {
+            keys: self.keys,
+            bytes: self.bytes,
+        }
+    }
+
+    /// What lasts and what expires, 16 bytes each, then the numbers of keys and bytes, 8 bytes each, all big endian.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; DIGEST_BYTES] {
+        let mut bytes = [0; DIGEST_BYTES];
+        bytes[..16].copy_from_slice(&self.lasting.to_be_bytes());
+        bytes[16..32].copy_from_slice(&self.expiring.to_be_bytes());
+        bytes[32..40].copy_from_slice(&self.keys.to_be_bytes());
+        bytes[40..].copy_from_slice(&self.bytes.to_be_bytes());
+        bytes
     }
 
     /// The inverse of [`Self::to_bytes`].
     #[must_use]
-    pub const fn from_bytes([lasting, expiring]: [[u8; 16]; 2]) -> Self {
+    pub fn from_bytes(bytes: [u8; DIGEST_BYTES]) -> Self {
+        let sum = |at: usize| {
+            let part = std::array::from_fn(|offset| bytes[at + offset]);
+            u128::from_be_bytes(part)
+        };
+        let count = |at: usize| {
+            let part = std::array::from_fn(|offset| bytes[at + offset]);
+            u64::from_be_bytes(part)
+        };
         Self {
-            lasting: u128::from_be_bytes(lasting),
-            expiring: u128::from_be_bytes(expiring),
+            lasting: sum(0),
+            expiring: sum(16),
+            keys: count(32),
+            bytes: count(40),
         }
     }
 
@@ -102,7 +146,16 @@ fn sum_of(bucket: BucketId, key: &[u8], dots: impl Iterator<Item = Dot>) -> u128
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Digest({:032x} {:032x})", self.lasting, self.expiring)
+        let Self {
+            lasting,
+            expiring,
+            keys,
+            bytes,
+        } = self;
+        write!(
+            f,
+            "Digest({lasting:032x} {expiring:032x}, {keys} keys, {bytes} bytes)"
+        )
     }
 }
 
@@ -160,6 +213,7 @@ mod tests {
         assert_ne!(one, of(7, b"key", &[1, 2]));
         assert_eq!(of(7, b"key", &[]), Digest::EMPTY);
         assert_eq!(Digest::from_bytes(one.to_bytes()), one);
+        assert_eq!(one.extent(), Extent { keys: 1, bytes: 3 });
     }
 
     #[test]
@@ -180,7 +234,7 @@ mod tests {
         let one = Digest::of_object(BUCKET, b"key", &object(&[1]));
         assert_eq!(
             format!("{one:?}"),
-            "Digest(64df3c7f50dcf532ce93985526df557a 00000000000000000000000000000000)"
+            "Digest(64df3c7f50dcf532ce93985526df557a 00000000000000000000000000000000, 1 keys, 3 bytes)"
         );
     }
 }

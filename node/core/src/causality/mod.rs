@@ -46,7 +46,7 @@ mod runs;
 mod version_vector;
 
 pub use clock::{CLOCK_ACTORS_MAX, CLOCK_RUNS_MAX, Clock};
-pub use digest::Digest;
+pub use digest::{DIGEST_BYTES, Digest};
 pub use error::CausalityError;
 pub use merge::{Merged, merge, merge_hints, merge_snapshot};
 pub use object::{Body, Content, Object, SIBLINGS_HARD_MAX, Version, check_dots};

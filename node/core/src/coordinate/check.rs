@@ -77,6 +77,7 @@ fn check_content(content: client::Content) -> Result<Content, WireError> {
 
 impl Shared {
     fn find_bucket(&self, id: BucketId) -> Result<&Bucket, WireError> {
+        self.check_kept(id)?;
         self.view.bucket(id).ok_or_else(|| {
             WireError::new(
                 ErrorCode::NoSuchBucket,
@@ -85,6 +86,17 @@ impl Shared {
                 ),
             )
         })
+    }
+
+    /// Refuses what concerns a dropped bucket.
+    pub(crate) fn check_kept(&self, id: BucketId) -> Result<(), WireError> {
+        if self.view.has_dropped(id) {
+            return Err(WireError::new(
+                ErrorCode::NoSuchBucket,
+                format!("the bucket with the id {id} was dropped with all that was in it"),
+            ));
+        }
+        Ok(())
     }
 
     /// Where a key lives, checked.

@@ -9,7 +9,7 @@
 use quorate_protocol::client::Role;
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::peer::ReplicaState;
-use quorate_ring::{Class, NodeId};
+use quorate_ring::{BucketId, Class, NodeId};
 
 use super::get::{GetOp, Gets};
 use super::put::{PutOp, Puts};
@@ -45,6 +45,13 @@ impl Shared {
         self.view.readers(class)
     }
 
+    /// Answers a request about a bucket that was dropped meanwhile.
+    fn refuse_dropped(&mut self, asker: Asker, bucket: BucketId) {
+        if let Err(error) = self.check_kept(bucket) {
+            self.reply(asker, error);
+        }
+    }
+
     /// The primary for which a fallback keeps what it coordinates: one that counts in as many sets as any.
     pub(super) fn stood_in_for(&self, class: Class) -> Option<NodeId> {
         let sets = |node: &NodeId| self.view.sets_of(class, *node).count_ones();
@@ -54,11 +61,19 @@ impl Shared {
 }
 
 impl Gets {
-    /// Reads of classes that have moved on begin anew; repairs of such reads end.
+    /// Reads of dropped buckets end. Reads of classes that have moved on begin anew; repairs of such reads end.
     pub(crate) fn on_map(&mut self, cx: &mut Cx<'_>) {
         let moved = |op: &GetOp| op.epoch != cx.s.view.epoch(op.place.class);
         let concerned = self.ops.iter().filter(|(_, op)| moved(op));
-        for id in concerned.map(|(&id, _)| id).collect::<Vec<_>>() {
+        let concerned: Vec<u64> = concerned.map(|(&id, _)| id).collect();
+        let dropped = |op: &GetOp| cx.s.view.has_dropped(op.place.bucket);
+        let over = self.ops.iter().filter(|(_, op)| dropped(op));
+        for id in over.map(|(&id, _)| id).collect::<Vec<_>>() {
+            if let Some(op) = self.take_out(id).filter(|op| !op.answered) {
+                cx.s.refuse_dropped(op.asker, op.place.bucket);
+            }
+        }
+        for id in concerned {
             if let Some(mut op) = self.take_out(id).filter(|op| !op.answered) {
                 op.begin_anew(cx);
                 self.keep_or_end(cx, id, op);
@@ -82,11 +97,20 @@ impl GetOp {
 }
 
 impl Puts {
-    /// Writes of classes that have moved on are shipped to the sets of the new epoch.
+    /// Writes of dropped buckets end. Writes of classes that have moved on are shipped to the sets of the new epoch.
     pub(crate) fn on_map(&mut self, cx: &mut Cx<'_>) {
         let moved = |op: &PutOp| op.epoch != cx.s.view.epoch(op.place.class);
         let concerned = self.ops.iter().filter(|(_, op)| moved(op));
-        for id in concerned.map(|(&id, _)| id).collect::<Vec<_>>() {
+        let concerned: Vec<u64> = concerned.map(|(&id, _)| id).collect();
+        let dropped = |op: &PutOp| cx.s.view.has_dropped(op.place.bucket);
+        let over = self.ops.iter().filter(|(_, op)| dropped(op));
+        for id in over.map(|(&id, _)| id).collect::<Vec<_>>() {
+            if let Some(op) = self.ops.remove(&id) {
+                self.due.remove(&(op.due_us, id));
+                cx.s.refuse_dropped(op.asker, op.place.bucket);
+            }
+        }
+        for id in concerned {
             let Some(mut op) = self.ops.remove(&id) else {
                 continue;
             };

@@ -157,6 +157,10 @@ impl Puts {
                     durable: ack.durable,
                 },
             ),
+            Some(error) if error.code == ErrorCode::NoSuchBucket => {
+                self.due.remove(&(op.due_us, id));
+                return cx.s.reply(op.asker, error); // it was dropped, and this node will hear of it
+            }
             Some(error) => {
                 op.errors.insert(from, error);
                 op.lose(cx, id, from);

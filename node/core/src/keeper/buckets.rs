@@ -8,6 +8,7 @@ use rand_chacha::rand_core::Rng;
 
 use super::wish::Judged;
 use super::{Keeper, refusal};
+use crate::plant::Plant;
 use crate::register::Version;
 
 impl Keeper {
@@ -31,7 +32,7 @@ impl Keeper {
                 ..current.clone()
             },
             None => Bucket {
-                id: self.draw_id(),
+                id: self.draw_id(newest, name),
                 name: name.to_owned(),
                 revision: 1,
                 props: props.clone(),
@@ -62,14 +63,14 @@ impl Keeper {
         Judged::Next(short(what), Box::new(draft))
     }
 
-    /// An id that no bucket has.
-    fn draw_id(&mut self) -> BucketId {
-        loop {
-            let id = BucketId::new(self.rng.next_u64());
-            if self.register.newest().map().map.bucket(id).is_none() {
-                return id;
-            }
+    /// An id that no bucket ever had: the next version makes this one, and no other.
+    fn draw_id(&mut self, newest: &Version, name: &str) -> BucketId {
+        if self.register.breaks(Plant::DroppedIdUsedAgain) {
+            return BucketId::made(0, u32::try_from(name.len()).unwrap_or(0));
         }
+        let made_by = newest.name().version.next().get();
+        let made_by = u32::try_from(made_by).unwrap_or(u32::MAX);
+        BucketId::made(made_by, self.rng.next_u32())
     }
 
     /// A bucket was made or changed, by this try or an earlier one; what became of it since is told too.

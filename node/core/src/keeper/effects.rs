@@ -1,22 +1,32 @@
 //! What goes into a keeper and what comes out.
 
-use quorate_protocol::client::{ClientReply, PutBucket};
+use quorate_protocol::client::{ChangeRing, ClientReply, PutBucket};
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::MapName;
 use quorate_ring::NodeId;
 
 use crate::effects::Ticket;
+use crate::moves::Said;
 use crate::register::Version;
+
+/// What a client wants of the map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MapRequest {
+    /// A bucket, or other defaults of one.
+    Put(PutBucket),
+    /// Members or their places changed.
+    Ring(ChangeRing),
+}
 
 /// One event.
 #[derive(Clone, Debug)]
 pub enum KeeperInput {
-    /// A client wants a bucket, or other defaults of one.
+    /// A client wants a change.
     Client {
         /// Given back with the reply.
         ticket: Ticket,
         /// What it wants.
-        request: PutBucket,
+        request: MapRequest,
         /// What is left of its deadline, milliseconds.
         deadline_ms: u32,
     },
@@ -33,6 +43,15 @@ pub enum KeeperInput {
         peer: NodeId,
         /// What it has.
         newest: MapName,
+    },
+    /// A replica of this node has spoken, see [`Effect::Word`](crate::Effect::Word).
+    Word {
+        /// Its number.
+        shard: u16,
+        /// How many replicas the node has.
+        shards: u16,
+        /// What it said.
+        said: Said,
     },
     /// A peer answers this node.
     PeerUp(NodeId),

@@ -9,6 +9,9 @@
 //! # Whose wishes
 //!
 //! * A client's: a bucket to be made, or to be given other defaults.
+//! * An operator's: changes of the members staged, committed, cleared, cancelled, see [`crate::moves`].
+//! * The node's own: **the next step** of a ring change that is under way, as soon as the words of the members allow one
+//!   (`words`, `going_on`).
 //! * The node's own: **a storage to be named**. A member whose storage is not the one that the newest version
 //!   names for it (its disk was lost, or restored from a backup) does not vote; it asks the others to name the storage that it has.
 //!   That is safe whatever it has forgotten: it only proposes, which needs no memory, and those who decide are
@@ -24,25 +27,31 @@
 
 mod buckets;
 mod effects;
+mod going_on;
 mod naming;
 mod pursue;
 mod refusal;
+mod ring;
 mod settle;
+mod telling;
 mod wish;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use quorate_protocol::peer::{MapNewest, PeerMessage};
+use quorate_protocol::peer::{MapNewest, MapWord, PeerMessage};
 use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_ring::NodeId;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-pub use self::effects::{KeeperEffect, KeeperInput};
+pub use self::effects::{KeeperEffect, KeeperInput, MapRequest};
 use self::settle::Settling;
 use self::wish::Wish;
+use self::words::Words;
 use crate::effects::{Now, Ticket};
+use crate::plant::Plant;
 use crate::register::{
     Register, RegisterConfig, RegisterEffect, RegisterInput, RegisterMessage, StoredRegisterError,
     Version,
@@ -64,8 +73,14 @@ pub struct Keeper {
     settling: Vec<Settling>,
     /// Not before that is this node's storage asked to be named again, microseconds.
     name_at_us: u64,
+    /// What members have done of what the map asks for.
+    words: Words,
+    /// When is looked whether there is a next version to propose, microseconds.
+    go_on_at_us: Option<u64>,
     /// Another version has come since wishes were looked at.
     changed: bool,
+    /// A rule that is broken on purpose; see [`crate::plant`].
+    planted: Option<Plant>,
     rng: ChaCha12Rng,
 }
 
@@ -92,14 +107,18 @@ impl Keeper {
             known_at: BTreeMap::new(),
             settling: Vec::new(),
             name_at_us: 0,
+            words: Words::default(),
+            go_on_at_us: None,
             changed: false,
+            planted: None,
             rng,
         })
     }
 
-    /// Breaks a rule of the register's from now on.
+    /// Breaks a rule of the register's, or of its own, from now on.
     #[cfg(feature = "planted")]
-    pub fn plant(&mut self, plant: crate::plant::Plant) {
+    pub fn plant(&mut self, plant: Plant) {
+        self.planted = Some(plant);
         self.register.plant(plant);
     }
 
@@ -141,6 +160,8 @@ impl Keeper {
             .min(naming)
             .min(wishes.unwrap_or(u64::MAX))
             .min(settling.unwrap_or(u64::MAX))
+            .min(self.words.next_timer().unwrap_or(u64::MAX))
+            .min(self.next_going_on())
     }
 
     /// Takes one event and appends what follows from it.
@@ -151,6 +172,10 @@ impl Keeper {
                 request,
                 deadline_ms,
             } => self.wish(now, ticket, request, deadline_ms, effects),
+            KeeperInput::Peer {
+                from,
+                message: PeerMessage::MapWord(word),
+            } => self.hear(now, from, word),
             KeeperInput::Peer { from, message } => {
                 if let PeerMessage::MapNewest(MapNewest { newest }) = &message {
                     self.known_at.insert(from, newest.version);
@@ -168,20 +193,54 @@ impl Keeper {
                 };
                 self.feed(now, input, effects);
             }
+            KeeperInput::Word {
+                shard,
+                shards,
+                said,
+            } => {
+                self.words.say(shard, shards, said);
+                self.has_news(now);
+            }
             KeeperInput::PeerUp(peer) => {
                 self.up.insert(peer);
+                self.words.doubt_storage(peer);
+                self.has_news(now);
             }
             KeeperInput::PeerDown(peer) => {
                 self.up.remove(&peer);
+                self.words.doubt_storage(peer);
+                self.has_news(now);
             }
             KeeperInput::Persisted(number) => {
                 self.feed(now, RegisterInput::Persisted(number), effects);
             }
             KeeperInput::Tick => self.feed(now, RegisterInput::Tick, effects),
         }
+        if self.changed {
+            self.words.follow(self.register.newest().map());
+            self.has_news(now);
+        }
         self.look_again(now, effects);
         self.ask_for_a_name(now, effects);
+        self.tell_word(now, effects);
+        self.go_on(now, effects);
         self.answer_settled(now, effects);
+    }
+
+    /// A member says what it has done.
+    fn hear(&mut self, now: Now, from: NodeId, word: MapWord) {
+        let is_member = self.register.newest().map().map.member(from).is_some();
+        if is_member && self.words.hear(from, word) {
+            self.plan_to_go_on(now);
+        }
+    }
+
+    /// What is to be told, or to be done next, may be something else now.
+    fn has_news(&mut self, now: Now) {
+        if self.is_under_way() {
+            self.plan_to_tell(now);
+            self.plan_to_go_on(now);
+        }
     }
 
     /// Hands the register something. What it sends to its own node comes back to it at once.

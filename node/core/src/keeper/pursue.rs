@@ -1,11 +1,11 @@
 //! Wishes, from the first look at them to their end.
 
 use quorate_protocol::WireError;
-use quorate_protocol::client::{ClientReply, PutBucket};
+use quorate_protocol::client::ClientReply;
 use rand_chacha::rand_core::Rng;
 
 use super::wish::{Judged, What, Wish};
-use super::{Keeper, KeeperEffect, refusal};
+use super::{Keeper, KeeperEffect, MapRequest, refusal};
 use crate::effects::{Now, Ticket};
 use crate::register::{Outcome, Proposal, Refusal, RegisterInput};
 
@@ -17,18 +17,21 @@ impl Keeper {
         &mut self,
         now: Now,
         waiter: Ticket,
-        PutBucket {
-            name,
-            props,
-            request,
-        }: PutBucket,
+        request: MapRequest,
         deadline_ms: u32,
         effects: &mut Vec<KeeperEffect>,
     ) {
+        let (what, request) = match request {
+            MapRequest::Put(put) => (What::Put(put.name, put.props), put.request),
+            MapRequest::Ring(asked) => {
+                let request = asked.request;
+                (What::Ring(Box::new(asked)), request)
+            }
+        };
         // Who waits is to hear of the end before he gives up.
         let patience_ms = u64::from(deadline_ms - deadline_ms / 8);
         let wish = Wish {
-            what: What::Put(name, props),
+            what,
             waiter: Some(waiter),
             request,
             deadline_us: now.mono_us.saturating_add(patience_ms * 1000),
@@ -90,6 +93,9 @@ impl Keeper {
             Outcome::Made(made) => return self.granted(now, ticket, made),
             Outcome::Refused(refusal) => refusal,
         };
+        if wish.what == What::GoOn {
+            return self.end(now, ticket, None, effects);
+        }
         match refusal {
             // Another version is there, or about to be: the wish is looked at again on top of it.
             Refusal::Stale { .. }
@@ -137,6 +143,7 @@ impl Keeper {
         };
         match (wish.waiter, reply) {
             (Some(ticket), Some(reply)) => effects.push(KeeperEffect::Reply { ticket, reply }),
+            (None, _) if wish.what == What::GoOn => self.plan_to_go_on_again(now),
             (None, _) => {
                 let more_us = self.rng.next_u64() % NAMING_PAUSE_US;
                 self.name_at_us = now.mono_us.saturating_add(NAMING_PAUSE_US + more_us);

@@ -1,7 +1,7 @@
 //! A change that somebody wants, and what it comes to with the newest version.
 
 use quorate_protocol::RequestId;
-use quorate_protocol::client::ClientReply;
+use quorate_protocol::client::{ChangeRing, ClientReply};
 use quorate_protocol::map::BucketProps;
 
 use super::Keeper;
@@ -13,8 +13,12 @@ use crate::register::Draft;
 pub(super) enum What {
     /// A bucket of that name with these properties.
     Put(String, BucketProps),
+    /// Members or their places changed.
+    Ring(Box<ChangeRing>),
     /// This node's storage named.
     Name,
+    /// The change of the ring that is under way taken a step further.
+    GoOn,
 }
 
 /// A wish.
@@ -54,7 +58,9 @@ impl Keeper {
         let newest = self.register.newest().clone();
         match &wish.what {
             What::Put(name, props) => self.judge_put(&newest, name, props),
+            What::Ring(asked) => self.judge_ring(asked),
             What::Name => self.judge_name(&newest),
+            What::GoOn => self.judge_going_on(),
         }
     }
 
@@ -68,7 +74,8 @@ impl Keeper {
         let newest = self.register.newest();
         match &wish.what {
             What::Put(name, _) => Some(Self::put_made(newest, name)),
-            What::Name => None,
+            What::Ring(_) => Some(self.ring_changed()),
+            What::Name | What::GoOn => None,
         }
     }
 }

@@ -31,6 +31,13 @@ pub(super) fn of_steps(version: &VersionedMap, steps: &Steps, removed: &[NodeId]
     sentence("ring change", parts.chain(gone).collect())
 }
 
+/// What is staged, a sentence for each change.
+#[must_use]
+pub fn said(version: &VersionedMap) -> Vec<String> {
+    let staged = version.staged.iter();
+    staged.map(|staged| of_change(version, staged)).collect()
+}
+
 /// What is staged or committed.
 pub(super) fn of_changes(
     head: &str,
@@ -38,8 +45,14 @@ pub(super) fn of_changes(
     changes: &[StagedChange],
     steps: &Steps,
 ) -> String {
+    let part = |staged: &StagedChange| of_change(version, staged);
+    let steps = steps.iter().map(|(&step, &times)| phrase(step, times));
+    sentence(head, changes.iter().map(part).chain(steps).collect())
+}
+
+fn of_change(version: &VersionedMap, staged: &StagedChange) -> String {
     let named = |node| name(version, node);
-    let part = |staged: &StagedChange| match staged.change() {
+    match staged.change() {
         Ok(Change::Join(placed)) => joins(staged, placed.id),
         Ok(Change::Leave(node)) => format!("{} leaves", named(node)),
         Ok(Change::ForceRemove(node)) => format!("{} is removed by force", named(node)),
@@ -51,9 +64,7 @@ pub(super) fn of_changes(
         }
         Ok(Change::Weight { node, weight }) => format!("{} has weight {weight}", named(node)),
         Err(error) => error.to_string(),
-    };
-    let steps = steps.iter().map(|(&step, &times)| phrase(step, times));
-    sentence(head, changes.iter().map(part).chain(steps).collect())
+    }
 }
 
 fn joins(staged: &StagedChange, node: NodeId) -> String {
@@ -98,7 +109,7 @@ pub(super) fn sentence(head: &str, parts: Vec<String>) -> String {
 }
 
 /// What people typed, as it can stand in a sentence.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     const CHARS_MAX: usize = 60;
     let shown = text.chars().map(|c| if c.is_control() { '?' } else { c });
     shown.take(CHARS_MAX).collect()

@@ -1,6 +1,6 @@
 //! All classes take their steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use quorate_protocol::versioned::{ClassRecord, Going, VersionedMap};
 use quorate_ring::{Class, Ring};
@@ -12,12 +12,9 @@ use super::heard::Index;
 /// How many classes, members or votes take which step.
 pub type Steps = BTreeMap<Step, usize>;
 
-/// Every n that some bucket has, or of which there are records.
+/// Every n that some bucket has. There are records of no other.
 pub(super) fn copies_in_use(version: &VersionedMap) -> Vec<u8> {
-    let buckets = version.map.buckets.iter().map(|bucket| bucket.props.n);
-    let recorded = version.records.iter().map(|record| record.class.n);
-    let all: BTreeSet<u8> = buckets.chain(recorded).collect();
-    all.into_iter().collect()
+    version.uses.iter().map(|one| one.n).collect()
 }
 
 /// Where every class in use stands, with a record or without, in order.
@@ -30,7 +27,7 @@ pub(super) fn standings(version: &VersionedMap) -> impl Iterator<Item = ClassRec
     let mut records = version.records.iter().peekable();
     classes.map(move |class| {
         let recorded = records.next_if(|record| record.class == class);
-        recorded.map_or_else(|| founding(ring, class), ClassRecord::clone)
+        recorded.map_or_else(|| founding(version, class), ClassRecord::clone)
     })
 }
 
@@ -58,7 +55,7 @@ pub(super) fn advance(
     };
     let said = records
         .into_iter()
-        .filter(|record| !equals_no_record(record, ring));
+        .filter(|record| !equals_no_record(version, record, ring));
     (said.collect(), steps)
 }
 

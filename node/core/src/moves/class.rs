@@ -18,7 +18,9 @@ use std::collections::BTreeSet;
 
 use quorate_protocol::ids::VnodeId;
 use quorate_protocol::limits::DEPARTING_MAX;
-use quorate_protocol::versioned::{ClassRecord, ClassState, Going, GoingState, MapVersion, Place};
+use quorate_protocol::versioned::{
+    ClassRecord, ClassState, Going, GoingState, MapVersion, Place, VersionedMap,
+};
 use quorate_ring::{Class, NodeId, Ring};
 
 use super::Step;
@@ -33,15 +35,14 @@ pub(super) struct Mover<'a> {
     forgotten: BTreeSet<NodeId>,
 }
 
-/// Where a class stands of which there is no record: where the ring says, since the beginning.
-pub(super) fn founding(ring: &Ring, class: Class) -> ClassRecord {
-    let place = |&node: &NodeId| Place {
-        node,
-        vnode: VnodeId::FOUNDING,
-    };
+/// Where a class stands of which there is no record: where the ring says, since the first bucket of it was made.
+pub(super) fn founding(version: &VersionedMap, class: Class) -> ClassRecord {
+    let ring = &version.map.ring;
+    let vnode = version.first_vnode(class.n);
+    let place = |&node: &NodeId| Place { node, vnode };
     ClassRecord {
         class,
-        epoch: MapVersion::FIRST,
+        epoch: version.used_since(class.n).unwrap_or(MapVersion::FIRST),
         before: MapVersion::new(0),
         state: ClassState::Stable,
         old: ring.primaries(class).iter().map(place).collect(),
@@ -53,8 +54,8 @@ pub(super) fn founding(ring: &Ring, class: Class) -> ClassRecord {
 
 /// Whether a record says nothing that the ring does not say. One with a later epoch never does: without it the epoch
 /// would go back, and requests of long ago would be of now.
-pub(super) fn equals_no_record(record: &ClassRecord, ring: &Ring) -> bool {
-    record.epoch == MapVersion::FIRST
+pub(super) fn equals_no_record(version: &VersionedMap, record: &ClassRecord, ring: &Ring) -> bool {
+    Some(record.epoch) == version.used_since(record.class.n)
         && record.departing.is_empty()
         && record.dead.is_empty()
         && is_on(record, ring)

@@ -4,23 +4,24 @@
 //! It tells them its clock, about once a second, as members tell each other theirs; they ask for what is missing as
 //! they ask each other (`anti_entropy.rs`), by pages where no log has it any more. They tell it their clocks in turn. Only
 //! what a member says in the present epoch counts, of the vnode that the map gives it.
+//! What its clock says nothing of it pushes (`hand_over.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_protocol::peer::VnodeClock;
+use quorate_protocol::peer::{HintsAck, VnodeClock};
 use quorate_ring::{Class, NodeId};
 
+use super::hand_over::{self, Pushes};
 use crate::effects::Note;
 use crate::plant::Plant;
-use crate::record::keys::{self, ChunkOwner};
 use crate::shared::{Cx, Shared};
-use crate::store::Family;
 use crate::vnode::Vnode;
 
 /// The copies that depart.
 #[derive(Debug, Default)]
 pub(crate) struct Departures {
     told_us: u64,
+    pushes: Pushes,
 }
 
 impl Departures {
@@ -30,9 +31,35 @@ impl Departures {
         }
         self.told_us = cx.s.now.mono_us;
         if cx.s.writable {
-            cx.s.delete_departed();
+            let covered = self.covered(cx);
+            cx.s.delete_departed(covered);
         }
         tell(cx);
+    }
+
+    /// A member answers what was pushed to it.
+    pub(crate) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, ack: &HintsAck) {
+        hand_over::on_ack(&mut self.pushes, cx, from, ack);
+    }
+
+    /// Copies that have nothing any more which a member lacks.
+    fn covered(&mut self, cx: &mut Cx<'_>) -> Vec<Class> {
+        let departing = &cx.s.departing;
+        self.pushes.retain(|class, _| departing.contains_key(class));
+        let untrue = departing.values().filter(|vnode| !vnode.is_true());
+        let untrue: BTreeSet<Class> = untrue.map(|vnode| vnode.class).collect();
+        let mut pushed = BTreeSet::new();
+        for &class in &untrue {
+            if hand_over::push(&mut self.pushes, cx, class) {
+                pushed.insert(class);
+            }
+        }
+        let careless = cx.s.breaks(Plant::DeletedUncovered);
+        let told_all =
+            |class: Class| careless || !untrue.contains(&class) || pushed.contains(&class);
+        let departing = cx.s.departing.values();
+        let covered = departing.filter(|vnode| told_all(vnode.class) && cx.s.is_covered(vnode));
+        covered.map(|vnode| vnode.class).collect()
     }
 }
 
@@ -112,28 +139,11 @@ impl Shared {
         mine && !members.is_empty() && members.iter().all(has_all)
     }
 
-    fn delete_departed(&mut self) {
-        let covered = self
-            .departing
-            .values()
-            .filter(|vnode| self.is_covered(vnode));
-        for class in covered.map(|vnode| vnode.class).collect::<Vec<_>>() {
+    fn delete_departed(&mut self, covered: Vec<Class>) {
+        for class in covered {
             self.departing.remove(&class);
             self.note(Note::Departed);
-            self.clear(Family::Objects, keys::class_range(class));
-            self.clear(
-                Family::Chunks,
-                keys::chunk_class_range(ChunkOwner::Vnode, class),
-            );
-            self.clear(Family::Log, keys::log_range(class));
-            self.clear(Family::Requests, keys::request_range(class));
-            for key in [
-                keys::vnode_key(class),
-                keys::digest_key(class),
-                keys::lost_key(class),
-            ] {
-                self.delete(Family::Vnodes, key);
-            }
+            self.wipe(class);
             self.unsynced.retain(|&(_, of, _)| of != class);
             self.unsynced_clocks.retain(|&(_, of, _)| of != class);
             self.unsynced_settled.retain(|&(_, of, _)| of != class);

@@ -15,7 +15,7 @@ pub struct Heard {
     pub words: BTreeMap<NodeId, Word>,
     /// The nodes that are known to run now, each with the storage in which its register remembers its votes.
     pub running: BTreeMap<NodeId, StorageId>,
-    /// Nodes that hold hints for others, or may: they stay members.
+    /// Nodes that hold hints for others, or may, or something of dropped buckets: they stay members.
     pub hinting: BTreeSet<NodeId>,
 }
 

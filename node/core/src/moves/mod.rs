@@ -11,7 +11,8 @@
 //!   deleted when all of them durably have all that it has;
 //! * requests carry the class's epoch, see `coordinate/fence.rs`.
 //!
-//! What it has done stands in its [`Word`]; by the words of all members the next version is made ([`next_version`]).
+//! What it has done stands in its [`Word`], told by [`Effect::Word`](crate::Effect::Word) when it is durable; by the words of
+//! all members the [`keeper`](crate::keeper) makes the next version ([`next_version`]).
 //! Operators stage changes of the members ([`stage`](fn@stage)), look at what they would do ([`plan`](fn@plan)), and [`commit`](fn@commit)
 //! or [`cancel`](fn@cancel) them: each is a function from the present version to the [`Next`] one.
 
@@ -21,6 +22,8 @@ mod cancel;
 mod class;
 mod commit;
 mod depart;
+mod drop_bucket;
+mod hand_over;
 mod heard;
 mod join;
 mod next;
@@ -32,10 +35,12 @@ mod stage;
 mod voters;
 mod word;
 
+pub use self::account::said;
 pub use self::all::Steps;
 pub use self::cancel::{cancel, forget};
 pub use self::commit::{Allowed, commit, commit_at_once};
 pub(crate) use self::depart::Departures;
+pub use self::drop_bucket::drop_bucket;
 pub use self::heard::Heard;
 pub(crate) use self::join::Joining;
 pub use self::next::{Next, Step, next_version};
@@ -43,4 +48,4 @@ pub use self::plan::{Outlook, plan};
 pub use self::progress::{Progress, progress};
 pub use self::refused::Refused;
 pub use self::stage::{clear, stage};
-pub use self::word::{Complete, Word};
+pub use self::word::{Complete, Said, Word};

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use quorate_protocol::versioned::{ClassRecord, Going, GoingState, VersionedMap, Voter};
+use quorate_protocol::versioned::{
+    ClassRecord, Going, GoingState, MapVersion, VersionedMap, Voter,
+};
 use quorate_ring::NodeId;
 
 use super::account;
@@ -87,7 +89,7 @@ fn count(steps: &mut Steps, step: Step, times: usize) {
 fn remove(draft: &mut Draft, version: &VersionedMap, heard: &Heard, index: &Index) -> Vec<NodeId> {
     // Who goes may be called back as long as the change may be cancelled.
     let gone = match draft.before {
-        None => gone(draft, index),
+        None => gone(draft, version.dropped, index),
         Some(_) => BTreeSet::new(),
     };
     for without in [gone, BTreeSet::new()] {
@@ -110,8 +112,8 @@ fn remove(draft: &mut Draft, version: &VersionedMap, heard: &Heard, index: &Inde
 }
 
 /// Those who go and hold nothing: no record names them, and they have said under a version by which they take nothing
-/// in that nothing is left. Nobody waits for the word of a dead one.
-fn gone(draft: &Draft, index: &Index) -> BTreeSet<NodeId> {
+/// in, and after the last drop of a bucket, that nothing is left. Nobody waits for the word of a dead one.
+fn gone(draft: &Draft, dropped: MapVersion, index: &Index) -> BTreeSet<NodeId> {
     let sets = |record: &ClassRecord| {
         let sets = [&record.old, &record.new, &record.departing];
         let places = sets.into_iter().flatten().map(|place| place.node);
@@ -120,7 +122,8 @@ fn gone(draft: &Draft, index: &Index) -> BTreeSet<NodeId> {
     let named: BTreeSet<NodeId> = draft.records.iter().flat_map(sets).collect();
     let is_gone = |going: &&Going| {
         let node = going.node;
-        let said = index.is_heard_under(node, going.since) && !index.is_busy(node);
+        let since = going.since.max(dropped);
+        let said = index.is_heard_under(node, since) && !index.is_busy(node);
         (going.is_dead() || said) && !named.contains(&node)
     };
     let gone = draft.going.iter().filter(is_gone);

@@ -1,9 +1,10 @@
 //! Vnodes follow the map.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use quorate_protocol::ids::VnodeId;
-use quorate_protocol::versioned::MapVersion;
+use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_ring::{Class, PartitionId};
 
 use crate::effects::Note;
@@ -11,34 +12,55 @@ use crate::open::has_past;
 use crate::plant::Plant;
 use crate::shared::Shared;
 use crate::store::Store;
+use crate::view::View;
 use crate::vnode::Vnode;
+
+/// Classes of which a replica has a vnode that it had not.
+#[derive(Debug, Default)]
+pub(crate) struct Gained {
+    /// Storage may hold something of these.
+    pub(crate) fresh: Vec<Class>,
+    /// These had ended before: what storage held of them goes with this step.
+    pub(crate) anew: Vec<Class>,
+}
 
 impl Shared {
     /// The map has changed: some vnodes are new, some have lost their place, some are others than they were.
     pub(crate) fn take_places(&mut self, store: &dyn Store) {
-        let fresh = self.gain_places();
+        self.end_classes();
+        let gained = self.gain_places();
         self.follow_map();
-        for class in fresh {
+        for class in gained.fresh {
             self.look_for_its_past(class, store);
         }
+        for class in gained.anew {
+            self.begin_to_wait(class);
+        }
+        self.look_for_drops();
     }
 
     /// Makes vnodes for the places of which this node has none. Returns them.
-    pub(crate) fn gain_places(&mut self) -> Vec<Class> {
-        let mut fresh = Vec::new();
+    pub(crate) fn gain_places(&mut self) -> Gained {
+        let mut gained = Gained::default();
         for (class, id) in self.places_here() {
             if self.vnodes.contains_key(&class) {
                 continue;
             }
-            let vnode = self.departing.remove(&class).unwrap_or_else(|| {
+            let anew = self.begin_class_anew(class);
+            let mut vnode = self.departing.remove(&class).unwrap_or_else(|| {
                 let record = self.fresh_record(id);
                 Vnode::new(class, record)
             });
+            vnode.swept = self.swept();
             self.vnodes.insert(class, vnode);
             self.store_vnode(class);
-            fresh.push(class);
+            if anew {
+                gained.anew.push(class);
+            } else {
+                gained.fresh.push(class);
+            }
         }
-        fresh
+        gained
     }
 
     /// Brings vnodes in line with the map.
@@ -54,20 +76,19 @@ impl Shared {
 
     /// The places that the map gives to this replica.
     fn places_here(&self) -> Vec<(Class, VnodeId)> {
-        let map = self.view.map();
-        let copies: BTreeSet<u8> = map.buckets.iter().map(|bucket| bucket.props.n).collect();
+        self.places_in(&self.view)
+    }
+
+    fn places_in(&self, view: &View) -> Vec<(Class, VnodeId)> {
+        let map = view.map();
+        let copies: BTreeSet<u8> = view.version.uses.iter().map(|one| one.n).collect();
         let last = u16::try_from(map.ring.partitions().get().saturating_sub(1)).unwrap_or(u16::MAX);
         let partitions = (0..=last).map(PartitionId::new);
         let classes =
             partitions.flat_map(|partition| copies.iter().map(move |&n| Class { n, partition }));
-        // A class that moves does so to its end, also when its last bucket was dropped meanwhile.
-        let recorded = self.view.version.records.iter().map(|record| record.class);
-        let classes: BTreeSet<Class> = classes.chain(recorded).collect();
-        let owned = classes
-            .into_iter()
-            .filter(|class| self.owns(class.partition));
+        let owned = classes.filter(|class| self.owns(class.partition));
         owned
-            .filter_map(|class| Some((class, self.view.vnode_of(class, self.view.me)?)))
+            .filter_map(|class| Some((class, view.vnode_of(class, view.me)?)))
             .collect()
     }
 
@@ -96,9 +117,21 @@ impl Shared {
             .vnodes
             .get(&class)
             .is_some_and(|vnode| vnode.is_whole() && vnode.clock.is_empty());
-        if fresh && has_past(store, class) {
+        // Storage could say just before the map was taken up.
+        if fresh && has_past(store, class).unwrap_or(true) {
             self.mark_damaged(class);
         }
+    }
+
+    /// Whether storage can say what it holds of the vnodes that a map would give this replica. One that cannot be read now
+    /// may be read soon: until then the replica works under the map it has.
+    pub(crate) fn can_take(&self, map: &Arc<VersionedMap>, store: &dyn Store) -> bool {
+        let mut view = self.view.clone();
+        view.take(Arc::clone(map));
+        let places = self.places_in(&view).into_iter();
+        let classes = places.map(|(class, _)| class);
+        let mut gained = classes.filter(|class| self.held(*class).is_none());
+        gained.all(|class| has_past(store, class).is_ok())
     }
 
     /// This node has a place again whose copy it has not given up yet. What was settled meanwhile is not known

@@ -2,7 +2,7 @@
 
 use quorate_protocol::limits::{EXPELLED_MAX, STAGED_MAX};
 use quorate_protocol::versioned::StagedError;
-use quorate_ring::StageError;
+use quorate_ring::{BucketId, StageError};
 
 /// What is wrong with a change of the members, and what to do. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +86,12 @@ pub enum Refused {
     /// Too many are remembered.
     #[error("{EXPELLED_MAX} nodes were forgotten, and no more can be: {0} stays named as dead")]
     TooManyForgotten(String),
+    /// No bucket has that id.
+    #[error("no bucket has the id {0}: `bucket list` shows those that there are")]
+    NoBucket(BucketId),
+    /// The bucket was dropped before.
+    #[error("the bucket with the id {0} was dropped already, with all that was in it")]
+    Dropped(BucketId),
     /// Only the dead can be forgotten.
     #[error("{0} was not removed by force: do that first if it is lost for good")]
     NotDead(String),

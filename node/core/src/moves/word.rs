@@ -4,7 +4,9 @@ use quorate_protocol::ids::VnodeId;
 use quorate_protocol::versioned::MapVersion;
 use quorate_ring::Class;
 
+use crate::effects::Effect;
 use crate::replica::Replica;
+use crate::shared::Shared;
 
 /// A newcomer that has all that the old members had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,11 +39,38 @@ impl Word {
     }
 }
 
+/// The word of one replica, as its node hears it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What it has done.
+    pub word: Word,
+    /// Whether it keeps hints for others, or anything of dropped buckets may be left.
+    pub hinting: bool,
+}
+
 impl Replica {
     /// What this replica has done of what the map asks for.
     #[must_use]
     pub fn word(&self) -> Word {
-        let vnodes = self.shared.vnodes.values();
+        self.shared.word()
+    }
+}
+
+impl Shared {
+    /// Tells the node what has been done, where that is something else than it was told last.
+    pub(crate) fn say_word(&mut self) {
+        let said = Said {
+            word: self.word(),
+            hinting: !self.hints.is_empty() || self.swept().is_none(),
+        };
+        if self.said.as_ref() != Some(&said) {
+            self.said = Some(said.clone());
+            self.perform(Effect::Word(said));
+        }
+    }
+
+    fn word(&self) -> Word {
+        let vnodes = self.vnodes.values();
         let complete = vnodes.filter_map(|vnode| {
             let epoch = vnode.claimed.filter(|&epoch| epoch == vnode.epoch)?;
             Some(Complete {
@@ -50,9 +79,9 @@ impl Replica {
                 epoch,
             })
         });
-        let departing = self.shared.departing.values();
+        let departing = self.departing.values();
         Word {
-            version: self.shared.view.version.version,
+            version: self.view.version.version,
             complete: complete.collect(),
             departing: departing.map(|vnode| (vnode.class, vnode.id)).collect(),
         }

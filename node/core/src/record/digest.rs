@@ -3,6 +3,8 @@
 //! ```text
 //! lasting       16 bytes, big endian: versions that do not expire
 //! expiring      16 bytes, big endian: versions that do
+//! keys          8 bytes, big endian: how many have a version
+//! bytes         8 bytes, big endian: of these keys and their versions' contents
 //! ```
 
 use bytes::Bytes;
@@ -15,9 +17,7 @@ use crate::causality::Digest;
 #[must_use]
 pub fn encode_digest(storage_key: &[u8], digest: &Digest) -> Bytes {
     let mut record = start(RecordKind::Digest, 0);
-    let [lasting, expiring] = digest.to_bytes();
-    record.raw(&lasting);
-    record.raw(&expiring);
+    record.raw(&digest.to_bytes());
     seal(storage_key, record)
 }
 
@@ -27,7 +27,7 @@ pub fn encode_digest(storage_key: &[u8], digest: &Digest) -> Bytes {
 /// The record is damaged, of a newer format, or no digest.
 pub fn decode_digest(storage_key: &[u8], record: &[u8]) -> Result<Digest, RecordError> {
     let (_, mut body) = open(storage_key, record, RecordKind::Digest, 0)?;
-    let digest = Digest::from_bytes([body.array()?, body.array()?]);
+    let digest = Digest::from_bytes(body.array()?);
     body.end()?;
     Ok(digest)
 }

@@ -6,7 +6,7 @@ use super::body::{Reader, Writer};
 use super::error::RecordError;
 
 /// The number of the format that is written.
-pub const FORMAT: u8 = 4;
+pub const FORMAT: u8 = 5;
 
 pub(super) const HEADER_BYTES: usize = 8;
 const CODEC_NONE: u8 = 0;
@@ -30,6 +30,8 @@ pub enum RecordKind {
     Alive = 7,
     /// A vnode's digest.
     Digest = 8,
+    /// What of dropped buckets a replica has removed.
+    Swept = 9,
     /// Reserved: an object that merges by its data type.
     DataType = 16,
     /// Reserved: a strongly consistent register.

@@ -10,6 +10,7 @@
 //! digest         class, "digest" (among the vnodes)
 //! who was alive  0xff, "alive", shard u16 (among the vnodes)
 //! lost mark      0xff, "lost", class (among the vnodes)
+//! swept          0xff, "swept", shard u16 (among the vnodes)
 //! request        class, request id (16 bytes)
 //! expiry         milliseconds since 1970 u64, class, bucket u64, key
 //! piece          owner, class, bucket u64, actor u64, counter u64, piece u32
@@ -27,6 +28,7 @@ pub type KeyRange = (Vec<u8>, Vec<u8>);
 /// No class begins so, nor is any as long.
 const ALIVE: &[u8] = b"\xffalive";
 const LOST: &[u8] = b"\xfflost";
+const SWEPT: &[u8] = b"\xffswept";
 /// Behind a class: no vnode's key is longer than its class.
 const DIGEST: &[u8] = b"digest";
 const OWNER_VNODE: u8 = 0;
@@ -213,6 +215,19 @@ pub fn lost_key(class: Class) -> Vec<u8> {
     join(&[LOST, &class_bytes(class)])
 }
 
+/// The class of which storage left such a word; `None` if the key is none of these.
+#[must_use]
+pub fn parse_lost_key(storage_key: &[u8]) -> Option<Class> {
+    let (class, rest) = split_class(storage_key.strip_prefix(LOST)?)?;
+    rest.is_empty().then_some(class)
+}
+
+/// Where a replica keeps what it has removed of dropped buckets.
+#[must_use]
+pub fn swept_key(shard: u16) -> Vec<u8> {
+    join(&[SWEPT, &shard.to_be_bytes()])
+}
+
 /// The class with which a storage key starts, in the families whose keys do: objects, log, vnodes,
 /// requests.
 #[must_use]
@@ -266,6 +281,13 @@ pub fn chunk_range(owner: ChunkOwner, class: Class, bucket: BucketId, dot: Dot) 
 #[must_use]
 pub fn chunk_class_range(owner: ChunkOwner, class: Class) -> KeyRange {
     below(join(&[&owner_bytes(owner), &class_bytes(class)]))
+}
+
+/// All pieces of one owner in one class and bucket.
+#[must_use]
+pub fn chunk_bucket_range(owner: ChunkOwner, class: Class, bucket: BucketId) -> KeyRange {
+    let object = object_key(class, bucket, &[]);
+    below(join(&[&owner_bytes(owner), &object]))
 }
 
 /// All pieces that belong to hints.

@@ -5,7 +5,7 @@
 //! ```text
 //! byte 0      format    the number of this format: 2
 //! byte 1      kind      1 object, 2 hint, 3 log entry, 4 vnode, 5 request, 6 piece of a value,
-//!                       7 who was alive, 8 a vnode's digest;
+//!                       7 who was alive, 8 a vnode's digest, 9 what of dropped buckets was removed;
 //!                       reserved: 16 mergeable data type, 17 strongly consistent register
 //! byte 2      codec     how the body is compressed: 0 not at all
 //! byte 3      flags     of the kind, see there
@@ -45,6 +45,7 @@ mod piece;
 mod rebuilding;
 mod request;
 mod restored;
+mod swept;
 mod versions;
 mod vnode;
 
@@ -61,4 +62,5 @@ pub use piece::{Piece, assemble};
 pub use rebuilding::{KeyPlace, RebuildStage, Rebuilding, SnapshotSource};
 pub use request::{RequestRecord, decode_request, encode_request};
 pub use restored::{Restored, restored_writes};
+pub use swept::{SweptRecord, decode_swept, encode_swept};
 pub use vnode::{VnodeRecord, decode_vnode, encode_vnode};

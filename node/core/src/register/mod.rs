@@ -301,7 +301,7 @@ impl Register {
     }
 
     /// Whether a rule is to be broken.
-    fn breaks(&self, plant: Plant) -> bool {
+    pub(crate) fn breaks(&self, plant: Plant) -> bool {
         self.planted == Some(plant)
     }
 

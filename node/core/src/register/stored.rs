@@ -22,7 +22,7 @@ use super::version::{Version, VersionError};
 use crate::record::{Reader, RecordError, Writer};
 
 const MARK: [u8; 4] = *b"QREG";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 12;
 
 /// Why stored bytes are not a register's state.
@@ -219,10 +219,10 @@ mod tests {
             Some(StoredRegisterError::OtherCluster(found))
         );
         let mut later = bytes();
-        later[7] = 2;
+        later[7] = 3;
         assert_eq!(
             decode(found, &later).err(),
-            Some(StoredRegisterError::Format(2))
+            Some(StoredRegisterError::Format(3))
         );
     }
 }

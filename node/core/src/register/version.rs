@@ -9,7 +9,8 @@ use quorate_protocol::codec::{self, DecodeError};
 use quorate_protocol::limits::PAST_VERSIONS_MAX;
 use quorate_protocol::map::ClusterMap;
 use quorate_protocol::versioned::{
-    Before, ClassRecord, Going, MapChange, MapName, PastVersion, StagedChange, VersionedMap, Voter,
+    Before, ClassRecord, Going, MapChange, MapName, MapVersion, PastVersion, StagedChange, Use,
+    VersionedMap, Voter,
 };
 use quorate_ring::NodeId;
 
@@ -150,8 +151,11 @@ impl Version {
         past.push(self.line());
         let excess = past.len().saturating_sub(PAST_VERSIONS_MAX);
         past.drain(..excess);
+        let version = self.name().version.next();
         let child = Self::seal(VersionedMap {
-            version: self.name().version.next(),
+            version,
+            uses: Use::follow(&self.map().uses, &draft.map, version),
+            dropped: self.dropped_after(&draft.map, version),
             parent: Some(self.name().digest),
             change,
             past,
@@ -165,6 +169,16 @@ impl Version {
         })?;
         child.check_follows(self)?;
         Ok(child)
+    }
+
+    /// The last version that dropped a bucket, where the next one has this map and number.
+    fn dropped_after(&self, next: &ClusterMap, version: MapVersion) -> MapVersion {
+        let mut buckets = self.map().map.buckets.iter();
+        if buckets.all(|bucket| next.bucket(bucket.id).is_some()) {
+            self.map().dropped
+        } else {
+            version
+        }
     }
 
     /// Checks that this is a possible version after `parent`.

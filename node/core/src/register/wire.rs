@@ -59,7 +59,8 @@ impl RegisterMessage {
             | PeerMessage::SealAnswer(_)
             | PeerMessage::Seal(_)
             | PeerMessage::Heartbeat(_)
-            | PeerMessage::HeartbeatAck(_)) => return Err(Box::new(other)),
+            | PeerMessage::HeartbeatAck(_)
+            | PeerMessage::MapWord(_)) => return Err(Box::new(other)),
         })
     }
 }

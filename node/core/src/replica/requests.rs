@@ -65,7 +65,11 @@ impl Replica {
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
             | ClientRequest::Scrub(_)
-            | ClientRequest::MapHistory(_) => {
+            | ClientRequest::MapHistory(_)
+            | ClientRequest::ChangeRing(_)
+            | ClientRequest::PlanRing(_)
+            | ClientRequest::Moves(_)
+            | ClientRequest::GetVersion(_) => {
                 let error = WireError::new(
                     ErrorCode::Protocol,
                     "a request for the node reached a replica",

@@ -13,6 +13,7 @@ use quorate_ring::{BucketId, Class, NodeId};
 
 use crate::causality::{CLOCK_ACTORS_MAX, Clock};
 use crate::effects::{Note, Priority};
+use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{RebuildStage, decode_log};
 use crate::replicate::handoff::arrival;
@@ -114,16 +115,21 @@ impl AntiEntropy {
         {
             return; // what is missing comes by pages
         }
+        if cx.s.is_held_up(vnode) {
+            return;
+        }
         let catching_up = vnode.is_behind();
         let ripe = |peer: &PeerVnode| {
             catching_up || peer.at_us + cx.s.timing.missing_us <= cx.s.now.mono_us
         };
         let reachable = |node: &NodeId| cx.s.view.is_reachable(*node);
+        let may_ask_the_gone = cx.s.knows_what_members_know(vnode);
         let last = self.asked.get(&class);
         let mut candidates: Vec<(NodeId, &PeerVnode)> = vnode
             .peers
             .iter()
             .filter(|(node, peer)| reachable(node) && ripe(peer))
+            .filter(|(_, peer)| may_ask_the_gone || !peer.departing)
             .map(|(&node, peer)| (node, peer))
             .collect();
         let first = candidates.partition_point(|(node, _)| last.is_some_and(|last| node <= last));
@@ -155,7 +161,7 @@ impl AntiEntropy {
 
     pub(crate) fn on_answer(&mut self, cx: &mut Cx<'_>, from: NodeId, answer: DotsAnswer) {
         let class = answer.class;
-        if !cx.s.may_know(from, class) {
+        if !cx.s.may_know(from, class) || cx.s.is_ahead(answer.dropped) {
             return; // only those are asked, late answers are as good as any
         }
         let now_us = cx.s.now.mono_us;
@@ -202,6 +208,19 @@ impl Shared {
     fn may_know(&self, node: NodeId, class: Class) -> bool {
         let departs = |vnode: &Vnode| vnode.peers.get(&node).is_some_and(|word| word.departing);
         self.is_member(node, class) || self.vnodes.get(&class).is_some_and(departs)
+    }
+
+    /// Whether a vnode has all that the other members are known to have. Only then is anything taken from a copy without
+    /// a place: what superseded what it holds may have been written since, and where all members have that, no context says
+    /// so any more. A vnode that has seen as much as they takes what it has not seen for what it is (seed 1031).
+    pub(crate) fn knows_what_members_know(&self, vnode: &Vnode) -> bool {
+        let counted = self.view.counted(vnode.class).into_iter();
+        let mut others = counted.filter(|&node| node != self.view.me);
+        let knows = |node: NodeId| {
+            let peer = vnode.peers.get(&node).filter(|peer| !peer.departing);
+            peer.is_some_and(|peer| vnode.clock.covers(&peer.applied))
+        };
+        others.all(knows) || self.breaks(Plant::FilledByTheGone)
     }
 
     /// Whether a clock is that of the vnode which the map gives its sender, or of one that departs.
@@ -281,6 +300,8 @@ impl Shared {
             durable,
             remembered,
             digest: clock.digest,
+            holds: clock.holds,
+            swept: clock.swept,
             current: clock.current,
             at_us: now_us,
         };
@@ -358,6 +379,7 @@ impl Cx<'_> {
                 number: ask.number,
                 objects,
                 gone,
+                dropped: self.s.view.version.dropped,
             };
             self.s.send(from, answer, 0, Priority::Background);
         }

@@ -40,7 +40,7 @@ impl Shared {
             return;
         }
         let careless = self.breaks(Plant::ScrubIgnoresWrites);
-        let Some(vnode) = self.vnodes.get_mut(&place.class) else {
+        let Some(vnode) = self.held_mut(place.class) else {
             return;
         };
         if !vnode.counts(place.bucket, &place.key) {
@@ -77,7 +77,7 @@ impl Shared {
     /// Writes the digests that this step changed; peers are told them with the clocks.
     pub(crate) fn store_digests(&mut self) {
         for class in std::mem::take(&mut self.digests_changed) {
-            let Some(vnode) = self.vnodes.get_mut(&class) else {
+            let Some(vnode) = self.held_mut(class) else {
                 continue;
             };
             vnode.revision += 1;

@@ -151,8 +151,7 @@ impl Target {
         };
         self.after = sent.last().map(|(key, _)| key.clone());
         let bytes: usize = sent.iter().map(|(_, record)| record.len()).sum();
-        let pause_us =
-            (bytes as u64).saturating_mul(1_000_000) / cx.s.timing.handoff_bytes_per_s.max(1);
+        let pause_us = cx.s.throttle.took(bytes as u64);
         self.not_before_us = cx.s.now.mono_us + pause_us;
         if cx.s.breaks(Plant::HintDroppedUnacknowledged) {
             for (key, record) in &sent {
@@ -305,7 +304,16 @@ impl Cx<'_> {
     pub(crate) fn take_hints(&mut self, from: NodeId, hints: Hints) {
         let (class, number) = (hints.class, hints.number);
         let (mut news, mut error) = (Vec::new(), None);
-        for object in hints.objects {
+        let early = self.s.vnodes.get(&class).is_some_and(|vnode| {
+            let departs = vnode.peers.get(&from).is_some_and(|peer| peer.departing);
+            departs && !self.s.knows_what_members_know(vnode)
+        });
+        if early {
+            let why =
+                "this replica lacks what others have, and cannot judge a copy without a place";
+            error = Some(WireError::new(ErrorCode::Unavailable, why));
+        }
+        for object in hints.objects.into_iter().filter(|_| !early) {
             match self.take_hint(class, object.clone()) {
                 Ok(applied) if applied.new_dots > 0 => news.push(object),
                 Ok(_) => {}

@@ -16,3 +16,4 @@ pub(crate) mod scrub;
 pub(crate) mod seal;
 pub(crate) mod serve;
 pub(crate) mod settled;
+pub(crate) mod throttle;

@@ -56,6 +56,14 @@ impl Cx<'_> {
             };
             return self.s.send(from, refused, 0, Priority::Foreground);
         }
+        if let Err(error) = self.s.check_kept(get.bucket) {
+            let error = Some(Box::new(error));
+            let refused = ReplicaState {
+                error,
+                ..self.s.blank_state(get.op, get.class, Role::Primary)
+            };
+            return self.s.send(from, refused, 0, Priority::Foreground);
+        }
         if self.s.is_fenced(get.class, get.epoch) {
             let mut fenced = self.s.blank_state(get.op, get.class, Role::Primary);
             fenced.catching_up = true;
@@ -221,6 +229,7 @@ impl Cx<'_> {
             key: put.key,
         };
         self.s.check_peers_place(&place)?;
+        self.s.check_kept(place.bucket)?;
         if !self.s.writable {
             return Err(WireError::new(
                 ErrorCode::StorageFailed,
@@ -326,6 +335,10 @@ impl Cx<'_> {
         };
         let fenced = self.s.is_fenced(ask.class, ask.epoch);
         let page = match self.s.vnodes.get(&ask.class) {
+            _ if self.s.view.has_dropped(ask.bucket) => ReplicaKeyPage {
+                error: self.s.check_kept(ask.bucket).err(),
+                ..blank
+            },
             Some(_) if fenced => ReplicaKeyPage {
                 error: Some(stale(ask.epoch, self.s.view.epoch(ask.class))),
                 ..blank

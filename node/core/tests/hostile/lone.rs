@@ -111,7 +111,7 @@ impl Lone {
                     self.traces.push(trace);
                 }
                 Effect::Reply { reply, .. } => self.replies.push(reply),
-                Effect::Note(_) => {}
+                Effect::Word(_) | Effect::Note(_) | Effect::Transfer(_) => {}
             }
         }
     }

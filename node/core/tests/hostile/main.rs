@@ -227,6 +227,7 @@ fn missing_writes_are_taken_from_members_only() {
             requests: Vec::new(),
         }],
         gone: Vec::new(),
+        dropped: MapVersion::new(0),
     };
     for from in [STRANGER, ME] {
         lone.say(from, answer.clone(), 0);
@@ -254,6 +255,7 @@ fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
     for class in shared {
         let clock = VnodeClock {
             digest: ContentDigest::new(0, 0),
+            holds: Default::default(),
             class,
             epoch: MapVersion::FIRST,
             departing: false,
@@ -264,6 +266,7 @@ fn clocks_at_the_end_of_all_numbers_can_be_reported_on() {
             applied: vec![all(1), all(2)],
             durable: vec![all(1)],
             current: true,
+            swept: None,
             actors: Vec::new(),
         };
         for peer in 2..=5 {

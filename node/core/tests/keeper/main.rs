@@ -1,6 +1,7 @@
 //! The keeper of the cluster map: what clients are told, and what nodes do by themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod ring;
 mod world;
 
 use quorate_core::Ticket;

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput};
+use quorate_core::keeper::{Keeper, KeeperEffect, KeeperInput, MapRequest};
+use quorate_core::moves::{Complete, Said, Word};
 use quorate_core::register::{Pace, Register, RegisterConfig, Version};
 use quorate_core::{Now, Ticket};
-use quorate_protocol::client::{ClientReply, PutBucket};
+use quorate_protocol::client::{ChangeRing, ClientReply, PutBucket, RingChange};
 use quorate_protocol::map::{BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::peer::PeerMessage;
-use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::versioned::{ClassState, VersionedMap};
 use quorate_protocol::{ClusterId, RequestId, StorageId};
 use quorate_ring::{NodeId, PartitionCount, Placed, Ring};
 
@@ -24,8 +25,8 @@ fn given(nodes: u64) -> Version {
     let member = |number: u64| Member {
         id: id(number),
         name: format!("n{number}"),
-        peer_addresses: Vec::new(),
-        client_addresses: Vec::new(),
+        peer_addresses: vec![format!("n{number}:1")],
+        client_addresses: vec![format!("n{number}:2")],
         zone: Default::default(),
         weight: Default::default(),
     };
@@ -69,6 +70,8 @@ pub(crate) struct World {
     now_us: u64,
     /// Nodes whose messages are lost, though everybody believes them to be up.
     pub(crate) mute: BTreeSet<NodeId>,
+    /// Nodes whose replicas say nothing.
+    pub(crate) wordless: BTreeSet<NodeId>,
     replies: BTreeMap<Ticket, (u64, ClientReply)>,
     tickets: u64,
 }
@@ -88,6 +91,7 @@ impl World {
             wire: VecDeque::new(),
             now_us: 1,
             mute: BTreeSet::new(),
+            wordless: BTreeSet::new(),
             replies: BTreeMap::new(),
             tickets: 0,
         }
@@ -169,17 +173,75 @@ impl World {
         self.nodes.iter().filter(runs).map(|(&id, _)| id).collect()
     }
 
+    /// Asks a node for a change of the members.
+    pub(crate) fn change(&mut self, node: u64, change: RingChange) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let request = RequestId::new(10, self.tickets);
+        let input = KeeperInput::Client {
+            ticket,
+            request: MapRequest::Ring(ChangeRing::new(request, change)),
+            deadline_ms: 4_000,
+        };
+        self.give(id(node), input);
+        ticket
+    }
+
+    /// What the replica of a node would have done of what the map asks for, had it nothing to copy.
+    fn speak(&mut self, node: NodeId, version: &VersionedMap) {
+        if self.wordless.contains(&node) {
+            return;
+        }
+        let joins = version
+            .records
+            .iter()
+            .filter(|record| record.state == ClassState::JointOld);
+        let claims = joins.flat_map(|record| {
+            let mine = record.newcomers().filter(|place| place.node == node);
+            mine.map(|place| Complete {
+                class: record.class,
+                vnode: place.vnode,
+                epoch: record.epoch,
+            })
+        });
+        let word = Word {
+            version: version.version,
+            complete: claims.collect(),
+            departing: Vec::new(),
+        };
+        let said = Said {
+            word,
+            hinting: false,
+        };
+        let (shard, shards) = (0, 1);
+        self.give(
+            node,
+            KeeperInput::Word {
+                shard,
+                shards,
+                said,
+            },
+        );
+    }
+
+    /// A replica that said nothing begins to speak.
+    pub(crate) fn give_a_word(&mut self, node: u64) {
+        self.wordless.remove(&id(node));
+        let version = self.keeper(node).map();
+        self.speak(id(node), &version);
+    }
+
     /// Asks a node for a bucket.
     pub(crate) fn ask(&mut self, node: u64, name: &str, n: u8, request: u64) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         let input = KeeperInput::Client {
             ticket,
-            request: PutBucket {
+            request: MapRequest::Put(PutBucket {
                 name: name.to_owned(),
                 props: props(n),
                 request: RequestId::new(9, request),
-            },
+            }),
             deadline_ms: 4_000,
         };
         self.give(id(node), input);
@@ -209,7 +271,7 @@ impl World {
                     let before = self.replies.insert(ticket, (self.now_us, reply));
                     assert_eq!(before, None, "answered twice");
                 }
-                KeeperEffect::Changed(_) => {}
+                KeeperEffect::Changed(version) => self.speak(node, version.map()),
                 KeeperEffect::Contradiction { here, there, .. } => {
                     panic!("{node} has {here} and met {there}")
                 }

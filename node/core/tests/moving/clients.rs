@@ -63,6 +63,12 @@ impl World {
         self.write(at, 0, BTreeSet::new(), None, false);
     }
 
+    /// A write over what is there.
+    pub(crate) fn overwrite(&mut self, at: NodeId) {
+        let (key, began, delete) = (0, self.clock, false);
+        self.read(at, key, Asked::ReadToWrite { key, began, delete }, 2);
+    }
+
     pub(crate) fn read_all(&mut self, at: NodeId, key: u8) {
         let began = self.clock;
         self.read(at, key, Asked::Read { key, began }, 3);

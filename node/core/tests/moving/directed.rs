@@ -205,6 +205,59 @@ fn rule_7_a_copy_without_a_place_stays_until_all_members_have_what_it_has() {
     });
 }
 
+/// Found by reading: it begins with nothing in its clock, which everybody covers.
+#[test]
+fn rule_9_what_a_place_given_back_and_lost_again_holds_is_handed_over() {
+    let regained_in_vain = |script: &mut Script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        only_the_cancelled_newcomer_has_it(script);
+        script.replace(a, c);
+        script.adopt(&[a, b, p, c, f]);
+        script.talk(1_000, &|_, _, _| false);
+        script.cancel();
+        script.adopt(&[a, b, p, c, f]);
+    };
+    assert_eq!(holds(false, regained_in_vain, None), Ok(()));
+}
+
+/// A vnode that lost what it knew to be superseded must not learn from one that never knew.
+#[test]
+fn rule_7_a_copy_without_a_place_fills_no_member_that_lost_something() {
+    needs_in_the_end(Wrong::Replica(Plant::FilledByTheGone), |script| {
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        script.put(p, &[a, b]);
+        script.replace(a, c);
+        for _ in 0..2 {
+            script.adopt(&[a, b, p, c, f]);
+            script.synced_talk(40_000, &|_, _, _| true);
+            assert!(script.go_on());
+        }
+        for node in [b, p, c, f] {
+            script.part(a, node);
+        }
+        script.adopt(&[a, b, p, c, f]);
+        script.world.overwrite(p);
+        script.among_all_but(a, 40_000);
+        script.lose_record(b);
+        let both = [a, b];
+        script.synced_talk(40_000, &|from, to, _| {
+            both.contains(&from) && both.contains(&to)
+        });
+    });
+}
+
+/// Found by the simulator's seed 266: whoever opened that disk saw no copy, and nobody ever asked for what was in it.
+#[test]
+fn rule_7_a_copy_without_a_place_is_found_by_what_it_left_though_its_own_record_is_gone() {
+    let record_lost = |script: &mut Script| {
+        only_the_cancelled_newcomer_has_it(script);
+        script.lose_record(script.c);
+        let departing = &script.world.words()[&script.c].departing;
+        assert_eq!(departing.len(), 1, "it is named as long as it is there");
+    };
+    assert_eq!(holds(false, record_lost, None), Ok(()));
+}
+
 #[test]
 fn rule_7_it_stays_until_they_have_it_durably() {
     needs_in_the_end(Wrong::Replica(Plant::CoveredUnsynced), |script| {

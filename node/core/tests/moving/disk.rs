@@ -15,6 +15,10 @@ impl Disk {
         self.0.get(&family).cloned().unwrap_or_default()
     }
 
+    pub(crate) fn lose(&mut self, family: Family, key: &[u8]) {
+        self.0.entry(family).or_default().remove(key);
+    }
+
     pub(crate) fn write(&mut self, writes: &[Write]) {
         for write in writes {
             match write {

@@ -3,7 +3,7 @@
 use quorate_core::Family;
 use quorate_ring::NodeId;
 
-use crate::oracle::{self, record_of};
+use crate::oracle::record_of;
 use crate::world::World;
 
 /// Milliseconds of virtual time after which a run that has not come to rest is stuck.
@@ -31,8 +31,7 @@ impl World {
                 .collect::<Vec<_>>()
                 .into_iter()
                 .for_each(|id| self.adopt(id));
-            let next = oracle::go_on(&self.version, &self.words(), self.wrong);
-            self.decide(next);
+            self.go_on();
             self.calm(500);
         }
         self.forget_clients();

@@ -146,6 +146,12 @@ impl Node {
         self.disk = self.synced.clone();
     }
 
+    /// A record is gone from its disk, without a sign.
+    pub(crate) fn lose(&mut self, family: Family, key: &[u8]) {
+        self.disk.lose(family, key);
+        self.synced.lose(family, key);
+    }
+
     /// Takes a newer version: on disk first, unless that is the bug.
     pub(crate) fn adopt(
         &mut self,

@@ -2,6 +2,7 @@
 
 use quorate_core::Plant;
 
+use crate::racing;
 use crate::swarm::weather;
 use crate::world::World;
 use crate::wrong::Wrong;
@@ -24,5 +25,25 @@ fn each_broken_rule_is_found() {
         first.is_none().then_some(wrong)
     };
     let missed: Vec<Wrong> = PLANTS.into_iter().filter_map(found).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// Each rule that who makes versions may break, and how many races may pass before it is found.
+const RACES: [(Wrong, u64); 5] = [
+    (Wrong::NoBarrier, 60),
+    (Wrong::NoJointNew, 60),
+    (Wrong::GoneAtOnce, 20),
+    (Wrong::CancelledAtOnce, 300),
+    (Wrong::Replica(Plant::OneQuorumForBoth), 300),
+];
+
+#[test]
+fn v01_each_broken_rule_loses_a_race() {
+    let found = |(wrong, most): (Wrong, u64)| {
+        let first = (0..most).find_map(|seed| Some((seed, racing::run(seed, Some(wrong)).err()?)));
+        eprintln!("{wrong:?}: {first:?}");
+        first.is_none().then_some(wrong)
+    };
+    let missed: Vec<Wrong> = RACES.into_iter().filter_map(found).collect();
     assert!(missed.is_empty(), "{missed:?}");
 }

@@ -30,6 +30,7 @@ impl Script {
     pub(crate) fn new(wrong: Option<Wrong>, strict: bool) -> Self {
         let weather = Weather {
             nodes: 5,
+            spares: 0,
             keys: 1,
             steps: 0,
             loss: 0,
@@ -254,6 +255,15 @@ impl Script {
         }
         self.world.lose(&|from, to, _| from == node || to == node);
         self.world.start_unseen_by(node, unseen_by);
+    }
+
+    /// A node finds that what it knew of the class is gone, all but the objects.
+    pub(crate) fn lose_record(&mut self, node: NodeId) {
+        self.world.die(node, false);
+        let record = quorate_core::record::keys::vnode_key(CLASS);
+        let lost = self.world.nodes.get_mut(&node).unwrap();
+        lost.lose(quorate_core::Family::Vnodes, &record);
+        self.world.start_unseen_by(node, node);
     }
 
     /// Two nodes think that they cannot reach each other.

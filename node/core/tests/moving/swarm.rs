@@ -9,6 +9,7 @@ pub(crate) fn weather(seed: u64) -> Weather {
     let mut dice = Dice::new(seed ^ 0x7731);
     Weather {
         nodes: 4 + dice.below(3) as u64,
+        spares: 0,
         keys: 1 + dice.small(3),
         steps: 300 + dice.below(1200),
         loss: [0, 5, 25, 40][dice.below(4)],

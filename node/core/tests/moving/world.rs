@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use quorate_core::effects::{Effect, Input, Now, Ticket};
 use quorate_core::moves::Word;
+use quorate_core::register::Version;
 use quorate_core::{Family, Note, Timing};
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
@@ -13,7 +14,7 @@ use quorate_ring::NodeId;
 use crate::clients::Asked;
 use crate::dice::Dice;
 use crate::history::History;
-use crate::map::map;
+use crate::map::founded;
 use crate::node::Node;
 use crate::oracle;
 use crate::wrong::Wrong;
@@ -25,6 +26,8 @@ const DELAY_US: u64 = 4_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Weather {
     pub(crate) nodes: u64,
+    /// Nodes that are no members at first.
+    pub(crate) spares: u64,
     pub(crate) keys: u8,
     pub(crate) steps: usize,
     /// In percent of messages.
@@ -73,6 +76,8 @@ pub(crate) struct World {
     flying: Vec<Flying>,
     cut: Option<(NodeId, NodeId)>,
     pub(crate) version: Arc<VersionedMap>,
+    /// Versions are made by the rules of `quorate_core::moves`, of the newest one here, and not by the oracle.
+    pub(crate) register: Option<Version>,
     pub(crate) asked: BTreeMap<Ticket, Asked>,
     pub(crate) tickets: u64,
     pub(crate) clock: u64,
@@ -90,8 +95,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, weather: Weather, wrong: Option<Wrong>) -> Self {
         let mut dice = Dice::new(seed);
-        let version = Arc::new(VersionedMap::created(map(weather.nodes), 0));
-        let ids: Vec<NodeId> = (1..=weather.nodes).map(NodeId::new).collect();
+        let version = founded(weather.nodes).shared();
+        let all = weather.nodes + weather.spares;
+        let ids: Vec<NodeId> = (1..=all).map(NodeId::new).collect();
         let nodes = ids
             .iter()
             .map(|&id| (id, Node::new(id, Arc::clone(&version))));
@@ -108,6 +114,7 @@ impl World {
             flying: Vec::new(),
             cut: None,
             version,
+            register: None,
             asked: BTreeMap::new(),
             tickets: 0,
             clock: 0,
@@ -148,10 +155,16 @@ impl World {
         node.open(seed, now, self.weather.timing(), wrong);
         for other in self.running() {
             if other != id && !self.is_cut(id, other) {
-                if other != unseen_by {
+                // Who is no member by one's map is nobody's peer.
+                let knows =
+                    |node: &NodeId, peer| self.nodes[node].version.map.member(peer).is_some();
+                let (known, knows) = (knows(&other, id), knows(&id, other));
+                if other != unseen_by && known {
                     self.give(other, Input::PeerUp(id));
                 }
-                self.give(id, Input::PeerUp(other));
+                if knows {
+                    self.give(id, Input::PeerUp(other));
+                }
             }
         }
     }
@@ -200,6 +213,7 @@ impl World {
                     });
                 }
                 Effect::Reply { ticket, reply } => self.replied(from, ticket, reply),
+                Effect::Word(_) | Effect::Transfer(_) => {}
                 Effect::Note(note) => *self.notes.entry(note).or_default() += 1,
             }
         }
@@ -225,7 +239,7 @@ impl World {
         self.flying.retain(kept);
     }
 
-    fn deliver_one(&mut self, lossy: bool) {
+    pub(crate) fn deliver_one(&mut self, lossy: bool) {
         if self.flying.is_empty() {
             return;
         }
@@ -294,8 +308,20 @@ impl World {
         let (now, wrong, version) = (self.now, self.wrong, Arc::clone(&self.version));
         let node = self.nodes.get_mut(&id).unwrap();
         if node.replica.is_some() && node.version.version < version.version {
+            let before = Arc::clone(&node.version);
             let effects = node.adopt(now, version, wrong);
             self.perform(id, effects);
+            self.meet_newcomers(id, &before);
+        }
+    }
+
+    /// A node reaches those whom a version has made members.
+    fn meet_newcomers(&mut self, id: NodeId, before: &VersionedMap) {
+        for other in self.running() {
+            let came = before.map.member(other).is_none();
+            if came && self.version.map.member(other).is_some() && !self.is_cut(id, other) {
+                self.give(id, Input::PeerUp(other));
+            }
         }
     }
 
@@ -303,6 +329,15 @@ impl World {
         if let Some(next) = next {
             self.version = next;
         }
+    }
+
+    /// The next step of what goes on, if there can be one.
+    pub(crate) fn go_on(&mut self) {
+        if self.register.is_some() {
+            return self.go_on_by_the_rules();
+        }
+        let next = oracle::go_on(&self.version, &self.words(), self.wrong);
+        self.decide(next);
     }
 
     /// The whole run, up to its last fault.
@@ -331,8 +366,7 @@ impl World {
                 }
             }
             90..95 => {
-                let next = oracle::go_on(&self.version, &self.words(), self.wrong);
-                self.decide(next);
+                self.go_on();
             }
             95 if self.weather.moves => {
                 let (words, running) = (self.words(), self.running());

@@ -17,4 +17,6 @@ pub(crate) enum Wrong {
     MovesOverlap,
     /// Joint-new is cancelled without going back to joint-old.
     CancelledAtOnce,
+    /// A copy without a place counts as gone without a word of its node.
+    GoneAtOnce,
 }

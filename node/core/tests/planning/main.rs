@@ -5,6 +5,7 @@
 
 mod changes;
 mod dice;
+mod exhaustive;
 mod planted;
 mod refusals;
 mod rules;

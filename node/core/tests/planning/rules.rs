@@ -72,6 +72,13 @@ impl Rules {
                 step.check(&self.given).map_err(|why| {
                     format!("{why}\nbefore {:?}\nafter {:?}", step.before, step.after)
                 })?;
+            } else {
+                let given = |place: &Place| self.given.contains(&(class, place.node, place.vnode));
+                let places = record.places();
+                let again = places.iter().find(|place| given(place));
+                demand(again.is_none(), || {
+                    format!("{class} begins anew with {again:?} of before")
+                })?;
             }
             self.note(&record);
         }
@@ -254,7 +261,12 @@ fn check_members(before: &VersionedMap, after: &VersionedMap, truth: &Truth<'_>)
         let going = before
             .going(node)
             .ok_or_else(|| format!("members: {node} was to stay"))?;
-        let holds = !truth.nodes[&node].held.is_empty();
+        // What is left of dropped buckets at a dead node is nothing that anybody misses.
+        let held = &truth.nodes[&node].held;
+        let holds = held.iter().any(|(class, held)| {
+            let dead = going.is_dead() && held.vnode < after.first_vnode(class.n);
+            !dead && after.used_since(class.n).is_some()
+        });
         demand(!holds || going.state == GoingState::Forgotten, || {
             format!("members: {node} is gone and holds copies")
         })?;

@@ -2,10 +2,11 @@
 //! delete; some of it is heard; versions follow. In any order. Then all is done that can be, and everything is over.
 
 use quorate_core::moves::{
-    Allowed, Next, Refused, Step, cancel, clear, commit, forget, plan, stage,
+    Allowed, Next, Refused, Step, cancel, clear, commit, drop_bucket, forget, plan, stage,
 };
+use quorate_protocol::map::Bucket;
 use quorate_protocol::versioned::{ClassState, Going, GoingState, StagedChange, VersionedMap};
-use quorate_ring::{NodeId, Weight, Zone};
+use quorate_ring::{BucketId, NodeId, Weight, Zone};
 
 use crate::dice::Dice;
 use crate::world::{World, bucket, classes, founded, id, member, standing};
@@ -19,6 +20,7 @@ pub(crate) struct Tally {
     forgotten: usize,
     forced: usize,
     refused: usize,
+    dropped: usize,
     most_versions_to_the_end: usize,
 }
 
@@ -109,7 +111,7 @@ impl Walk {
             8 => cancel(map, &self.world.heard).inspect(|_| self.tally.cancels += 1),
             9 => clear(map),
             10 => forget(map, node).inspect(|_| self.tally.forgotten += 1),
-            _ => self.new_bucket(map),
+            _ => self.change_buckets(map),
         };
         match made {
             Ok(next) => self.world.decide(next),
@@ -163,11 +165,22 @@ impl Walk {
         }
     }
 
-    fn new_bucket(&mut self, map: &VersionedMap) -> Result<Next, Refused> {
+    /// Makes the bucket of some n, or drops it where it is there and is not the only one.
+    fn change_buckets(&mut self, map: &VersionedMap) -> Result<Next, Refused> {
         let mut draft = self.world.version.draft();
         let n = 1 + u8::try_from(self.dice.below(usize::from(map.map.ring.copies()))).unwrap();
-        if !draft.map.buckets.iter().any(|bucket| bucket.props.n == n) {
-            draft.map.buckets.push(bucket(n));
+        let known = map.map.buckets.iter().find(|bucket| bucket.props.n == n);
+        if let Some(known) = known.filter(|_| map.map.buckets.len() > 1) {
+            let dropped = drop_bucket(map, known.id)?;
+            self.tally.dropped += 1;
+            return Ok(dropped);
+        }
+        if known.is_none() {
+            let made_by = u32::try_from(map.version.next().get()).unwrap();
+            draft.map.buckets.push(Bucket {
+                id: BucketId::made(made_by, 0),
+                ..bucket(n)
+            });
             draft.map.buckets.sort_by(|a, b| a.name.cmp(&b.name));
         }
         Ok(Next {
@@ -254,6 +267,7 @@ impl Tally {
         self.forgotten += other.forgotten;
         self.forced += other.forced;
         self.refused += other.refused;
+        self.dropped += other.dropped;
         let most = self.most_versions_to_the_end;
         self.most_versions_to_the_end = most.max(other.most_versions_to_the_end);
     }
@@ -299,6 +313,7 @@ fn whatever_operators_and_nodes_do_the_rules_hold_and_all_comes_to_an_end() {
         all.forgotten,
         all.forced,
         all.refused,
+        all.dropped,
     ] {
         assert!(seen > 0, "{all:?}");
     }

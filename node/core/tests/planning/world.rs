@@ -116,13 +116,16 @@ pub(crate) fn standing(version: &VersionedMap, class: Class) -> ClassRecord {
     if let Ok(at) = at {
         return version.records[at].clone();
     }
-    let place = |&node: &NodeId| Place {
-        node,
-        vnode: VnodeId::FOUNDING,
+    let since = version.uses.iter().find(|one| one.n == class.n);
+    let since = since.unwrap().since;
+    let vnode = match since {
+        MapVersion::FIRST => VnodeId::FOUNDING,
+        later => VnodeId::new(later.get()),
     };
+    let place = |&node: &NodeId| Place { node, vnode };
     ClassRecord {
         class,
-        epoch: MapVersion::FIRST,
+        epoch: since,
         before: MapVersion::new(0),
         state: ClassState::Stable,
         old: version
@@ -193,7 +196,12 @@ impl World {
             return;
         }
         node.adopted = version.map().version.get();
-        for class in classes(version.map()) {
+        let in_use = classes(version.map());
+        // What it has of classes that ended goes at once.
+        node.held.retain(|class, held| {
+            in_use.contains(class) && held.vnode >= version.map().first_vnode(class.n)
+        });
+        for class in in_use {
             let place = standing(version.map(), class).place_of(id);
             match (place, node.held.get_mut(&class)) {
                 (Some(place), _) => {
@@ -208,8 +216,10 @@ impl World {
             }
         }
         let map = version.map();
-        node.complete
-            .retain(|claim| standing(map, claim.class).epoch == claim.epoch);
+        node.complete.retain(|claim| {
+            let used = map.used_since(claim.class.n).is_some();
+            used && standing(map, claim.class).epoch == claim.epoch
+        });
         node.knows = Some(version);
     }
 

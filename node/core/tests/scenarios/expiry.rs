@@ -197,6 +197,47 @@ fn what_an_expired_value_had_replaced_stays_replaced() {
     }
 }
 
+/// The same where it has not expired by the clock of the node that wrote it, but by that of another one which is ahead: that
+/// one's copy takes it away.
+pub(crate) fn read_after_a_successor_expired_elsewhere(prepare: fn(&mut Replica)) -> Vec<String> {
+    let mut walk = Walk::prepared(3, prepare);
+    let [p1, p2, p3] = three(&walk);
+    walk.set_clock_ahead(p2, 60_000);
+    walk.pass(70_000); // it is believed by and by
+    [p1, p2]
+        .into_iter()
+        .for_each(|node| walk.lose("Clocks", node, 0));
+    let mut put = walk.a_put(KEY, "replaced");
+    put.options.w = Some(Count::All);
+    walk.put(p1, put).unwrap();
+    let context = walk.get(p1, a_get(KEY)).unwrap().context;
+    walk.kill(p3);
+    walk.lose_nothing();
+    let mut put = walk.a_put(KEY, "short");
+    (put.context, put.ttl_ms) = (Some(context), Some(30_000));
+    walk.put(p1, put).unwrap();
+    walk.pass(100);
+    assert!(walk.notes(Note::ExpiredOnArrival) > 0);
+    read_r(&mut walk, p2, 2).unwrap();
+    walk.pass(100);
+    assert_eq!(walk.notes(Note::Expired), 0);
+    for name in ["DotsAnswer", "ReplicaPut"] {
+        walk.lose(name, p3, 0);
+    }
+    walk.start(p3);
+    walk.pass(5_000);
+    walk.lose_nothing();
+    walk.pass(20_000);
+    read_r(&mut walk, p3, 1).unwrap()
+}
+
+/// Found by the simulator's seed 1145.
+#[test]
+fn what_a_value_had_replaced_that_expired_by_another_clock_stays_replaced() {
+    let shown = read_after_a_successor_expired_elsewhere(|_| {});
+    assert_eq!(shown, Vec::<String>::new());
+}
+
 #[test]
 fn a_node_whose_index_of_expiries_was_damaged_removes_what_expired_all_the_same() {
     let mut walk = Walk::new(3);

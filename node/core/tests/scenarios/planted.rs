@@ -8,7 +8,7 @@ use crate::catching_up::{
 };
 use crate::cutting::read_after_a_cut_delete;
 use crate::denial::{read_what_one_denies, replace_what_is_shown, replace_what_was_written};
-use crate::expiry::read_after_a_successor_expired;
+use crate::expiry::{read_after_a_successor_expired, read_after_a_successor_expired_elsewhere};
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
 use crate::ranges::{comes_back, late_pages};
 use crate::retries::retried_after_a_loss;
@@ -123,6 +123,13 @@ fn trusting_storage_that_went_back_is_caught() {
 fn forgetting_what_an_expired_value_had_replaced_is_caught() {
     let planted = |replica: &mut Replica| replica.plant(Plant::ExpiryForgetsContext);
     let (_, shown) = read_after_a_successor_expired(planted);
+    assert_eq!(shown, ["replaced"], "the rule makes no difference");
+}
+
+#[test]
+fn forgetting_what_a_value_had_replaced_that_expired_elsewhere_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::ExpiryForgetsContext);
+    let shown = read_after_a_successor_expired_elsewhere(planted);
     assert_eq!(shown, ["replaced"], "the rule makes no difference");
 }
 

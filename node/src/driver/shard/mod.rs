@@ -12,17 +12,19 @@ use std::sync::Arc;
 use quorate_core::effects::{Effect, Input, Note, Now, Step, When};
 use quorate_core::store::{BatchSeq, StoreError};
 use quorate_core::{OpenError, Replica, ReplicaConfig};
-use quorate_protocol::client::{ClientRequest, Scrub};
+use quorate_protocol::client::{ClientRequest, Moves, Scrub};
 use quorate_ring::NodeId;
 
 use crate::storage::Storage;
 
 use super::context::{Context, Map};
 use super::counters::Event;
+use super::hub::HubEvent;
 use super::inbox::{Control, Frame, Inbox, Life, Next};
 use super::network::Network;
 use super::outbox::{Outbox, Outgoing};
 use super::tickets::Tickets;
+use super::transfers;
 
 /// Why a life ended.
 enum Ended {
@@ -42,6 +44,7 @@ pub(super) struct Shard<S, N> {
     writable: bool,
     /// By order nothing is read through but what is suspected.
     scrub_paused: bool,
+    moves: Moves,
     stopping: bool,
     life: Life,
     committed: BatchSeq,
@@ -74,6 +77,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
             up: BTreeSet::new(),
             writable: true,
             scrub_paused: false,
+            moves: Moves::default(),
             stopping: false,
             life: Life::default(),
             committed: 0,
@@ -169,6 +173,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
                 ..Scrub::default()
             });
         }
+        replica.order_moves(&self.moves);
     }
 
     /// Waits for an event, or until the replica wants a tick (`None`).
@@ -249,6 +254,9 @@ impl<S: Storage, N: Network> Shard<S, N> {
             Control::Scrub(order, report) => {
                 let _ = report.send(replica.order_scrub(order));
             }
+            Control::Moves(order, report) => {
+                let _ = report.send(replica.order_moves(&order));
+            }
             Control::Stop => {}
         }
         Ok(())
@@ -268,6 +276,7 @@ impl<S: Storage, N: Network> Shard<S, N> {
             Control::Scrub(order, _) => {
                 self.scrub_paused = order.pause.unwrap_or(self.scrub_paused);
             }
+            Control::Moves(order, _) => transfers::remember(&mut self.moves, order),
             Control::Stop => self.stopping = true,
             Control::ClientLost(_)
             | Control::Synced(..)
@@ -303,9 +312,14 @@ impl<S: Storage, N: Network> Shard<S, N> {
             } if self.synced < self.committed => {
                 self.parked.push_back((self.committed, effect));
             }
-            Effect::Send { .. } | Effect::Reply { .. } | Effect::Note(_) => {
-                self.perform_now(effect)
+            Effect::Word(_) if self.synced < self.committed => {
+                self.parked.push_back((self.committed, effect));
             }
+            Effect::Send { .. }
+            | Effect::Reply { .. }
+            | Effect::Word(_)
+            | Effect::Note(_)
+            | Effect::Transfer(_) => self.perform_now(effect),
         }
     }
 
@@ -337,10 +351,12 @@ impl<S: Storage, N: Network> Shard<S, N> {
                         .reply(ring, waiting.client, &waiting.header, &reply);
                 }
             }
+            Effect::Word(said) => context.hub.tell(HubEvent::Word(self.number, said)),
             Effect::Note(note) => {
                 warn_of(note);
                 context.counters.note(note);
             }
+            Effect::Transfer(news) => transfers::log(&news),
         }
     }
 

@@ -9,9 +9,10 @@ use quorate_protocol::names::node_name;
 use tokio::net::lookup_host;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::bounds::{DIAL_WAIT, KNOCK_WAIT, LINK_STEADY, PAUSE_MIN};
+use super::super::bounds::{DIAL_WAIT, DOOR_PAUSE, KNOCK_WAIT, LINK_STEADY, PAUSE_MIN};
 use super::super::close::explain;
 use super::super::endpoint::client_config;
+use super::super::events::NetEvent;
 use super::super::shared::Shared;
 use super::establish::{Established, NoLink, establish};
 use super::pause::Pause;
@@ -38,6 +39,7 @@ async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
     // Nobody knows of a node that has just started: it knocks at once.
     let mut patience = Duration::ZERO;
     loop {
+        let mut refused = false;
         peer.until_wants_link(true).await;
         if !dials {
             wait(peer, patience).await;
@@ -45,7 +47,7 @@ async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
         if peer.wants_link() {
             tokio::select! {
                 biased;
-                outcome = attempt(shared, peer, dials) => note(peer, outcome),
+                outcome = attempt(shared, peer, dials) => refused = note(shared, peer, outcome),
                 () = woken_meanwhile(peer) => continue,
             }
         }
@@ -59,7 +61,8 @@ async fn keep_linked(shared: &Arc<Shared>, peer: &Arc<Peer>) {
                 continue;
             }
         }
-        wait(peer, pause.next()).await;
+        let pause = if refused { DOOR_PAUSE } else { pause.next() };
+        wait(peer, pause).await;
     }
 }
 
@@ -72,10 +75,27 @@ async fn woken_meanwhile(peer: &Peer) {
     sleep(PAUSE_MIN).await;
 }
 
-fn note(peer: &Peer, outcome: Result<(), NoLink>) {
+/// Remembers why there is no link. Returns whether this node was refused as no member.
+fn note(shared: &Shared, peer: &Peer, outcome: Result<(), NoLink>) -> bool {
     match outcome {
-        Err(NoLink::Failed(reason)) if peer.wants_link() => peer.failed(&reason),
-        Ok(()) | Err(NoLink::Failed(_) | NoLink::Knocked) => {}
+        Err(NoLink::NoMember(version, reason)) => {
+            peer.failed(&reason);
+            if let Some(version) = version {
+                let node = peer.node;
+                // Only frames can be of no use.
+                let _ = shared
+                    .handler
+                    .on_event(NetEvent::RefusedBy { node, version });
+            }
+            true
+        }
+        Err(NoLink::Failed(reason)) => {
+            if peer.wants_link() {
+                peer.failed(&reason);
+            }
+            false
+        }
+        Ok(()) | Err(NoLink::Knocked | NoLink::TurnedAway) => false,
     }
 }
 
@@ -102,7 +122,7 @@ async fn attempt(shared: &Arc<Shared>, peer: &Arc<Peer>, dials: bool) -> Result<
             Err(no_link) => no_link,
         };
         match outcome {
-            NoLink::Knocked => return Err(NoLink::Knocked),
+            NoLink::Knocked | NoLink::NoMember(..) | NoLink::TurnedAway => return Err(outcome),
             NoLink::Failed(reason) => reasons.push(format!("{address}: {reason}")),
         }
     }

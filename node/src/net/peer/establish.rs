@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use quinn::{Connection, ConnectionError, SendStream};
-use quorate_protocol::close::CloseCode;
+use quorate_protocol::close::{CloseCode, no_member, no_member_by};
 use quorate_protocol::hello::Hello;
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 use tokio::time::timeout;
 
 use super::super::bounds::HELLO_WAIT;
 use super::super::close::{close, explain};
+use super::super::events::NetEvent;
 use super::super::frames::SmallFrames;
 use super::super::hello;
 use super::super::shared::{Shared, identity};
@@ -31,18 +33,31 @@ pub(super) struct Established {
 pub(super) enum NoLink {
     /// The other side dials back.
     Knocked,
+    /// The other side says that this node is no member.
+    NoMember(Option<MapVersion>, String),
+    /// The other side is no member: it was told so, and so was who handles this network's events.
+    TurnedAway,
     /// Anything else, for people.
     Failed(String),
 }
 
 impl NoLink {
     pub(super) fn of(error: &ConnectionError) -> Self {
-        if let ConnectionError::ApplicationClosed(close) = error
-            && close.error_code.into_inner() == CloseCode::Knock.number()
-        {
-            return Self::Knocked;
+        let ConnectionError::ApplicationClosed(close) = error else {
+            return Self::Failed(explain(error));
+        };
+        match CloseCode::from(close.error_code.into_inner()) {
+            CloseCode::Knock => Self::Knocked,
+            CloseCode::NoMember => Self::NoMember(no_member_by(&close.reason), explain(error)),
+            CloseCode::Done
+            | CloseCode::Stopping
+            | CloseCode::Identity
+            | CloseCode::Hello
+            | CloseCode::Malformed
+            | CloseCode::Overloaded
+            | CloseCode::Replaced
+            | CloseCode::Unknown(_) => Self::Failed(explain(error)),
         }
-        Self::Failed(explain(error))
     }
 }
 
@@ -83,7 +98,11 @@ pub(super) async fn establish(
         Some(error) if !matches!(error, ConnectionError::LocallyClosed) => Err(NoLink::of(&error)),
         Some(_) | None => {
             close(&connection, refusal.code, &refusal.reason);
-            Err(NoLink::Failed(refusal.reason))
+            Err(if refusal.code == CloseCode::NoMember {
+                NoLink::TurnedAway
+            } else {
+                NoLink::Failed(refusal.reason)
+            })
         }
     }
 }
@@ -170,9 +189,13 @@ fn known_peer(
             format!("node {node} answers at this address"),
         );
     }
-    let unknown = || Refusal {
-        code: CloseCode::Identity,
-        reason: format!("node {node} is no member that node {} knows", shared.node),
-    };
-    shared.peers.get(node).ok_or_else(unknown)
+    shared.peers.get(node).ok_or_else(|| {
+        let _ = shared.handler.on_event(NetEvent::TurnedAway { node });
+        let version = shared.handler.map_version();
+        let words = format!("node {node} is no member that node {} knows", shared.node);
+        Refusal {
+            code: CloseCode::NoMember,
+            reason: no_member(version, &words),
+        }
+    })
 }

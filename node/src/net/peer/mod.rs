@@ -22,7 +22,8 @@ use super::shared::Shared;
 pub(super) async fn accepted(shared: &Arc<Shared>, connection: Connection) -> Result<(), String> {
     let established = match establish(shared, connection, None).await {
         Ok(established) => established,
-        Err(NoLink::Failed(reason)) => return Err(reason),
+        Err(NoLink::Failed(reason) | NoLink::NoMember(_, reason)) => return Err(reason),
+        Err(NoLink::TurnedAway) => return Ok(()),
         // Who has come in by itself has no reason to ask to be dialled.
         Err(NoLink::Knocked) => return Err("the side that dialled wants to be dialled".into()),
     };

@@ -12,6 +12,7 @@ use quorate_protocol::client::ClientReply;
 use quorate_protocol::frame::{Header, write};
 use quorate_protocol::hello::{ALPN_CLIENT, Hello, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN};
 use quorate_protocol::names::node_name;
+use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
@@ -80,6 +81,10 @@ impl NetHandler for Recorder {
 
     fn hello(&self) -> Hello {
         self.hello.clone()
+    }
+
+    fn map_version(&self) -> MapVersion {
+        MapVersion::FIRST
     }
 }
 

@@ -2,9 +2,10 @@ use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
 use quorate_protocol::limits::{SMALL_BODY_BYTES_MAX, VALUE_BYTES_MAX};
+use quorate_protocol::versioned::MapVersion;
 use tokio::sync::oneshot;
 
-use super::super::{Lane, NetSettings, SendRefused};
+use super::super::{Lane, NetEvent, NetSettings, SendRefused};
 use super::harness::{Node, frame, id, join, node, node_with};
 use crate::tls::testing::Authority;
 
@@ -199,6 +200,36 @@ async fn who_is_no_member_any_more_loses_its_link_and_cannot_come_back() {
     assert!(one.peer_lost().await.contains("no member"));
     one.link_error("node 0000000000000001 is no member that node 0000000000000002 knows")
         .await;
+}
+
+/// The newcomer knows the member, and not the other way round, until the member takes it in.
+async fn waits_at_the_door_of(member: u64, newcomer: u64) {
+    let authority = Authority::new();
+    let (mut inside, mut outside) = (node(&authority, member), node(&authority, newcomer));
+    outside.net.set_peers(vec![inside.peer_entry(member)]);
+    let NetEvent::TurnedAway { node } = inside.next().await else {
+        panic!("something else than a node at the door");
+    };
+    assert_eq!(node, id(newcomer));
+    let NetEvent::RefusedBy { node, version } = outside.next().await else {
+        panic!("something else than a refusal");
+    };
+    assert_eq!((node, version), (id(member), MapVersion::FIRST));
+    inside.net.set_peers(vec![outside.peer_entry(newcomer)]);
+    assert_eq!(inside.peer_up().await.0, id(newcomer));
+    assert_eq!(outside.peer_up().await.0, id(member));
+}
+
+#[tokio::test]
+async fn a_node_that_is_no_member_waits_and_is_linked_at_once_when_the_member_that_dials_takes_it_in()
+ {
+    waits_at_the_door_of(1, 2).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_no_member_waits_and_dials_at_once_when_the_member_that_is_dialled_takes_it_in()
+ {
+    waits_at_the_door_of(2, 1).await;
 }
 
 /// A node on a thread of its own, which can be ended with all its sockets and without a word.

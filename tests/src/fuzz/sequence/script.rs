@@ -283,7 +283,8 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
         | PeerMessage::MapRefused(_)
         | PeerMessage::MapNewest(_)
         | PeerMessage::MapAsk(_)
-        | PeerMessage::MapDecided(_) => return None,
+        | PeerMessage::MapDecided(_)
+        | PeerMessage::MapWord(_) => return None,
     })
 }
 

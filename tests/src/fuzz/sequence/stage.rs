@@ -190,7 +190,7 @@ impl Stage {
                 }
                 self.replies.insert(ticket, reply);
             }
-            Effect::Note(_) => body.push(0),
+            Effect::Word(_) | Effect::Note(_) | Effect::Transfer(_) => body.push(0),
         }
         Ok(body.len() as u64)
     }
@@ -300,6 +300,7 @@ impl Stage {
         let is_member = self.map.ring.primaries(class).contains(&from);
         let clock = is_member.then(|| VnodeClock {
             digest: ContentDigest::new(0, 0),
+            holds: Default::default(),
             class,
             epoch: MapVersion::FIRST,
             departing: false,
@@ -309,6 +310,7 @@ impl Stage {
             life: LifeId::new(from.get()),
             applied: Vec::new(),
             durable: Vec::new(),
+            swept: None,
             current: true,
             actors: Vec::new(),
         });

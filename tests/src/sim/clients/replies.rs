@@ -2,15 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use quorate_protocol::client::{ClientReply, Got, KeyPage, Written};
+use quorate_protocol::client::{ClientReply, Got, KeyPage, ReplyInfo, Written};
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::ids::Dot;
-use quorate_ring::Class;
+use quorate_ring::{Class, NodeId};
 
 use super::{Client, ClientEvent, ClientWant, Shared};
 use crate::history::{Key, Kind, Outcome, Shown, write_of};
 use crate::sim::counters::Counter;
 use crate::sim::tries::{is_certain, is_worth_repeating, names_a_session};
+
+/// The one replica whose answer counted.
+fn only_answer(info: &ReplyInfo) -> Option<NodeId> {
+    let mut counted = info.replicas.iter().filter(|replica| replica.counted);
+    let first = counted.next()?.node;
+    counted.next().is_none().then_some(first)
+}
 
 impl Client {
     pub(super) fn on_reply(&mut self, cx: &mut Shared<'_>, reply: ClientReply) {
@@ -26,7 +33,11 @@ impl Client {
             | ClientReply::ReplicaPage(_)
             | ClientReply::BackupReport(_)
             | ClientReply::ScrubState(_)
-            | ClientReply::MapLog(_) => self.on_error(cx, ErrorCode::Protocol),
+            | ClientReply::MapLog(_)
+            | ClientReply::RingChanged(_)
+            | ClientReply::RingPlan(_)
+            | ClientReply::MovesReport(_)
+            | ClientReply::Version(_) => self.on_error(cx, ErrorCode::Protocol),
         }
     }
 
@@ -52,6 +63,7 @@ impl Client {
         operation.shown = shown;
         operation.unsure = got.fallbacks_only || got.maybe_stale;
         operation.alone = got.info.primaries < 2;
+        operation.only = only_answer(&got.info);
         operation.outcome = Outcome::Ok;
         operation.completed_us = cx.at_us;
         match (current.then, cx.map.bucket(current.key.bucket)) {

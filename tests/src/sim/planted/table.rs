@@ -54,6 +54,12 @@ const DAMAGED: Needs = |config| {
 /// Clients that ask for buckets.
 const FOUNDING: Needs = |config| config.found_buckets();
 
+/// Clients that ask for buckets, which are dropped again.
+const DROPPING: Needs = |config| {
+    config.found_buckets();
+    config.drop_buckets();
+};
+
 /// Three nodes, whose votes are wanted all the time while they die and are cut off.
 const RIVALS: Needs = |config| {
     let mut dice = Dice::new(config.seed, "three nodes");
@@ -68,6 +74,13 @@ const RIVALS: Needs = |config| {
         plan.meetings.extend((0..60).map(more));
         plan.meetings.sort_unstable();
     }
+};
+
+/// Operators who change the ring all the time.
+const MOVING: Needs = |config| {
+    let mut dice = Dice::new(config.seed, "six nodes");
+    config.map = map::draw(&mut dice, 6);
+    config.operate_every_us = 2_000_000;
 };
 
 /// Many values that live for a limited time.
@@ -93,9 +106,27 @@ impl Row {
 /// All planted bugs that seeds catch, in the order of their names.
 #[must_use]
 pub fn rows() -> Vec<Row> {
-    let mut rows = [requests(), fallbacks(), convergence(), times(), buckets()].concat();
+    let mut rows = [
+        requests(),
+        fallbacks(),
+        convergence(),
+        times(),
+        buckets(),
+        moves(),
+    ]
+    .concat();
     rows.sort_by_key(|row| row.plant);
     rows
+}
+
+/// Classes that move, and who decides that they do.
+fn moves() -> Vec<Row> {
+    let lost: &[&str] = &["I1", "I3", "I4", "P4", "stuck"];
+    vec![
+        row(Plant::ClaimsAssumed, "ring changes, rule 5", lost).needing(MOVING),
+        row(Plant::GoesOnUnheard, "ring changes, rule 2", lost).needing(MOVING),
+        row(Plant::GoneAssumed, "ring changes, rule 7", lost).needing(MOVING),
+    ]
 }
 
 /// What coordinators and clients are told.
@@ -241,6 +272,20 @@ fn buckets() -> Vec<Row> {
             .in_weather(STORM)
             .needing(FOUNDING),
         row(Plant::OlderMapTaken, "row 17", &["map"]).needing(FOUNDING),
+        row(Plant::DroppedForgotten, "row 37", &["stuck"])
+            .in_weather(STORM)
+            .needing(|config| {
+                DROPPING(config);
+                (config.faults.kill, config.faults.full) = (true, true);
+                config.faults.every_us = 200_000;
+            }),
+        row(Plant::DroppedIdUsedAgain, "row 29", &["map"]).needing(DROPPING),
+        row(Plant::DroppedTaken, "row 26", &["stuck", "I18"])
+            .in_weather(STORM)
+            .needing(|config| {
+                DROPPING(config);
+                config.faults.partition = true;
+            }),
     ]
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use quorate_client::{BucketDefinition, BucketMode, BucketProps, Count, QuorumDefaults};
+use quorate_client::{BucketDefinition, BucketMode, BucketProps, Client, Count, QuorumDefaults};
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use crate::connect::Connect;
 use crate::options;
-use crate::outcome::Done;
+use crate::outcome::{Done, Failure};
 use crate::output::{Out, table};
 
 #[derive(Subcommand)]
@@ -19,6 +20,12 @@ pub(crate) enum Bucket {
     List(List),
     /// Show one bucket
     Describe(Describe),
+    /// Drop a bucket with all that is in it
+    ///
+    /// Counts its keys first. Without --yes nothing more is done. What was in it is removed on every node, on those
+    /// that are away when they come back, and cannot be had again. A bucket made later under the same name
+    /// is another one, and begins empty.
+    Drop(DropBucket),
 }
 
 #[derive(Args)]
@@ -76,11 +83,23 @@ pub(crate) struct Describe {
     connect: Connect,
 }
 
+#[derive(Args)]
+pub(crate) struct DropBucket {
+    /// The bucket
+    name: String,
+    /// Drop it: without this, what would go is only shown
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
 pub(crate) async fn run(command: Bucket, out: &mut Out) -> Done {
     match command {
         Bucket::Create(args) => create(args, out).await,
         Bucket::List(args) => list(args, out).await,
         Bucket::Describe(args) => describe(args, out).await,
+        Bucket::Drop(args) => drop_bucket(args, out).await,
     }
 }
 
@@ -171,6 +190,59 @@ async fn describe(args: Describe, out: &mut Out) -> Done {
     ];
     rows.iter()
         .try_for_each(|(name, value)| out.line(format_args!("{name:<12}  {value}")))
+}
+
+/// As many keys are counted; a bucket with more has "at least" so many.
+const COUNTED_MAX: u64 = 1_000_000;
+/// And for so long: partitions that cannot be asked take their time.
+const COUNTED_FOR: Duration = Duration::from_secs(10);
+
+async fn drop_bucket(args: DropBucket, out: &mut Out) -> Done {
+    let client = args.connect.client().await?;
+    let bucket = client.bucket(&args.name).definition().await?;
+    let (keys, all) = count_keys(&client, &args.name).await?;
+    if args.yes {
+        client.drop_bucket(&args.name).await?;
+    }
+    client.close().await;
+    if out.is_json() {
+        let mut shown = bucket_json(&bucket);
+        shown["keys"] = keys.into();
+        shown["keys_counted"] = all.into();
+        shown["dropped"] = args.yes.into();
+        out.json(&shown)?;
+    } else {
+        let least = if all { "" } else { "at least " };
+        let (does, end) = if args.yes {
+            ("is dropped", "")
+        } else {
+            ("would go", ", for good: say --yes")
+        };
+        out.line(format_args!(
+            "bucket {} ({}), {} copies of {least}{keys} keys: it {does}{end}",
+            bucket.name, bucket.id, bucket.props.n
+        ))?;
+    }
+    if args.yes {
+        Ok(())
+    } else {
+        Err(Failure::Shown(1))
+    }
+}
+
+/// How many keys a bucket has, and whether that is all of them: partitions may be silent, or keys too many.
+async fn count_keys(client: &Client, name: &str) -> Result<(u64, bool), Failure> {
+    let mut listing = client.bucket(name).keys();
+    let (mut keys, until) = (0, Instant::now() + COUNTED_FOR);
+    while keys < COUNTED_MAX {
+        match timeout_at(until, listing.next_page()).await {
+            Ok(Ok(Some(page))) => keys += page.len() as u64,
+            Ok(Ok(None)) => return Ok((keys, listing.unanswered().is_empty())),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => break,
+        }
+    }
+    Ok((keys, false))
 }
 
 /// As `--ttl` takes it.

@@ -141,7 +141,7 @@ fn shifted(time: SystemTime, days: i32) -> SystemTime {
     if days < 0 { time - by } else { time + by }
 }
 
-fn read_authority(dir: &Path) -> Result<Authority, Failure> {
+pub(super) fn read_authority(dir: &Path) -> Result<Authority, Failure> {
     let read = |name: &str| {
         let path = dir.join(name);
         fs::read_to_string(&path)

@@ -11,6 +11,8 @@ use quorate_ring::PartitionCount;
 use serde_json::json;
 
 use super::history::History;
+use super::join::{Join, Replace};
+use super::members::{One, Plain, ToCommit, ToWeight, ToZone};
 use crate::files::{Access, NewFiles};
 use crate::outcome::{Done, Failure};
 use crate::output::{Out, table};
@@ -30,6 +32,26 @@ pub(crate) enum Cluster {
     Create(Create),
     /// Show the versions of the cluster map: when each was made, by whom, and what it changed
     History(History),
+    Join(Join),
+    Replace(Replace),
+    /// Stage that a node hands over all it holds and leaves
+    Leave(One),
+    /// Stage that a node is gone for good: nothing is had from it any more
+    ForceRemove(One),
+    /// Stage another weight of a node; 0 drains it
+    Weight(ToWeight),
+    /// Stage another zone of a node
+    Zone(ToZone),
+    /// Show what a commit of the staged changes would do
+    Plan(Plain),
+    /// Make the staged changes; classes then move by themselves
+    Commit(ToCommit),
+    /// Forget the staged changes
+    Clear(Plain),
+    /// Take the change back that is under way
+    Cancel(Plain),
+    /// Wait no longer for what a node holds that was removed by force: it is given up
+    Forget(One),
 }
 
 #[derive(Args)]
@@ -101,7 +123,7 @@ fn files(made: &NewCluster, dir: &Path, force: bool) -> NewFiles {
     files
 }
 
-fn pair(files: &mut NewFiles, path: PathBuf, issued: &Issued) {
+pub(super) fn pair(files: &mut NewFiles, path: PathBuf, issued: &Issued) {
     files.add(
         with_ending(&path, ".pem"),
         issued.cert.as_str(),

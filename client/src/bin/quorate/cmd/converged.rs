@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Converged, out: &mut Out) -> Done {
 }
 
 /// The state in a sentence.
-fn summary(map: &ClusterMap, found: &Convergence) -> String {
+pub(super) fn summary(map: &ClusterMap, found: &Convergence) -> String {
     if found.is_converged() {
         return "converged".to_owned();
     }

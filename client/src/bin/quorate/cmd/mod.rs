@@ -10,10 +10,13 @@ pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod handoff;
 pub(crate) mod history;
+pub(crate) mod join;
 pub(crate) mod keys;
 pub(crate) mod lag;
 pub(crate) mod load;
+pub(crate) mod members;
 pub(crate) mod ping;
+pub(crate) mod plan;
 pub(crate) mod preflist;
 pub(crate) mod put;
 pub(crate) mod repair;
@@ -21,7 +24,9 @@ mod repair_range;
 pub(crate) mod ring;
 pub(crate) mod scrub;
 pub(crate) mod status;
+mod transfers;
 pub(crate) mod verify;
+pub(crate) mod wait;
 
 use self::cluster::Cluster;
 use crate::args::{Args, Command};
@@ -42,6 +47,7 @@ pub(crate) fn run(args: Args, out: &mut Out) -> Done {
         Command::Status(status) => in_runtime(status::run(status, out)),
         Command::Ring(ring) => in_runtime(ring::run(ring, out)),
         Command::Handoff(handoff) => in_runtime(handoff::run(handoff, out)),
+        Command::Wait(wait) => in_runtime(wait::run(wait, out)),
         Command::Converged(converged) => in_runtime(converged::run(converged, out)),
         Command::Lag(lag) => in_runtime(lag::run(lag, out)),
         Command::Backup(backup) => in_runtime(backup::run(backup, out)),
@@ -51,6 +57,17 @@ pub(crate) fn run(args: Args, out: &mut Out) -> Done {
         Command::Certs(certs) => certs::run(certs, out),
         Command::Cluster(Cluster::History(history)) => in_runtime(history::run(history, out)),
         Command::Cluster(Cluster::Create(create)) => cluster::create(create, out),
+        Command::Cluster(Cluster::Join(join)) => in_runtime(join::join(join, out)),
+        Command::Cluster(Cluster::Replace(replace)) => in_runtime(join::replace(replace, out)),
+        Command::Cluster(Cluster::Leave(one)) => in_runtime(members::leave(one, out)),
+        Command::Cluster(Cluster::ForceRemove(one)) => in_runtime(members::force_remove(one, out)),
+        Command::Cluster(Cluster::Weight(to)) => in_runtime(members::reweigh(to, out)),
+        Command::Cluster(Cluster::Zone(to)) => in_runtime(members::rezone(to, out)),
+        Command::Cluster(Cluster::Plan(plain)) => in_runtime(plan::run(plain, out)),
+        Command::Cluster(Cluster::Commit(commit)) => in_runtime(members::commit(commit, out)),
+        Command::Cluster(Cluster::Clear(plain)) => in_runtime(members::clear(plain, out)),
+        Command::Cluster(Cluster::Cancel(plain)) => in_runtime(members::cancel(plain, out)),
+        Command::Cluster(Cluster::Forget(one)) => in_runtime(members::forget(one, out)),
         Command::Completions(completions) => completions::run(&completions, out),
     }
 }

@@ -105,7 +105,7 @@ impl Status {
     }
 }
 
-fn why(map: &ClusterMap, said: &Said) -> String {
+pub(super) fn why(map: &ClusterMap, said: &Said) -> String {
     let name = &said.member.name;
     let Ok(report) = &said.report else {
         return format!("{name} does not answer");

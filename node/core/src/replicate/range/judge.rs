@@ -117,6 +117,9 @@ impl Cx<'_> {
         let seen_there = Clock::from_wire(&page.clock)
             .map_err(|error| StoreError::Failed(format!("a page that cannot be read: {error}")))?;
         for object in &page.objects {
+            if self.s.view.has_dropped(object.bucket) {
+                continue;
+            }
             let lasting: Vec<Dot> = object.object.versions.iter().filter_map(lasting).collect();
             let place = Place {
                 class,

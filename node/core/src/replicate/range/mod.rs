@@ -16,7 +16,8 @@
 //! asked for once more, with values. Whoever still holds it by then, whole and current, has seen nothing that superseded
 //! it, if it has all that a denial here can rest on ([`crate::replicate::denial`]; where a log was cut, that is more than
 //! the context's word): it was lost here. It is put back as it is there, and nothing else changes: the clock has its dot, and the digest
-//! counts it, as it did all the time. Where one record is missing others may be, outside of the range too, so the whole
+//! counts it, as it did all the time; or it never did again, where the version was taken away on the word of a peer that had lost it:
+//! the pass that follows tells. Where one record is missing others may be, outside of the range too, so the whole
 //! vnode is suspected and read through ([`crate::replicate::scrub`]); if more is missing, that is
 //! noticed by the digest, and all of it is filled again. What a peer has lost it finds out by its own repair.
 //!

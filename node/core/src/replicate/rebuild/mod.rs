@@ -38,7 +38,8 @@
 //! key's page comes, D judges them: seen there and not held is superseded. A version that D does not
 //! know has been seen by nobody who forgot: it stays and gets a log entry. A context that
 //! says more than D knows gets a freshly minted dot, so that peers can ask for what it supersedes.
-//! The sender must be a current replica: one that is catching up could have forgotten the same.
+//! The sender must be a current replica with a place: one that is catching up could have forgotten the same, and one that
+//! departs has not seen what came since (seed 1128).
 //!
 //! # What can go wrong on the way
 //!
@@ -55,8 +56,9 @@ mod sift;
 mod spans;
 mod sweep;
 mod take;
+mod under_way;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use quorate_protocol::ids::StorageId;
 use quorate_protocol::peer::{Remembered, SnapshotAsk, SnapshotPage, SnapshotPlace, SnapshotSpan};
@@ -66,9 +68,11 @@ pub(crate) use self::names::range_of;
 pub(crate) use self::sift::rest_of;
 pub(crate) use self::sweep::Owners;
 use self::sweep::Sweep;
-use self::take::page_bytes;
+pub(crate) use self::take::page_bytes;
+use self::under_way::UnderWay;
 use crate::causality::Clock;
 use crate::effects::Priority;
+use crate::plant::Plant;
 use crate::record::{RebuildStage, Rebuilding, SnapshotSource};
 use crate::shared::{Cx, Shared};
 use crate::vnode::Vnode;
@@ -78,6 +82,9 @@ const TRANSFERS_MAX: usize = 4;
 
 /// Unanswered questions in a row after which another sender is looked for.
 const SILENT_MAX: u32 = 3;
+
+/// No sender puts a receiver off for longer, milliseconds.
+const PAUSE_MS_MAX: u32 = 2_000;
 
 /// How long a peer that refused is not asked again, microseconds.
 const REFUSED_US: u64 = 500_000;
@@ -101,8 +108,9 @@ pub(crate) struct Rebuild {
     silent: BTreeMap<Class, u32>,
     /// Until when a peer is not asked again for a class.
     refused: BTreeMap<(Class, NodeId), u64>,
-    /// Classes whose next page waits for the throttle.
-    paused: BTreeSet<Class>,
+    /// Until when the next page of a class waits for the throttle, the sender's or this one.
+    paused: BTreeMap<Class, u64>,
+    under_way: UnderWay,
     /// Where the sweeps of vnodes that lost something stand.
     sweeps: BTreeMap<Class, Sweep>,
     not_before_us: u64,
@@ -111,7 +119,7 @@ pub(crate) struct Rebuild {
 impl Rebuild {
     /// When the throttle lets the next page of a transfer under way be asked for.
     pub(crate) fn next_due(&self) -> Option<u64> {
-        (!self.paused.is_empty()).then_some(self.not_before_us)
+        self.paused.values().min().copied()
     }
 
     /// A peer answers again, or not any more: what it was asked may be lost.
@@ -132,13 +140,15 @@ impl Rebuild {
         self.sweep_all(cx);
         self.refused.retain(|_, until_us| *until_us > now_us);
         self.give_up_silent(cx);
+        self.under_way.forget_ended(cx.s);
+        self.paused.retain(|_, until_us| *until_us > now_us);
         if now_us < self.not_before_us {
             return;
         }
-        self.paused.clear();
         let open = |vnode: &&Vnode| {
             let stage = vnode.rebuilding.as_ref().map(|state| &state.stage);
-            stage.is_some_and(|stage| !matches!(stage, RebuildStage::Sifting { .. }))
+            let reads = stage.is_some_and(|stage| !matches!(stage, RebuildStage::Sifting { .. }));
+            reads && !cx.s.is_held_up(vnode) && !self.paused.contains_key(&vnode.class)
         };
         let classes: Vec<Class> =
             cx.s.vnodes
@@ -241,8 +251,14 @@ impl Rebuild {
     /// The member that has most of what is missing.
     fn best_sender(&self, shared: &Shared, class: Class) -> Option<NodeId> {
         let vnode = shared.vnodes.get(&class)?;
+        // A copy without a place knows nothing of what was written since: it is asked for what it has once this vnode
+        // knows what has been superseded.
+        let lost = vnode.rebuilding.as_ref().is_some_and(|state| state.lost);
+        let early = lost || !shared.knows_what_members_know(vnode);
+        let departs = |node: &NodeId| vnode.peers.get(node).is_some_and(|peer| peer.departing);
         let usable = |node: &NodeId| {
             *node != shared.view.me
+                && !(early && departs(node) && !shared.breaks(Plant::FilledByTheGone))
                 && shared.view.is_reachable(*node)
                 && !self.refused.contains_key(&(class, *node))
         };
@@ -271,25 +287,33 @@ impl Rebuild {
             return;
         }
         let clock = Clock::from_wire(&page.clock).ok();
-        let Some(clock) = clock.filter(|_| page.error.is_none()) else {
+        let usable = page.error.is_none() && !cx.s.is_ahead(page.dropped);
+        let Some(clock) = clock.filter(|_| usable) else {
             return self.leave(cx, class, from);
         };
         if !cx.s.accept_source(class, from, &page, &clock) {
             return self.leave(cx, class, from);
         }
         self.silent.remove(&class);
-        let bytes = page_bytes(&page);
+        let (bytes, now_us) = (page_bytes(&page), cx.s.now.mono_us);
+        let rest_us = now_us + u64::from(page.pause_ms.min(PAUSE_MS_MAX)) * 1000;
+        self.under_way.took(cx.s, class, bytes);
         let taken = cx.take_page(page, &clock);
-        let pause_us = bytes.saturating_mul(1_000_000) / cx.s.timing.handoff_bytes_per_s.max(1);
-        self.not_before_us = self.not_before_us.max(cx.s.now.mono_us) + pause_us;
+        self.not_before_us = self.not_before_us.max(now_us) + cx.s.throttle.took(bytes);
         cx.s.settle_all();
         if taken.is_err() {
             return; // tried again at the next tick, or damaged, and then begun anew
         }
-        if cx.s.now.mono_us >= self.not_before_us {
+        let Some(vnode) = cx.s.vnodes.get(&class) else {
+            return;
+        };
+        let until_us = self.not_before_us.max(rest_us);
+        if vnode.rebuilding.is_none() || cx.s.is_held_up(vnode) {
+            self.under_way.forget_ended(cx.s);
+        } else if now_us >= until_us {
             self.ask(cx, class);
-        } else if cx.s.is_rebuilding(class) {
-            self.paused.insert(class);
+        } else {
+            self.paused.insert(class, until_us);
         }
     }
 }
@@ -321,9 +345,10 @@ fn place_of(stage: &RebuildStage) -> SnapshotPlace {
 }
 
 impl Shared {
-    fn is_rebuilding(&self, class: Class) -> bool {
-        let vnode = self.vnodes.get(&class);
-        vnode.is_some_and(|vnode| vnode.rebuilding.is_some())
+    /// Whether a vnode is a newcomer that an operator lets wait.
+    pub(crate) fn is_held_up(&self, vnode: &Vnode) -> bool {
+        let lost = vnode.rebuilding.as_ref().is_some_and(|state| state.lost);
+        self.throttle.is_paused() && vnode.joining.is_some() && !lost
     }
 
     /// The storage of a vnode that is rebuilt, and that of its sender.

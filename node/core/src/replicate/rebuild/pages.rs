@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use quorate_protocol::error::{ErrorCode, WireError};
-use quorate_protocol::ids::Dot;
+use quorate_protocol::ids::{Dot, TransferId};
 use quorate_protocol::limits::{BATCH_BYTES, BATCH_ITEMS_MAX};
 use quorate_protocol::peer::{
     SettledObject, SnapshotAsk, SnapshotEntry, SnapshotPage, SnapshotPlace,
@@ -13,7 +13,9 @@ use quorate_ring::{Class, NodeId};
 
 use super::sift::rest_of;
 use super::spans::are_sound;
-use crate::effects::Priority;
+use super::take::page_bytes;
+use crate::effects::{Effect, Priority, TransferNews, TransferStep};
+use crate::plant::Plant;
 use crate::record::keys::{self, ChunkOwner};
 use crate::record::{KeyPlace, LogKind, decode_log};
 use crate::shared::Cx;
@@ -31,6 +33,9 @@ impl Cx<'_> {
         if !self.s.is_member(from, ask.class) {
             return;
         }
+        let gone =
+            !self.s.vnodes.contains_key(&ask.class) && !self.s.breaks(Plant::FilledByTheGone);
+        let dropped = self.s.view.version.dropped;
         let Some(vnode) = self.s.held_mut(ask.class) else {
             return;
         };
@@ -45,8 +50,10 @@ impl Cx<'_> {
             same: Box::default(),
             objects: Vec::new(),
             entries: Vec::new(),
+            pause_ms: 0,
             next: None,
-            error: refusal(vnode, ask).map(Box::new),
+            dropped,
+            error: refusal(vnode, ask, gone).map(Box::new),
         };
         if page.error.is_none() {
             let filled = if let Some(names) = &ask.names {
@@ -69,7 +76,31 @@ impl Cx<'_> {
         if let Some(vnode) = self.s.held(ask.class).filter(|_| ends) {
             page.voids = vnode.voids.to_wire().into();
         }
+        self.tell_of_sending(from, ask, &page);
+        if page.error.is_none() {
+            let now_us = self.s.now.mono_us;
+            page.pause_ms = self.s.throttle.handed_out(page_bytes(&page), now_us);
+        }
         self.s.send(from, page, 0, Priority::Background);
+    }
+
+    /// Both ends log the beginning and the end of a transfer.
+    fn tell_of_sending(&mut self, to: NodeId, ask: &SnapshotAsk, page: &SnapshotPage) {
+        let step = if ask.names.is_some() || page.error.is_some() {
+            return; // a comparison of ranges
+        } else if ask.storage.is_none() {
+            TransferStep::Sends
+        } else if page.next.is_none() {
+            TransferStep::Sent
+        } else {
+            return;
+        };
+        self.s.perform(Effect::Transfer(TransferNews {
+            id: TransferId::of(page.storage, ask.asker),
+            class: ask.class,
+            peer: Some(to),
+            step,
+        }));
     }
 
     fn fill_objects(
@@ -120,7 +151,7 @@ impl Cx<'_> {
 
     /// An object with the dots that it settles for certain: those that it holds, and the deletes that
     /// its context stands for.
-    pub(super) fn handed_over(&self, place: Place) -> Result<Option<SettledObject>, StoreError> {
+    pub(crate) fn handed_over(&self, place: Place) -> Result<Option<SettledObject>, StoreError> {
         let mut object = self.load(&place)?;
         if object.is_empty() {
             return Ok(None);
@@ -181,8 +212,10 @@ impl Cx<'_> {
     }
 }
 
-fn refusal(vnode: &Vnode, ask: &SnapshotAsk) -> Option<WireError> {
-    let why = if !vnode.is_true() {
+fn refusal(vnode: &Vnode, ask: &SnapshotAsk, gone: bool) -> Option<WireError> {
+    let why = if ask.current && gone {
+        "this replica has no place any more, and does not know what came since"
+    } else if !vnode.is_true() {
         "this replica has lost something itself"
     } else if !vnode.filling_is_durable() {
         "this replica was just filled itself, and has not fsynced that yet"

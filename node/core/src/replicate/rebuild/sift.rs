@@ -137,6 +137,10 @@ impl Cx<'_> {
             }
             readable.versions.push(version.clone());
         }
+        if !self.s.takes(place.bucket) {
+            self.s.store_object(place, &object, &Object::default());
+            return Ok(());
+        }
         if readable != object {
             self.forget_for_damage(place.class);
             self.s.store_object(place, &object, &readable);

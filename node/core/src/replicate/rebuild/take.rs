@@ -277,7 +277,7 @@ pub(super) fn key_place(storage_key: &[u8]) -> Option<KeyPlace> {
     Some((bucket, bytes::Bytes::copy_from_slice(key)))
 }
 
-pub(super) fn page_bytes(page: &SnapshotPage) -> u64 {
+pub(crate) fn page_bytes(page: &SnapshotPage) -> u64 {
     let versions = page
         .objects
         .iter()
@@ -330,7 +330,9 @@ mod tests {
             clock: Vec::new(),
             objects: vec![object],
             entries: Vec::new(),
+            pause_ms: 0,
             next: None,
+            dropped: quorate_protocol::versioned::MapVersion::new(0),
             error: None,
         };
         assert_eq!(page_bytes(&page), 3 * 64);

@@ -38,6 +38,10 @@ impl Vnode {
     /// What a peer says to hold, if it says to have seen just what this vnode has, and holds something else.
     fn difference(&self, peer: NodeId) -> Option<ContentDigest> {
         let told = self.peers.get(&peer).filter(|told| told.current)?;
+        // What is going of dropped buckets goes here and there in its own time.
+        if self.swept.is_none() || told.swept != self.swept {
+            return None;
+        }
         let differs =
             self.is_current() && told.digest != self.digest.to_wire() && told.applied == self.clock;
         differs.then_some(told.digest)

@@ -31,6 +31,7 @@ use quorate_ring::Class;
 pub(crate) use self::differ::Differing;
 pub use self::order::ScrubOrdered;
 pub(crate) use self::pass::Pass;
+use crate::causality::Digest;
 use crate::effects::Note;
 use crate::replicate::allowance::Allowance;
 use crate::shared::{Cx, Shared};
@@ -197,6 +198,15 @@ impl Shared {
         let Some(pass) = vnode.pass.take() else {
             return;
         };
+        let put_back = std::mem::replace(&mut vnode.put_back, Digest::EMPTY);
+        let mut with_it = vnode.digest;
+        with_it.add(put_back);
+        if pass.sum() != vnode.digest && pass.sum() == with_it {
+            // A peer that had lost it without a sign had taken it from this vnode, which had counted it off (seed 1266).
+            vnode.digest = with_it;
+            vnode.revision += 1;
+            self.digests_changed.insert(class);
+        }
         if pass.sum() == vnode.digest && pass.entries() == vnode.log_entries {
             vnode.scrubbed_ms = Some(wall_ms);
             vnode.cleared_us = Some(mono_us);

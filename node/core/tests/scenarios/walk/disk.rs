@@ -17,6 +17,8 @@ pub struct Disk(
     BTreeSet<(Family, Vec<u8>)>,
     /// Whether one of them was read.
     Cell<bool>,
+    /// Whether every read fails for now.
+    bool,
 );
 
 impl Disk {
@@ -77,17 +79,30 @@ impl Disk {
         disk
     }
 
+    /// Reads fail from now on, or not any more.
+    pub fn fail_reads(&mut self, fail: bool) {
+        self.3 = fail;
+    }
+
     pub(super) fn met_damage(&self) -> bool {
         self.2.get()
     }
 
     fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
+        self.answers()?;
         if self.1.contains(&(family, key.to_vec())) {
             self.2.set(true);
             return Err(StoreError::Damaged {
                 family: family.name(),
                 detail: "a block fails its checksum".to_owned(),
             });
+        }
+        Ok(())
+    }
+
+    fn answers(&self) -> Result<(), StoreError> {
+        if self.3 {
+            return Err(StoreError::Failed("a read failed".to_owned()));
         }
         Ok(())
     }
@@ -134,6 +149,7 @@ impl Store for Disk {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<(), StoreError> {
+        self.answers()?;
         let Some(records) = self.0.get(&family) else {
             return Ok(());
         };

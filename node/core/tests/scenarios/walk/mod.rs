@@ -17,7 +17,7 @@ use quorate_protocol::client::{
 use quorate_protocol::map::{Bucket, BucketMode, BucketProps, ClusterMap, FORMAT_LEVEL, Member};
 use quorate_protocol::options::{QuorumDefaults, ReadOptions, WriteOptions};
 use quorate_protocol::peer::PeerMessage;
-use quorate_protocol::versioned::VersionedMap;
+use quorate_protocol::versioned::{Use, VersionedMap};
 use quorate_protocol::{ClusterId, RequestId, WireError};
 use quorate_ring::{BucketId, NodeId, PartitionCount, PreferenceList, Ring};
 
@@ -129,6 +129,36 @@ impl Walk {
             self.give(other, Input::PeerUp(id));
             self.give(id, Input::PeerUp(other));
         }
+    }
+
+    /// Makes the next version of the map, with other buckets. Nobody but who starts from now on has heard of it.
+    pub fn change_buckets(&mut self, change: impl FnOnce(&mut Vec<Bucket>)) {
+        let before = &self.version;
+        let mut map = before.map.clone();
+        change(&mut map.buckets);
+        map.buckets.sort_by(|a, b| a.name.cmp(&b.name));
+        let version = before.version.next();
+        let kept = |bucket: &Bucket| map.bucket(bucket.id).is_some();
+        let dropped = if before.map.buckets.iter().all(kept) {
+            before.dropped
+        } else {
+            version
+        };
+        self.map = Arc::new(map.clone());
+        self.version = Arc::new(VersionedMap {
+            uses: Use::follow(&before.uses, &map, version),
+            version,
+            map,
+            dropped,
+            ..VersionedMap::clone(before)
+        });
+    }
+
+    /// Tells a node the newest version of the map.
+    pub fn tell_map(&mut self, to: NodeId) {
+        let version = Arc::clone(&self.version);
+        self.give(to, Input::Map(version));
+        self.deliver();
     }
 
     pub fn kill(&mut self, id: NodeId) {
@@ -276,6 +306,7 @@ impl Walk {
                 let again = self.replies.insert(ticket, reply);
                 assert!(again.is_none(), "a client was answered twice");
             }
+            Effect::Word(_) | Effect::Transfer(_) => {}
             Effect::Note(note) => *self.notes.entry(note).or_default() += 1,
         }
     }

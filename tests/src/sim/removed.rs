@@ -1,0 +1,67 @@
+//! What is known of members that were removed by force and have not heard of it, and of what only they hold: exactly what
+//! rule 13 of ring changes accepts, and no more.
+
+use std::collections::BTreeSet;
+
+use quorate_core::register::Version;
+use quorate_protocol::versioned::{Going, VersionedMap};
+use quorate_ring::NodeId;
+
+use super::counters::Counter;
+use super::world::World;
+use crate::checkers::Unaware;
+
+/// Members that were removed by force.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Removed {
+    pub(super) unaware: Vec<Unaware>,
+    open: BTreeSet<NodeId>,
+}
+
+/// Whether a version has removed a node by force, or has it as a member no more.
+fn is_out(version: &VersionedMap, node: NodeId) -> bool {
+    version.map.member(node).is_none() || version.going(node).is_some_and(Going::is_dead)
+}
+
+impl World<'_> {
+    /// Whether a node was removed by force and has not heard of it.
+    pub(super) fn is_unaware(&self, node: usize) -> bool {
+        self.removed.open.contains(&self.nodes[node].id)
+    }
+
+    /// A version is the newest of a node: whom it removes may not know that yet, and this node may be one.
+    pub(super) fn note_removals(&mut self, node: usize, version: &Version) {
+        let (id, map) = (self.nodes[node].id, version.map());
+        if is_out(map, id) && self.removed.open.remove(&id) {
+            let at_us = self.at_us;
+            let mut unaware = self.removed.unaware.iter_mut();
+            let open = unaware.rfind(|unaware| unaware.node == id);
+            if let Some(open) = open {
+                open.until_us = at_us;
+            }
+            self.counters
+                .count(Counter::Turn("who was taken for dead hears of it"));
+        }
+        for going in map.going.iter().filter(|going| going.is_dead()) {
+            self.removed_by(version, going.node);
+        }
+    }
+
+    fn removed_by(&mut self, version: &Version, id: NodeId) {
+        let Some(node) = self.place_of(id) else {
+            return;
+        };
+        let known = self.founding.maps.newest(node);
+        let knows = known.is_some_and(|known| {
+            known.name().version >= version.name().version || is_out(known.map(), id)
+        });
+        if !knows && !self.is_buried(node) && self.removed.open.insert(id) {
+            self.removed.unaware.push(Unaware {
+                node: id,
+                from_us: self.at_us,
+                until_us: u64::MAX,
+            });
+            self.copies.is_removed(node, self.at_us);
+        }
+    }
+}

@@ -154,6 +154,19 @@ fn damage_that_was_met_is_left_out_at_reopening_and_its_vnodes_are_marked() {
 }
 
 #[test]
+fn damage_behind_cached_blocks_is_met_once_the_cache_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    let rocks = open(dir.path());
+    assert_eq!(scan_all(&rocks), Ok(()));
+    damage(dir.path(), 64 << 10, 32 << 10);
+    assert_eq!(scan_all(&rocks), Ok(()), "the cache answers");
+    rocks.forget_cached();
+    assert!(matches!(scan_all(&rocks), Err(StoreError::Damaged { .. })));
+    assert!(rocks.is_damaged());
+}
+
+#[test]
 fn a_table_of_which_no_block_can_be_read_marks_all_its_vnodes() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());

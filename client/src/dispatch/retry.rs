@@ -10,6 +10,9 @@ use crate::error::{Error, Kind};
 const TRIES_MAX: u32 = 6;
 /// Most connections that one request may lose: each node's idle one after a restart of all, twice.
 const LOST_MAX: u32 = 12;
+/// Most other coordinators that are asked after one met no quorum: each node sees its own links only, and a cut
+/// between some of them is an everyday fault.
+const MISSED_MAX: u32 = 2;
 /// Most times one request refreshes the cluster map.
 const REFRESHES_MAX: u32 = 2;
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -75,6 +78,7 @@ pub(crate) struct Tries {
     write: bool,
     sent: u32,
     lost: u32,
+    missed: u32,
     refreshes: u32,
     maybe_applied: bool,
     lost_here: bool,
@@ -86,6 +90,7 @@ impl Tries {
             write,
             sent: 0,
             lost: 0,
+            missed: 0,
             refreshes: 0,
             maybe_applied: false,
             lost_here: false,
@@ -149,6 +154,12 @@ impl Tries {
         }
     }
 
+    /// Whether another coordinator is worth asking after one that met no quorum.
+    const fn ask_another(&mut self) -> bool {
+        self.missed += 1;
+        self.missed <= MISSED_MAX
+    }
+
     fn after_answer(&mut self, wire: WireError, left: Duration, random: u64) -> Next {
         let asked = Duration::from_millis(wire.retry_after_ms.unwrap_or(0).into());
         let pause = backoff(self.sent, random).max(asked);
@@ -165,6 +176,10 @@ impl Tries {
             }
             ErrorCode::Unavailable | ErrorCode::Overloaded => {
                 self.again(Place::Other, pause, left, error)
+            }
+            ErrorCode::QuorumNotMet if self.ask_another() => {
+                self.maybe_applied |= self.write;
+                self.again(Place::Other, backoff(self.sent, random), left, error)
             }
             ErrorCode::StaleRing | ErrorCode::NoSuchBucket if self.refresh() => {
                 Next::free(Place::Refreshed)
@@ -329,10 +344,26 @@ mod tests {
     }
 
     #[test]
-    fn wrong_requests_and_missed_quorums_are_final() {
+    fn other_coordinators_are_asked_after_a_missed_quorum_and_a_write_is_in_doubt() {
+        for write in [false, true] {
+            let mut tries = Tries::new(write);
+            for _ in 0..MISSED_MAX {
+                let missed = WireError::new(ErrorCode::QuorumNotMet, "x").retry_after(200);
+                let next = tries.after(Failure::Answered(missed), LEFT, 0);
+                assert!(
+                    matches!(next, Next::Again { place: Place::Other, pause, paid: Some(_) } if pause < Duration::from_millis(100))
+                );
+                assert_eq!(tries.maybe_applied(), write);
+            }
+            let last = tries.after(answered(ErrorCode::QuorumNotMet), LEFT, 0);
+            assert_eq!(place(last), None);
+        }
+    }
+
+    #[test]
+    fn wrong_requests_are_final() {
         for code in [
             ErrorCode::Invalid,
-            ErrorCode::QuorumNotMet,
             ErrorCode::BadContext,
             ErrorCode::InDoubt,
         ] {

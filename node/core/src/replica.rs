@@ -258,6 +258,7 @@ impl Replica {
 
     fn on_peer_up(&mut self, node: NodeId, store: &dyn Store) {
         let restarted = self.shared.view.answers(node);
+        let presumed = self.shared.view.is_reachable(node) && !restarted;
         if restarted {
             self.shared.alive.down(node);
         }
@@ -275,10 +276,13 @@ impl Replica {
             store,
         };
         self.catch_up.on_peer_up(cx, node);
-        if restarted {
-            // What was in flight to its former life is lost. It is there, so nobody stands in for it.
+        if restarted || presumed {
+            // What was in flight to its former life, or sent before there was a link, is lost. It is there, so nobody
+            // stands in for it.
             self.gets.on_peer_restarted(cx, node);
             self.puts.on_peer_restarted(cx, node);
+        }
+        if restarted {
             self.listings.on_peer_down(cx, node);
             self.forwards.on_peer_down(cx, node);
         }
@@ -313,7 +317,9 @@ impl Replica {
             return;
         }
         self.late_map = None;
-        self.shared.view.take(map);
+        if self.shared.view.take(map) {
+            self.presumed_until_us = self.shared.now.mono_us + self.shared.timing.presume_us;
+        }
         self.shared.alive.set_peers(self.shared.view.peers());
         self.shared.take_places(store);
         self.dropping.on_map();

@@ -105,6 +105,10 @@ pub trait Store {
     ) -> Result<(), StoreError> {
         self.scan(family, from, to, visit)
     }
+
+    /// From now on what is read comes from the device once more: damage there shows only to who reads it, and not
+    /// while an earlier copy in a cache answers in its place.
+    fn forget_cached(&self) {}
 }
 
 /// One write.

@@ -19,8 +19,8 @@ pub struct View {
     /// The version of the map that is in force here.
     pub version: Arc<VersionedMap>,
     reachable: BTreeSet<NodeId>,
-    /// Not heard of since the start, and not given up yet: taken for reachable, since a node that took
-    /// everybody for dead would write to fallbacks, and believe them, beside living primaries.
+    /// Not heard of since the start or since they became members, and not given up yet: taken for reachable, since a
+    /// node that took everybody for dead would write to fallbacks, and believe them, beside living primaries.
     presumed: BTreeSet<NodeId>,
 }
 
@@ -37,13 +37,21 @@ impl View {
         }
     }
 
-    /// The map has changed. Nodes that are no members any more are not reached.
-    pub fn take(&mut self, version: Arc<VersionedMap>) {
-        self.version = version;
+    /// The map has changed. Nodes that are no members any more are not reached; new ones are presumed to answer, and
+    /// where this node is the new one, all are: until now there was no link to them. Returns whether there are such.
+    pub fn take(&mut self, version: Arc<VersionedMap>) -> bool {
+        let before = std::mem::replace(&mut self.version, version);
         let (map, me) = (&self.version.map, self.me);
         let known = |node: &NodeId| *node == me || map.member(*node).is_some();
         self.reachable.retain(known);
         self.presumed.retain(known);
+        let stranger = before.map.member(me).is_none();
+        let met = |node: &NodeId| !stranger && before.map.member(*node).is_some();
+        let members = map.members.iter().map(|member| member.id);
+        let unmet = members.filter(|node| !self.reachable.contains(node) && !met(node));
+        let presumed = self.presumed.len();
+        self.presumed.extend(unmet);
+        self.presumed.len() > presumed
     }
 
     /// Members, ring and buckets.
@@ -232,5 +240,65 @@ impl View {
             .filter(|&node| !self.is_member(class, node))
             .take(FALLBACKS_CONSIDERED)
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_protocol::ClusterId;
+    use quorate_protocol::map::{FORMAT_LEVEL, Member};
+    use quorate_ring::{PartitionCount, Placed, Ring, Weight, Zone};
+
+    use super::*;
+
+    fn version(ids: &[u64]) -> Arc<VersionedMap> {
+        let member = |&id: &u64| Member {
+            id: NodeId::new(id),
+            name: format!("n{id}"),
+            peer_addresses: Vec::new(),
+            client_addresses: Vec::new(),
+            zone: Zone::default(),
+            weight: Weight::default(),
+        };
+        let members: Vec<Member> = ids.iter().map(member).collect();
+        let placed: Vec<Placed> = members.iter().map(Member::placed).collect();
+        let partitions = PartitionCount::new(8).expect("a power of two");
+        let map = ClusterMap {
+            cluster: ClusterId::new(1, 2),
+            name: "test".to_owned(),
+            format_level: FORMAT_LEVEL,
+            members,
+            ring: Ring::first(partitions, 3, &placed).expect("members of weight 100"),
+            buckets: Vec::new(),
+        };
+        Arc::new(VersionedMap::created(map, 0))
+    }
+
+    /// A node that has given up all whom it did not hear, and heard these.
+    fn view(me: u64, members: &[u64], heard: &[u64]) -> View {
+        let mut view = View::new(NodeId::new(me), version(members));
+        for node in view.presumed() {
+            view.set_reachable(node, heard.contains(&node.get()));
+        }
+        view
+    }
+
+    #[test]
+    fn a_member_that_comes_is_presumed_to_answer() {
+        let mut view = view(1, &[1, 2, 3], &[2]);
+        assert!(view.take(version(&[1, 2, 3, 4])));
+        let reached = [1, 2, 3, 4].map(|node| view.is_reachable(NodeId::new(node)));
+        assert_eq!(reached, [true, true, false, true]);
+        assert!(!view.take(version(&[1, 2, 3])));
+        assert_eq!(view.presumed(), []);
+    }
+
+    #[test]
+    fn who_becomes_a_member_presumes_that_all_answer_that_had_no_link_to_it() {
+        let mut view = view(4, &[1, 2, 3], &[2]);
+        assert!(view.take(version(&[1, 2, 3, 4])));
+        let presumed: Vec<u64> = view.presumed().iter().map(|node| node.get()).collect();
+        assert_eq!(presumed, [1, 3]);
+        assert!(!view.presumed().contains(&NodeId::new(4)));
     }
 }

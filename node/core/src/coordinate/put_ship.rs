@@ -185,7 +185,8 @@ impl PutOp {
     fn quorum_not_met(&self, shared: &Shared) -> WireError {
         let (option, needed, got) = self.tally.shortfall().unwrap_or(("w", 0, 0));
         let missing: Vec<NodeId> = self.without_ack(shared);
-        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let named = |&node: &NodeId| format!("{node}: {}", self.reason(shared, node));
+        let names: Vec<String> = missing.iter().map(named).collect();
         WireError::new(
             ErrorCode::QuorumNotMet,
             format!(
@@ -196,6 +197,15 @@ impl PutOp {
         )
         .counted(needed, got)
         .naming(missing)
+    }
+
+    /// Why a node has not acknowledged.
+    fn reason(&self, shared: &Shared, node: NodeId) -> &'static str {
+        match self.errors.get(&node) {
+            Some(error) => error.code.name(),
+            None if !shared.view.reaches(self.place.class, node) => "unreachable",
+            None => "no answer yet",
+        }
     }
 
     fn without_ack(&self, shared: &Shared) -> Vec<NodeId> {

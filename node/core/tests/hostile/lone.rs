@@ -57,6 +57,14 @@ pub(crate) struct Lone {
 
 impl Lone {
     pub(crate) fn new() -> Self {
+        let mut lone = Self::unlinked();
+        (2..=5).for_each(|id| lone.feed(Input::PeerUp(NodeId::new(id))));
+        lone.sent.clear();
+        lone
+    }
+
+    /// It has just started: nobody has answered yet.
+    pub(crate) fn unlinked() -> Self {
         let map = Arc::new(map());
         let config = ReplicaConfig {
             node: ME,
@@ -75,7 +83,7 @@ impl Lone {
         );
         let version = Arc::new(VersionedMap::created(ClusterMap::clone(&map), 0));
         let replica = Replica::open(config, version, now, &disk).unwrap();
-        let mut lone = Self {
+        Self {
             map,
             replica,
             disk,
@@ -83,10 +91,7 @@ impl Lone {
             sent: Vec::new(),
             traces: Vec::new(),
             replies: Vec::new(),
-        };
-        (2..=5).for_each(|id| lone.feed(Input::PeerUp(NodeId::new(id))));
-        lone.sent.clear();
-        lone
+        }
     }
 
     pub(crate) fn feed(&mut self, input: Input) {
@@ -160,8 +165,14 @@ impl Lone {
     }
 
     pub(crate) fn peer(&self, class: Class) -> NodeId {
-        let peers = self.map.ring.primaries(class);
-        *peers.iter().find(|&&node| node != ME).unwrap()
+        self.peers(class)[0]
+    }
+
+    /// The other primaries.
+    pub(crate) fn peers(&self, class: Class) -> Vec<NodeId> {
+        let mut peers = self.map.ring.primaries(class).to_vec();
+        peers.retain(|&node| node != ME);
+        peers
     }
 
     pub(crate) fn acknowledged(&self) -> Option<&ReplicaAck> {

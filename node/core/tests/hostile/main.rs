@@ -13,7 +13,7 @@ use bytes::Bytes;
 use quorate_core::{Family, Input, Ticket};
 use quorate_protocol::client::{ClientReply, ClientRequest, Get, Keys};
 use quorate_protocol::ids::LifeId;
-use quorate_protocol::options::Count;
+use quorate_protocol::options::{Count, ReadOptions};
 use quorate_protocol::peer::{
     ActorClock, CatchUpAsk, Clocks, DotsAnswer, ENDLESS, Forward, PeerMessage, PeerObject,
     ReplicaAck, SettledObject, VnodeClock,
@@ -96,6 +96,38 @@ fn a_trace_id_goes_with_all_that_a_request_sets_off_and_with_nothing_else() {
     lone.replica.on_behalf_of(0);
     lone.pass(2000);
     assert!(!lone.traces.is_empty() && lone.traces.iter().all(|&trace| trace == 0));
+}
+
+#[test]
+fn what_was_asked_before_there_was_a_link_is_asked_again_over_it() {
+    let mut lone = Lone::unlinked();
+    let (key, class) = lone.key(true);
+    let get = Get {
+        bucket: BUCKET,
+        key: key.clone(),
+        options: ReadOptions::default(),
+        session: None,
+    };
+    for read in [false, true] {
+        if read {
+            lone.ask(get.clone());
+        } else {
+            lone.ask(a_put(&key, Count::All));
+        }
+        assert!(lone.replies.is_empty(), "{:?}", lone.replies);
+        lone.sent.clear(); // there is no link: it goes nowhere
+        let peer = lone.peers(class)[usize::from(read)];
+        lone.feed(Input::PeerUp(peer));
+        let again = lone.sent.iter().filter(|(to, message)| {
+            *to == peer
+                && match message {
+                    PeerMessage::ReplicaPut(_) => !read,
+                    PeerMessage::ReplicaGet(_) => read,
+                    _ => false,
+                }
+        });
+        assert_eq!(again.count(), 1, "read: {read}");
+    }
 }
 
 #[test]

@@ -89,6 +89,22 @@ fn r25_an_object_that_vanishes_is_found_by_a_scrub_and_comes_back_without_client
 }
 
 #[test]
+fn damage_that_a_cache_hides_is_found_by_the_next_round() {
+    let mut walk = filled(|_| {}, often());
+    let (node, key) = (victim(&walk), record_of(&walk, KEY));
+    let before = held(&walk, node, KEY);
+    for _ in 0..2 {
+        walk.disk_mut(node)
+            .damage_behind_a_cache(Family::Objects, &key);
+        let found = walk.notes(Note::DamageFound);
+        walk.pass(15_000);
+        assert!(walk.notes(Note::DamageFound) > found);
+        assert_eq!(held(&walk, node, KEY), before);
+        assert_healed(&walk);
+    }
+}
+
+#[test]
 fn a_piece_of_a_long_value_that_vanishes_is_found_by_a_scrub_and_comes_back() {
     let mut walk = filled(|_| {}, often());
     put(&mut walk, "long", &"x".repeat(LONG));

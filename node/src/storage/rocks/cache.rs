@@ -21,6 +21,14 @@ pub(super) fn new_cache(bytes: usize) -> Cache {
     Cache::new_lru_cache_opts(&options)
 }
 
+/// Drops every block that nobody reads at this moment. Index and filter blocks of the youngest level stay: each table
+/// holds its own for as long as it is open.
+pub(super) fn empty(cache: &Cache, bytes: usize) {
+    let mut cache = cache.clone();
+    cache.set_capacity(0);
+    cache.set_capacity(bytes);
+}
+
 fn part_bits(bytes: usize) -> u32 {
     (bytes / PART_BYTES_MIN).max(1).ilog2().min(PART_BITS_MAX)
 }
@@ -28,6 +36,8 @@ fn part_bits(bytes: usize) -> u32 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use quorate_core::store::{Family, Store};
     use quorate_protocol::StorageId;
     use rocksdb::WriteBatch;
@@ -55,6 +65,29 @@ mod tests {
         opened.db.flush_cf(column).unwrap();
         let whole = (None::<&[u8]>, None::<&[u8]>);
         opened.db.compact_range_cf(column, whole.0, whole.1);
+    }
+
+    #[test]
+    fn an_emptied_cache_keeps_no_data_and_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path());
+        let cache = new_cache(8 << 20);
+        let opened = open(dir.path(), &cache);
+        let read = || {
+            let all = opened.scan(Family::Objects, &[], &[0xff; 8], &mut |_, _| {
+                ControlFlow::Continue(())
+            });
+            all.unwrap();
+            cache.get_usage()
+        };
+        let full = read();
+        empty(&cache, 8 << 20);
+        assert!(
+            cache.get_usage() < full / 2,
+            "{} of {full}",
+            cache.get_usage()
+        );
+        assert_eq!(read(), full);
     }
 
     #[test]

@@ -294,6 +294,10 @@ impl Store for Rocks {
     ) -> Result<(), StoreError> {
         self.with(|opened| opened.read_through(family, from, to, visit))
     }
+
+    fn forget_cached(&self) {
+        cache::empty(&self.cache, self.settings.cache_bytes);
+    }
 }
 
 fn add_writes(opened: &Opened, writes: &[Write], batch: &mut WriteBatch) -> Result<(), StoreError> {

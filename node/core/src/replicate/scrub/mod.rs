@@ -45,6 +45,8 @@ const PAGES_PER_TICK: usize = 8;
 const LOOK_AGAIN_US: u64 = 1_000_000;
 /// What is suspected is read at least so fast, bytes per second, also where scrubbing is paused.
 const URGENT_BYTES_PER_S: u64 = 4 * 1024 * 1024;
+/// For what is suspected caches are emptied at most so often, microseconds.
+const UNCACHED_AGAIN_US: u64 = 60_000_000;
 
 /// Scrubbing of one replica.
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ pub(crate) struct Scrub {
     allowance: Allowance,
     /// Until then no vnode's turn comes, if none is suspected.
     idle_until_us: u64,
+    /// When caches were last emptied, monotonic microseconds: since then everything was read from the device first.
+    uncached_us: Option<u64>,
     /// By order: nothing is read but what is suspected.
     paused: bool,
 }
@@ -70,7 +74,7 @@ impl Scrub {
             return;
         }
         self.hold_if_paused(cx.s);
-        let Some(class) = self.turn(cx.s) else {
+        let Some(class) = self.turn(cx) else {
             self.allowance.rest();
             return;
         };
@@ -115,7 +119,8 @@ impl Scrub {
     }
 
     /// The vnode to go on with, or to begin with.
-    fn turn(&mut self, shared: &mut Shared) -> Option<Class> {
+    fn turn(&mut self, cx: &mut Cx<'_>) -> Option<Class> {
+        let shared = &mut *cx.s;
         // Who is suspected again and again keeps nobody else waiting.
         let ended = |class: &Class| self.ended_us.get(class).copied().unwrap_or(0);
         let suspected = shared.suspected.iter().copied();
@@ -136,7 +141,23 @@ impl Scrub {
             vnode.pass = Some(Pass::new(vnode.storage, urgent));
             next
         });
+        if self.current.is_some() {
+            self.read_from_the_device(cx, next, urgent);
+        }
         self.current
+    }
+
+    /// Once a round caches are emptied: what they hold afterwards was read from the device in this round. Who is
+    /// suspected again and again does not empty them each time.
+    fn read_from_the_device(&mut self, cx: &Cx<'_>, class: Class, urgent: bool) {
+        let (now_us, ended_us) = (cx.s.now.mono_us, self.ended_us.get(&class).copied());
+        let emptied = self.uncached_us.filter(|&at_us| {
+            Some(at_us) > ended_us || (urgent && now_us < at_us + UNCACHED_AGAIN_US)
+        });
+        self.uncached_us = emptied.or_else(|| {
+            cx.store.forget_cached();
+            Some(now_us)
+        });
     }
 
     fn is_urgent(&self, shared: &Shared) -> bool {

@@ -1,6 +1,6 @@
 //! A node's disk: what was written, which of it is damaged, and what opening it again leaves out.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -19,6 +19,8 @@ pub struct Disk(
     Cell<bool>,
     /// Whether every read fails for now.
     bool,
+    /// Damaged records of which a cache holds a good copy.
+    RefCell<BTreeSet<(Family, Vec<u8>)>>,
 );
 
 impl Disk {
@@ -46,6 +48,12 @@ impl Disk {
 
     pub fn damage(&mut self, family: Family, key: &[u8]) {
         self.1.insert((family, key.to_vec()));
+    }
+
+    /// Damages a record that a cache answers for.
+    pub fn damage_behind_a_cache(&mut self, family: Family, key: &[u8]) {
+        self.damage(family, key);
+        self.4.get_mut().insert((family, key.to_vec()));
     }
 
     /// What storage does when it is opened again after it met damage.
@@ -90,7 +98,8 @@ impl Disk {
 
     fn check(&self, family: Family, key: &[u8]) -> Result<(), StoreError> {
         self.answers()?;
-        if self.1.contains(&(family, key.to_vec())) {
+        let record = (family, key.to_vec());
+        if self.1.contains(&record) && !self.4.borrow().contains(&record) {
             self.2.set(true);
             return Err(StoreError::Damaged {
                 family: family.name(),
@@ -160,5 +169,9 @@ impl Store for Disk {
             }
         }
         Ok(())
+    }
+
+    fn forget_cached(&self) {
+        self.4.take();
     }
 }

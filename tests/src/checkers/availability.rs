@@ -2,7 +2,7 @@
 //! thousand at most one does not.
 //!
 //! Judged in weathers where links work and lose nothing (calm, one node down). Left out are writes that ask for
-//! more than such a cluster always has (certain primaries, durable copies); tries that a client gave less
+//! more than such a cluster always has (certain primaries, durable copies, as many nodes as are left without one); tries that a client gave less
 //! than a second, as finding out that a node is gone takes most of that; tries that reached no process; what
 //! a client gave up early; and contexts that no server gave out, which are refused by name.
 //!
@@ -66,7 +66,11 @@ fn is_due(evidence: &Evidence<'_>, operation: &Operation) -> bool {
         .copied()
         .unwrap_or(0);
     let until_us = operation.completed_us.max(operation.invoked_us);
-    w <= copies && !evidence.several_down(operation.invoked_us, until_us)
+    let fewest = evidence.fewest_members(operation.invoked_us, until_us);
+    let down = usize::from(evidence.profile == Profile::OneDown);
+    w <= copies
+        && usize::from(w) <= fewest.saturating_sub(down)
+        && !evidence.several_down(operation.invoked_us, until_us)
 }
 
 #[cfg(test)]
@@ -110,6 +114,17 @@ mod tests {
         story = failing();
         story.profile = Profile::Storm;
         assert!(!catches(&story.judge(judge)));
+    }
+
+    #[test]
+    fn as_many_copies_as_the_cluster_has_nodes_are_not_demanded_beside_a_dead_one() {
+        let mut story = failing();
+        story.members = vec![(0, 5), (12, 2), (16, 3)];
+        assert!(!catches(&story.judge(judge)));
+        story.members = vec![(0, 5), (12, 3)];
+        assert!(catches(&story.judge(judge)));
+        story.members = vec![(0, 2), (1, 3)];
+        assert!(catches(&story.judge(judge)));
     }
 
     #[test]

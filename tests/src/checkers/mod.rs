@@ -118,6 +118,8 @@ pub struct Evidence<'a> {
     pub outages: &'a [Outage],
     /// When a replica had lost what it held of a key, and could not know it.
     pub blind: Vec<Blind>,
+    /// From when on the cluster had so many members; empty where that never changed.
+    pub members: &'a [(u64, usize)],
     /// When members had been removed by force and did not know it.
     pub unaware: &'a [Unaware],
     /// When nobody else held an acknowledged write.
@@ -204,6 +206,19 @@ impl Evidence<'_> {
         self.outages
             .iter()
             .any(|one| self.outages.iter().any(|other| together(one, other)))
+    }
+
+    /// The fewest members that the cluster had at a time between two, both included.
+    #[must_use]
+    pub fn fewest_members(&self, from_us: u64, until_us: u64) -> usize {
+        let ends = self.members.iter().skip(1).map(|&(at_us, _)| at_us);
+        let spans = self.members.iter().zip(ends.chain([u64::MAX]));
+        let meets =
+            spans.filter(|((began_us, _), ended_us)| *began_us <= until_us && from_us <= *ended_us);
+        meets
+            .map(|((_, count), _)| *count)
+            .min()
+            .unwrap_or(usize::MAX)
     }
 
     /// Whether a read may have asked nobody but a replica that denied in good faith what it had lost.

@@ -16,6 +16,8 @@ use crate::checkers::Unaware;
 pub(super) struct Removed {
     pub(super) unaware: Vec<Unaware>,
     open: BTreeSet<NodeId>,
+    /// From when on a cluster had so many members that were not taken for dead.
+    pub(super) members: Vec<(u64, usize)>,
 }
 
 /// Whether a version has removed a node by force, or has it as a member no more.
@@ -32,6 +34,12 @@ impl World<'_> {
     /// A version is the newest of a node: whom it removes may not know that yet, and this node may be one.
     pub(super) fn note_removals(&mut self, node: usize, version: &Version) {
         let (id, map) = (self.nodes[node].id, version.map());
+        let counted = map.map.members.iter();
+        let counted = counted.filter(|member| !is_out(map, member.id)).count();
+        let members = &mut self.removed.members;
+        if members.last().is_none_or(|&(_, last)| last != counted) {
+            members.push((self.at_us, counted));
+        }
         if is_out(map, id) && self.removed.open.remove(&id) {
             let at_us = self.at_us;
             let mut unaware = self.removed.unaware.iter_mut();

@@ -215,6 +215,7 @@ fn evidence<'a>(
         outages: &world.outages,
         blind: world.blind(),
         unaware: &world.removed.unaware,
+        members: &world.removed.members,
         missing: world.copies.missing(),
         stamps: world.dots.stamps(),
         skew_ms: world.skew_ms(),

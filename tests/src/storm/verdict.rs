@@ -164,6 +164,7 @@ impl Verdict {
                 outages: &[],
                 // Clients are not told stamps, so nothing is judged by them.
                 unaware: &[],
+                members: &[],
                 missing: &[],
                 stamps: &BTreeMap::new(),
                 skew_ms: u64::MAX,

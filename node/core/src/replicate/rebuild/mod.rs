@@ -266,10 +266,12 @@ impl Rebuild {
             return Some(wanted);
         }
         let known = vnode.peers.iter().filter(|(node, _)| usable(node));
+        // Of those who have as much, each partition has an order of its own: one node would send everything otherwise.
+        let turn = u32::from(class.partition.get()) % u64::BITS;
         known
             .max_by_key(|(node, peer)| {
                 let missing = vnode.clock.count_missing_from(&peer.applied);
-                (missing, std::cmp::Reverse(**node))
+                (missing, node.get().rotate_left(turn))
             })
             .map(|(&node, _)| node)
     }

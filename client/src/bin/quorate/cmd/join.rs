@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use quorate_client::provision::{Authority, NodeSpec, Validity};
@@ -14,6 +15,8 @@ use quorate_protocol::map_file;
 use quorate_protocol::versioned::VersionedMap;
 use serde_json::json;
 
+use tokio::time::Instant;
+
 use super::certs::read_authority;
 use super::cluster::pair;
 use super::members::found;
@@ -21,6 +24,10 @@ use crate::connect::Connect;
 use crate::files::{Access, NewFiles};
 use crate::outcome::{Done, Failure, complain};
 use crate::output::Out;
+
+/// How long a cluster that was just started is given to become complete.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Stage that a new node joins, and write what it starts from
 ///
@@ -95,7 +102,7 @@ impl Newcomer {
     ) -> Done {
         let authority = read_authority(&self.authority)?;
         let client = self.connect.client().await?;
-        let version = client.version().await?;
+        let version = complete(&client).await?;
         let ours = version.map.cluster;
         if authority.cluster() != ours {
             return Err(Failure::Refused(format!(
@@ -148,6 +155,24 @@ impl Newcomer {
             files.add(place("secret"), secret, Access::Secret);
         }
         Ok(files)
+    }
+}
+
+/// The newest version, once it is one that nodes can be added to: a node cannot be made from the version that the cluster
+/// was created with, and one that is asked right after the start may have no later one yet.
+async fn complete(client: &Client) -> Result<VersionedMap, Failure> {
+    let end = Instant::now() + COMPLETE_WITHIN;
+    loop {
+        let version = client.version().await?;
+        if version.is_founded() {
+            return Ok(version);
+        }
+        if Instant::now() >= end {
+            return Err(Failure::Refused(
+                "the cluster is not complete: nodes can be added once all its first members have run and heard of each other; `quorate status` names who is missing".to_owned(),
+            ));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 

@@ -121,7 +121,7 @@ struct Found {
 impl Dropping {
     pub(crate) fn on_tick(&mut self, cx: &mut Cx<'_>) {
         let upto = cx.s.view.version.dropped;
-        if cx.s.dropped.swept.is_some() || upto < cx.s.dropped.stored {
+        if cx.s.dropped.swept.is_some() || upto < cx.s.dropped.stored || cx.s.is_behind() {
             self.round = None;
             return;
         }
@@ -373,6 +373,12 @@ impl Shared {
         } else {
             Verdict::SkipTo(range.1)
         }
+    }
+
+    /// Whether this node has vnodes that only later versions know: what seems to be of no class may be of one of those.
+    fn is_behind(&self) -> bool {
+        let mut vnodes = self.vnodes.values().chain(self.departing.values());
+        vnodes.any(|vnode| self.view.is_later(vnode.id))
     }
 
     /// Whether a class of this replica has ended and not begun anew here.

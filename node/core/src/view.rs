@@ -134,10 +134,18 @@ impl View {
         self.version.has_dropped(bucket)
     }
 
-    /// Whether a vnode is of classes that went with the last bucket that had keys in them.
+    /// Whether a vnode is of classes that went with the last bucket that had keys in them, and is not merely of classes
+    /// that only later versions know.
     #[must_use]
     pub fn has_ended(&self, class: Class, vnode: VnodeId) -> bool {
-        self.version.used_since(class.n).is_none() || vnode < self.version.first_vnode(class.n)
+        let unused = self.version.used_since(class.n).is_none();
+        (unused && !self.is_later(vnode)) || vnode < self.version.first_vnode(class.n)
+    }
+
+    /// Whether a later version than this one made a vnode: the node has lost its map and begun again with an old one.
+    #[must_use]
+    pub fn is_later(&self, vnode: VnodeId) -> bool {
+        vnode.get() > self.version.version.get()
     }
 
     /// The nodes whose replicas of a class are read, in order.

@@ -94,11 +94,14 @@ impl Shared {
 
     /// A vnode goes on, or has no place any more.
     fn follow(&mut self, class: Class) {
-        let place = self.view.vnode_of(class, self.view.me);
         let Some(vnode) = self.vnodes.get(&class) else {
             return;
         };
-        match place {
+        // What this map does not know yet has no place by it, and is kept for the version that gives it one.
+        let unknown =
+            self.view.version.used_since(class.n).is_none() && self.view.is_later(vnode.id);
+        let place = self.view.vnode_of(class, self.view.me);
+        match place.filter(|_| !unknown) {
             Some(id) if id == vnode.id || self.breaks(Plant::OldVnodeRegained) => {}
             Some(id) => self.regain(class, id),
             None => {

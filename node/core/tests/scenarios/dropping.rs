@@ -1,5 +1,7 @@
 //! Dropped buckets: nothing is left of them, whoever was away meanwhile, and nothing else goes.
 
+use std::sync::Arc;
+
 use quorate_core::{Family, Note};
 use quorate_protocol::client::Put;
 use quorate_protocol::error::ErrorCode;
@@ -221,4 +223,50 @@ fn classes_end_with_their_last_bucket_and_begin_anew_with_the_next_one() {
     assert!(!vnodes.is_empty() && vnodes.iter().all(|vnode| vnode.current && !vnode.damaged));
     assert_eq!(walk.notes(Note::DamageFound), 0);
     assert_eq!(MapVersion::new(bucket.born()), MapVersion::new(4));
+}
+
+/// Found by the simulator's seed 889.
+#[test]
+fn who_begins_again_with_an_old_map_keeps_what_only_later_versions_know() {
+    let mut walk = Walk::new(5);
+    drop_bucket(&mut walk, LWW);
+    for node in everybody() {
+        walk.tell_map(node);
+    }
+    walk.pass(2_000);
+    let old = Arc::clone(&walk.version);
+    let bucket = BucketId::made(3, 7);
+    let template = walk.map.bucket(SIBLINGS).unwrap().clone();
+    walk.change_buckets(|buckets| {
+        let props = quorate_protocol::map::BucketProps {
+            n: 2,
+            ..template.props.clone()
+        };
+        buckets.push(quorate_protocol::map::Bucket {
+            id: bucket,
+            name: "two".to_owned(),
+            props,
+            ..template
+        });
+    });
+    for node in everybody() {
+        walk.tell_map(node);
+    }
+    fill(&mut walk, bucket);
+    walk.pass(10_000);
+    let node = walk.preference(bucket, KEY).primaries[1];
+    let before = records(&walk, node);
+    walk.kill(node);
+    let new = std::mem::replace(&mut walk.version, old);
+    walk.start(node);
+    walk.pass(5_000);
+    assert_eq!(records(&walk, node), before);
+    walk.version = new;
+    walk.tell_map(node);
+    walk.pass(60_000);
+    assert_eq!(records(&walk, node)[..2], before[..2]);
+    let vnodes = walk.status(node).vnodes;
+    assert!(vnodes.iter().all(|vnode| vnode.current && !vnode.damaged));
+    let losses = [Note::DamageFound, Note::SilentLossFound, Note::Rebuilding];
+    assert_eq!(losses.map(|note| walk.notes(note)), [0; 3]);
 }

@@ -34,7 +34,7 @@ struct Node {
 
 pub struct Walk {
     pub map: Arc<ClusterMap>,
-    version: Arc<VersionedMap>,
+    pub version: Arc<VersionedMap>,
     nodes: BTreeMap<NodeId, Node>,
     now: Now,
     lives: u8,

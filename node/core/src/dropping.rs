@@ -452,6 +452,7 @@ impl Shared {
             self.strange_actors.remove(&class);
             self.suspected.remove(&class);
             self.differing.retain(|(of, _), _| *of != class);
+            self.taken.retain(|(of, _), _| *of != class);
             self.digests_changed.remove(&class);
             self.unsynced.retain(|&(_, of, _)| of != class);
             self.unsynced_clocks.retain(|&(_, of, _)| of != class);

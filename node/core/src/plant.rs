@@ -180,6 +180,8 @@ plants! {
     StampOfLocalClock,
     /// A fallback coordinates writes that ask for a strict quorum.
     StrictFallback,
+    /// A vnode takes over what a peer holds once more although neither has changed since the last time.
+    TakenAgain,
     /// The time to live of what was handed over begins anew.
     TimeToLiveAnew,
     /// A node tells one that it takes for dead, and to which it sends nothing, what that one misses.

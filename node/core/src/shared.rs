@@ -27,7 +27,7 @@ use crate::plant::Plant;
 use crate::record::keys::KeyRange;
 use crate::record::{encode_alive, keys};
 use crate::replicate::rebuild::Owners;
-use crate::replicate::scrub::Differing;
+use crate::replicate::scrub::{Differing, Taken};
 use crate::replicate::throttle::Throttle;
 use crate::store::{BatchSeq, Family, Store, StoreError, Write};
 use crate::timing::Timing;
@@ -107,6 +107,8 @@ pub(crate) struct Shared {
     pub(crate) suspected: BTreeSet<Class>,
     /// Peers that hold something else than the vnode under the same clock.
     pub(crate) differing: BTreeMap<(Class, NodeId), Differing>,
+    /// From whom each vnode has taken over what differed.
+    pub(crate) taken: BTreeMap<(Class, NodeId), Taken>,
     /// Vnodes whose digest this step changed.
     pub(crate) digests_changed: BTreeSet<Class>,
     /// What the node was told last of what this replica has done.
@@ -166,6 +168,7 @@ impl Shared {
             fresh_expiry_ms: u64::MAX,
             suspected: BTreeSet::new(),
             differing: BTreeMap::new(),
+            taken: BTreeMap::new(),
             digests_changed: BTreeSet::new(),
             throttle: Throttle::new(timing.handoff_bytes_per_s, timing.handoff_latency_us),
             fresh_requests: Vec::new(),

@@ -98,6 +98,7 @@ impl Shared {
         self.strange_actors.remove(&class);
         self.suspected.remove(&class);
         self.differing.retain(|(of, _), _| *of != class);
+        self.taken.retain(|(of, _), _| *of != class);
         self.departing.insert(class, vnode);
     }
 

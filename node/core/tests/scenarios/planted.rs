@@ -12,7 +12,7 @@ use crate::expiry::{read_after_a_successor_expired, read_after_a_successor_expir
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
 use crate::ranges::{comes_back, late_pages};
 use crate::retries::retried_after_a_loss;
-use crate::scrubbing::{false_alarms, vanished_and_overwritten};
+use crate::scrubbing::{false_alarms, less_held_by, vanished_and_overwritten};
 use crate::sealing::{read_a_late_copy, read_what_a_damaged_member_kept, read_what_was_in_a_hint};
 
 #[test]
@@ -41,6 +41,21 @@ fn going_on_although_a_peer_holds_something_else_is_caught() {
         walk.notes(Note::SilentLossFound),
         0,
         "the rule makes no difference"
+    );
+}
+
+#[test]
+fn taking_over_again_and_again_what_has_not_changed_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::TakenAgain);
+    let (walk, ..) = less_held_by(2, planted);
+    let (right, ..) = less_held_by(2, |_| {});
+    let (often, once) = (
+        walk.notes(Note::ReplicasDiffer),
+        right.notes(Note::ReplicasDiffer),
+    );
+    assert!(
+        often > once,
+        "the rule makes no difference: {often}, {once}"
     );
 }
 

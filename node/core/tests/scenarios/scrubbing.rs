@@ -202,10 +202,17 @@ fn equal_clocks_with_different_digests_make_both_scrub_and_the_one_that_lost_som
     assert_eq!(values(&got), ["first", "second"]);
 }
 
-#[test]
-fn where_both_seem_whole_the_value_wins() {
-    let mut walk = filled(|_| {}, Timing::default());
-    let (node, key, class) = (victim(&walk), record_of(&walk, KEY), class_of(&walk, KEY));
+/// One member, by its order of ids, holds less than the others under the same clock, and each is right by its own measure.
+/// Returns who, and what it had held.
+pub(crate) fn less_held_by(
+    order: usize,
+    prepare: fn(&mut Replica),
+) -> (Walk, NodeId, Option<Bytes>) {
+    let mut walk = filled(prepare, Timing::default());
+    let (key, class) = (record_of(&walk, KEY), class_of(&walk, KEY));
+    let mut members = walk.preference(SIBLINGS, KEY).primaries.clone();
+    members.sort_unstable();
+    let node = members[order];
     let record = held(&walk, node, KEY).unwrap();
     let part = Digest::of_object(
         SIBLINGS,
@@ -221,11 +228,19 @@ fn where_both_seem_whole_the_value_wins() {
     walk.disk_mut(node)
         .forge(Family::Vnodes, digest_key, forged);
     walk.start(node);
-    walk.pass(120_000);
-    assert!(walk.notes(Note::ReplicasDiffer) > 0);
-    assert_eq!(walk.notes(Note::SilentLossFound), 0);
-    assert_eq!(held(&walk, node, KEY), Some(record));
-    assert_healed(&walk);
+    walk.pass(90_000);
+    (walk, node, Some(record))
+}
+
+#[test]
+fn where_both_seem_whole_the_value_wins_whoever_has_lost_it() {
+    for order in 0..3 {
+        let (walk, node, record) = less_held_by(order, |_| {});
+        assert!(walk.notes(Note::ReplicasDiffer) > 0);
+        assert_eq!(walk.notes(Note::SilentLossFound), 0);
+        assert_eq!(held(&walk, node, KEY), record, "member {order}");
+        assert_healed(&walk);
+    }
 }
 
 #[test]

@@ -306,6 +306,7 @@ const WALKED: &[Plant] = &[
     Plant::ScrubIgnoresWrites,
     Plant::SealedWhileIncomplete,
     Plant::SealedWithoutHints,
+    Plant::TakenAgain,
     Plant::ToldWhileTakenForDead,
     Plant::TrustsAnIncompleteWitness,
     Plant::WriterNotTold,

@@ -9,7 +9,8 @@
 //! as soon as all members have equal clocks each side takes over what the other holds and its contexts do
 //! not cover (`united` in [`Rebuilding`]): rather a deleted value that shows again than a
 //! value that is gone. The member with the smallest id begins; the others wait in their order, for who is being filled
-//! fills nobody.
+//! fills nobody. Who has taken what there was to take from a peer does not begin again while both hold what they held
+//! then: it is the peer's turn, and each new beginning would make it wait anew (seed 1067).
 
 use quorate_protocol::ContentDigest;
 use quorate_ring::{Class, NodeId};
@@ -23,7 +24,9 @@ use crate::vnode::Vnode;
 /// A difference must last so long, microseconds.
 const LASTING_US: u64 = 2_000_000;
 /// A member waits so much longer for each one with a smaller id, microseconds.
-const AFTER_YOU_US: u64 = 30_000_000;
+const AFTER_YOU_US: u64 = 10_000_000;
+/// Where nothing has changed a member takes over once more after so long: the last time may have been cut short.
+const TAKE_AGAIN_US: u64 = 600_000_000;
 
 /// A difference between this vnode and a peer's.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,14 @@ pub(crate) struct Differing {
     since_us: u64,
     /// When this vnode was suspected because of it.
     noted_us: Option<u64>,
+}
+
+/// What was there when this vnode began to take over what a peer holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    theirs: ContentDigest,
+    mine: ContentDigest,
+    at_us: u64,
 }
 
 impl Vnode {
@@ -116,6 +127,13 @@ impl Shared {
         let before = members.iter().filter(|member| **member < me).count() as u64;
         let patience_us = LASTING_US + before * AFTER_YOU_US;
         let ripe = cleared && noted_us + patience_us <= now_us;
+        let (theirs, mine) = (known.theirs, vnode.digest.to_wire());
+        let taken = self.taken.get(&(class, peer)).is_some_and(|taken| {
+            (taken.theirs, taken.mine) == (theirs, mine) && now_us < taken.at_us + TAKE_AGAIN_US
+        });
+        if taken && !self.breaks(Plant::TakenAgain) {
+            return;
+        }
         if ripe && vnode.all_agree(&members, me) && self.view.is_reachable(peer) {
             self.unite(class, peer);
         }
@@ -129,6 +147,14 @@ impl Shared {
         let Some(vnode) = self.vnodes.get_mut(&class) else {
             return;
         };
+        if let Some(known) = self.differing.get(&(class, peer)) {
+            let taken = Taken {
+                theirs: known.theirs,
+                mine: vnode.digest.to_wire(),
+                at_us: self.now.mono_us,
+            };
+            self.taken.insert((class, peer), taken);
+        }
         vnode.revision += 1;
         vnode.fill_from = Some(peer);
         vnode.rebuilding = Some(Rebuilding {

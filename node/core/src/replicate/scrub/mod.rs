@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 use quorate_ring::Class;
 
-pub(crate) use self::differ::Differing;
+pub(crate) use self::differ::{Differing, Taken};
 pub use self::order::ScrubOrdered;
 pub(crate) use self::pass::Pass;
 use crate::causality::Digest;

@@ -103,10 +103,13 @@
 mod acceptor;
 mod drive;
 mod effects;
+mod forsake;
 mod lead;
 mod learn;
 mod outbox;
+mod pledge;
 mod propose;
+mod recover;
 mod refusal;
 mod round;
 mod status;
@@ -131,6 +134,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use self::acceptor::Acceptor;
 pub use self::effects::{Outcome, Proposal, RegisterEffect, RegisterInput, RegisterMessage};
 use self::outbox::Outbox;
+use self::pledge::Pledge;
+use self::recover::Recovering;
 pub use self::refusal::Refusal;
 use self::round::Round;
 pub use self::status::{Attempt, RegisterStatus};
@@ -187,6 +192,10 @@ pub struct Register {
     anew: bool,
     /// This voter's word on the version after `known`.
     acceptor: Acceptor,
+    /// That the lineage of `known` is given up.
+    pledge: Option<Pledge>,
+    /// This node's attempt to recover the cluster.
+    recovering: Option<Recovering>,
     outbox: Outbox,
     waiting: Waiting,
     round: Option<Round>,
@@ -217,20 +226,24 @@ impl Register {
         let stored = stored
             .map(|bytes| stored::decode(given.map().map.cluster, bytes))
             .transpose()?;
-        let (mut acceptor, mut anew) = (Acceptor::default(), false);
+        let mut words = Words::default();
         let mut newest = given;
         if let Some(stored) = stored {
             check_fits(stored.newest.name(), newest.name())?;
             if stored.newest.name().version < newest.name().version {
-                return Ok(Self::begin_with(config, newest, (acceptor, anew), seed));
+                return Ok(Self::begin_with(config, newest, words, seed));
             }
             newest = stored.newest;
             // Votes of another storage were not this voter's.
             if stored.storage == config.storage {
-                (acceptor, anew) = (stored.acceptor, stored.anew);
+                words = Words {
+                    acceptor: stored.acceptor,
+                    anew: stored.anew,
+                    pledge: stored.pledge,
+                };
             }
         }
-        Ok(Self::begin_with(config, newest, (acceptor, anew), seed))
+        Ok(Self::begin_with(config, newest, words, seed))
     }
 
     /// The newest version in a stored state, or the one given if that is newer.
@@ -265,13 +278,14 @@ impl Register {
             anew: all,
             newest,
             acceptor: Acceptor::default(),
+            pledge: None,
         }))
     }
 
     fn begin_with(
         config: RegisterConfig,
         newest: Version,
-        (acceptor, anew): (Acceptor, bool),
+        words: Words,
         seed: [u8; 32],
     ) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
@@ -280,8 +294,10 @@ impl Register {
             seen_round: 0,
             durable: newest.clone(),
             known: newest,
-            anew,
-            acceptor,
+            anew: words.anew,
+            acceptor: words.acceptor,
+            pledge: words.pledge,
+            recovering: None,
             config,
             outbox: Outbox::default(),
             waiting: Waiting::default(),
@@ -320,7 +336,9 @@ impl Register {
             None if self.wake_us.is_none() && self.has_reason() => 0,
             None => self.wake_us.unwrap_or(u64::MAX),
         };
-        attempt.min(self.waiting.next_deadline_us())
+        attempt
+            .min(self.waiting.next_deadline_us())
+            .min(self.recovery_timer())
     }
 
     /// Takes one event and appends what follows from it.
@@ -331,12 +349,19 @@ impl Register {
                 proposal,
                 deadline_ms,
             } => self.propose(now, ticket, *proposal, deadline_ms),
+            RegisterInput::Recover {
+                ticket,
+                request,
+                gone,
+                deadline_ms,
+            } => self.recover(now, ticket, (request, gone), deadline_ms),
             RegisterInput::Peer { from, message } => self.message(now, from, message),
             RegisterInput::Persisted(number) => self.outbox.persisted(number),
             RegisterInput::Tick => {}
         }
         self.give_up_late(now);
         self.drive(now);
+        self.drive_recovery(now);
         self.release(effects);
     }
 
@@ -350,6 +375,11 @@ impl Register {
             RegisterMessage::Newest(message) => self.newest_of(from, message),
             RegisterMessage::Ask(message) => self.asked(from, message),
             RegisterMessage::Decided(message) => self.decided(from, &message),
+            RegisterMessage::Forsake(message) => self.forsake(from, message),
+            RegisterMessage::Forsaken(message) => self.forsaken(now, from, &message),
+            RegisterMessage::Recover(message) => self.accept_recovered(from, &message),
+            RegisterMessage::Recovered(message) => self.recovery_accepted(from, message),
+            RegisterMessage::NotForsaken(message) => self.not_forsaken_by(now, from, message),
         }
     }
 
@@ -361,6 +391,7 @@ impl Register {
                 anew: self.anew,
                 newest: self.known.clone(),
                 acceptor: self.acceptor.clone(),
+                pledge: self.pledge.clone(),
             });
             effects.push(RegisterEffect::Persist { number, bytes });
         }
@@ -386,6 +417,14 @@ impl Register {
             self.outbox.once_durable(effect);
         }
     }
+}
+
+/// What a node has said, and must stand by.
+#[derive(Default)]
+struct Words {
+    acceptor: Acceptor,
+    anew: bool,
+    pledge: Option<Pledge>,
 }
 
 /// One number, one content.

@@ -137,7 +137,7 @@ plants! {
     OlderMapTaken,
     /// While a class moves, nodes of the old and of the new set count together towards one quorum.
     OneQuorumForBoth,
-    /// The cluster is recovered with the word of most of those who are left, in place of all.
+    /// The cluster is recovered with the word of the first that is left, in place of all.
     PledgeOfAFew,
     /// A member says that it gave up a lineage before that is durable.
     PledgeUnsynced,

@@ -15,7 +15,7 @@ impl Register {
         if self.contradicts(from, newest) || newest.version == mine.version {
             return;
         }
-        if newest.version < mine.version && !self.outnumbers(newest.version) {
+        if !self.is_later(newest.version, mine.version) {
             let message = MapNewest { newest: mine };
             return self.send_once_durable(from, RegisterMessage::Newest(message));
         }
@@ -33,7 +33,8 @@ impl Register {
 
     /// A peer has that version and wants to know a newer one.
     pub(super) fn asked(&mut self, from: NodeId, MapAsk { have }: MapAsk) {
-        if !self.contradicts(from, have) && have.version < self.known.name().version {
+        let mine = self.known.name().version;
+        if !self.contradicts(from, have) && self.is_later(mine, have.version) {
             self.send_newest(from);
         }
     }
@@ -51,7 +52,7 @@ impl Register {
         if self.breaks(Plant::OlderMapTaken) && theirs != mine {
             return self.adopt(version);
         }
-        if theirs.version <= mine.version && !self.outnumbers(theirs.version) {
+        if !self.is_later(theirs.version, mine.version) {
             return;
         }
         if !self.may_learn(theirs.version) {
@@ -67,9 +68,13 @@ impl Register {
         }
     }
 
-    /// Whether an earlier lineage's version is to be taken for its number. It never is.
-    fn outnumbers(&self, theirs: MapVersion) -> bool {
-        self.breaks(Plant::LineageIgnored) && theirs.count() > self.known.name().version.count()
+    /// Whether a version is later than that one: by its lineage first.
+    fn is_later(&self, version: MapVersion, than: MapVersion) -> bool {
+        if self.breaks(Plant::LineageIgnored) {
+            version.count() > than.count()
+        } else {
+            version > than
+        }
     }
 
     /// Whoever gave up this lineage has told what it knew of it: a version of it that comes late is not part of what was

@@ -240,8 +240,7 @@ impl Register {
             Some(Phase::Asking(answers)) => answers.insert(from, left),
             Some(Phase::Offering { .. }) | None => return,
         };
-        let few = self.breaks(Plant::PledgeOfAFew) && 2 * self.not_heard().len() < self.required().len();
-        if self.not_heard().is_empty() || few {
+        if self.not_heard().is_empty() || self.breaks(Plant::PledgeOfAFew) {
             self.offer_recovery(now);
         }
     }

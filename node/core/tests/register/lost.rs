@@ -230,12 +230,12 @@ struct Fall {
 /// wrong, and how often a change under way was part of what was recovered.
 pub(crate) fn run(seed: u64, plant: Option<Plant>) -> (Vec<String>, u64) {
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
-    let members = 3 + rng.next_u64() % 3;
+    let members = 3 + rng.next_u64() % 4;
     let world = World::new(members, members, true, seed, plant);
     let mut all: Vec<NodeId> = world.ids();
     all.rotate_left(usize::try_from(rng.next_u64() % members).unwrap());
     let most = usize::try_from(members / 2 + 1).unwrap();
-    let (gone, left) = all.split_at(most.max(all.len() - 2));
+    let (gone, left) = all.split_at(most);
     let mut fall = Fall {
         gone: gone.to_vec(),
         left: left.to_vec(),

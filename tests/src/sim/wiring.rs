@@ -119,6 +119,7 @@ impl World<'_> {
                 self.schedule(after_us, Event::Revive(node, life, shard));
             }
             Want::InForce(version) => self.note_in_force(node, &version),
+            Want::GivenUp(by) => self.given_up(node, by),
             Want::Contradiction(here, there) => {
                 self.founding.maps.contradiction(here, there);
                 self.blame_maps();

@@ -125,7 +125,16 @@ mod tests {
         }
         assert_eq!(format!("{:<6}|", version("1.13")), "1.13  |");
         assert_eq!(format!("{:<6}|", version("13")), "13    |");
-        for wrong in ["", ".", "1.", ".1", "1.2.3", "-1", "281474976710656", "70000.1"] {
+        for wrong in [
+            "",
+            ".",
+            "1.",
+            ".1",
+            "1.2.3",
+            "-1",
+            "281474976710656",
+            "70000.1",
+        ] {
             assert_eq!(wrong.parse::<MapVersion>(), Err(MapVersionError), "{wrong}");
         }
     }

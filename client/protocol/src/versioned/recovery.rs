@@ -52,7 +52,9 @@ impl VersionedMap {
         let lineages = self.recoveries.iter().map(|one| one.version.lineage());
         if !lineages.eq(1..=self.version.lineage()) {
             let version = self.version;
-            return Err(format!("the recoveries of version {version} are not those of its lineage"));
+            return Err(format!(
+                "the recoveries of version {version} are not those of its lineage"
+            ));
         }
         for recovery in &self.recoveries {
             let Recovery {
@@ -63,10 +65,15 @@ impl VersionedMap {
             } = recovery;
             let begins = after.version.in_next_lineage().next() == *version;
             if !begins || *version > self.version {
-                return Err(format!("a recovery cannot lead from version {} to {version}", after.version));
+                return Err(format!(
+                    "a recovery cannot lead from version {} to {version}",
+                    after.version
+                ));
             }
             if gone.len() > MEMBERS_MAX || !gone.is_sorted_by(|a, b| a < b) {
-                return Err("members called gone are too many, or not distinct and ordered".to_owned());
+                return Err(
+                    "members called gone are too many, or not distinct and ordered".to_owned(),
+                );
             }
             if let Some(node) = gone.iter().find(|&&node| self.admits(node)) {
                 return Err(format!("{node} was called gone and is a member"));

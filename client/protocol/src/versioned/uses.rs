@@ -72,12 +72,7 @@ impl VersionedMap {
             return Err("a bucket was dropped or made by a later version".to_owned());
         }
         let is_later = |id: BucketId| id.born() > self.version.count();
-        match self
-            .map
-            .buckets
-            .iter()
-            .find(|bucket| is_later(bucket.id))
-        {
+        match self.map.buckets.iter().find(|bucket| is_later(bucket.id)) {
             Some(bucket) => Err(format!("bucket {} is of a later version", bucket.id)),
             None => Ok(()),
         }

@@ -40,9 +40,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use quorate_protocol::peer::{
-    Ballot, MapForsake, MapNewest, MapNotForsaken, MapWord, PeerMessage,
-};
+use quorate_protocol::peer::{Ballot, MapForsake, MapNewest, MapNotForsaken, MapWord, PeerMessage};
 use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_ring::NodeId;
 use rand_chacha::ChaCha12Rng;

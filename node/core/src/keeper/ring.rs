@@ -10,8 +10,8 @@ use quorate_protocol::versioned::Going;
 use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 
-use super::{Keeper, refusal};
 use super::wish::Judged;
+use super::{Keeper, refusal};
 use crate::moves::{
     Allowed, Refused, cancel, clear, commit, drop_bucket, forget, plan, progress, said, stage,
 };

@@ -51,7 +51,10 @@ pub fn recovered(
     draft.before = None;
     let what = account::sentence(
         "RECOVERED from what was left",
-        vec![format!("gone for good and given up: {}", names(version, gone))],
+        vec![format!(
+            "gone for good and given up: {}",
+            names(version, gone)
+        )],
     );
     let steps = Steps::new();
     Ok(Next { draft, steps, what })

@@ -2,8 +2,8 @@
 
 use quorate_protocol::RequestId;
 use quorate_protocol::peer::{
-    MapAccept, MapAccepted, MapAsk, MapDecided, MapForsake, MapForsaken, MapNewest,
-    MapNotForsaken, MapPrepare, MapPromise, MapRecover, MapRecovered, MapRefused,
+    MapAccept, MapAccepted, MapAsk, MapDecided, MapForsake, MapForsaken, MapNewest, MapNotForsaken,
+    MapPrepare, MapPromise, MapRecover, MapRecovered, MapRefused,
 };
 use quorate_protocol::versioned::MapName;
 use quorate_ring::NodeId;

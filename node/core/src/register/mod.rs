@@ -282,12 +282,7 @@ impl Register {
         }))
     }
 
-    fn begin_with(
-        config: RegisterConfig,
-        newest: Version,
-        words: Words,
-        seed: [u8; 32],
-    ) -> Self {
+    fn begin_with(config: RegisterConfig, newest: Version, words: Words, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         Self {
             life: LifeId::new(rng.next_u64()),

@@ -121,7 +121,10 @@ impl Register {
         if let Some(node) = gone.iter().find(|&&node| !map.admits(node)) {
             return refused(format!("{node} is no member of version {}", map.version));
         }
-        let left = map.voters.iter().filter(|voter| !gone.contains(&voter.node));
+        let left = map
+            .voters
+            .iter()
+            .filter(|voter| !gone.contains(&voter.node));
         if self.is_founded() && 2 * left.count() > map.voters.len() {
             return refused(
                 "a majority of the voters is left, so nothing has to be given up: remove the others with `quorate cluster force-remove`"
@@ -169,7 +172,9 @@ impl Register {
             Some(Phase::Offering { missing, .. }) => missing.iter().copied().collect(),
             Some(Phase::Asking(answers)) => {
                 let required = self.required().into_iter();
-                required.filter(|node| !answers.contains_key(node)).collect()
+                required
+                    .filter(|node| !answers.contains_key(node))
+                    .collect()
             }
         }
     }
@@ -319,7 +324,11 @@ impl Register {
             storage: Some(storage),
         });
         let refused = |why: String| Refusal::NotRecoverable(why);
-        let gone: Vec<NodeId> = gone.iter().copied().filter(|&node| is_member(node)).collect();
+        let gone: Vec<NodeId> = gone
+            .iter()
+            .copied()
+            .filter(|&node| is_member(node))
+            .collect();
         let next = recovered(base.map(), &gone, voters.collect());
         let next = next.map_err(|error| refused(error.to_string()))?;
         let change = MapChange {
@@ -345,7 +354,10 @@ impl Register {
     }
 
     pub(super) fn not_forsaken_by(&mut self, now: Now, from: NodeId, message: MapNotForsaken) {
-        if self.current_recovery(message.lineage, message.ballot).is_none() {
+        if self
+            .current_recovery(message.lineage, message.ballot)
+            .is_none()
+        {
             return;
         }
         let alive = message.alive;

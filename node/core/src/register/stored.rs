@@ -15,8 +15,8 @@
 //! as above. Fixed numbers are big endian.
 
 use bytes::Bytes;
-use quorate_protocol::peer::Ballot;
 use quorate_protocol::limits::MEMBERS_MAX;
+use quorate_protocol::peer::Ballot;
 use quorate_protocol::versioned::MapName;
 use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
@@ -182,7 +182,10 @@ fn read_pledge(
     let promised = read_ballot(reader)?;
     let accepted = read_accepted(reader)?;
     let lineage = newest.name().version.lineage();
-    if accepted.as_ref().is_some_and(|(_, version)| !version.begins_after(lineage)) {
+    if accepted
+        .as_ref()
+        .is_some_and(|(_, version)| !version.begins_after(lineage))
+    {
         return Err(StoredRegisterError::Damaged("a field cannot be"));
     }
     Ok(Some(Pledge {

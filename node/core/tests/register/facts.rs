@@ -207,7 +207,11 @@ impl Facts {
             let version = version.clone();
             self.keeps_what_is_left(&version);
             self.decide(version);
-        } else if map.voters.iter().all(|voter| accepted.iter().any(|(by, _)| *by == voter.node)) {
+        } else if map
+            .voters
+            .iter()
+            .all(|voter| accepted.iter().any(|(by, _)| *by == voter.node))
+        {
             let name = version.name();
             self.wrong(format!("{name} leaves out members that live"));
         }
@@ -226,7 +230,9 @@ impl Facts {
             self.decided.entry(after.version).or_insert(base);
         }
         if self.decided.get(&after.version).map(Version::name) != Some(after) {
-            self.wrong(format!("{version:?} is made from {after}, which was never offered or lost"));
+            self.wrong(format!(
+                "{version:?} is made from {after}, which was never offered or lost"
+            ));
         }
         let lineage = after.version.lineage();
         let later = self.decided.range(after.version.next()..);
@@ -238,7 +244,9 @@ impl Facts {
                 self.offers.get(key) == Some(&lost) && by.iter().any(|(node, _)| is_left(node))
             };
             if self.accepted.iter().any(knew) {
-                self.wrong(format!("{lost:?} was decided with one who is left, and is forgotten"));
+                self.wrong(format!(
+                    "{lost:?} was decided with one who is left, and is forgotten"
+                ));
             }
             self.decided.remove(&lost.name().version);
         }

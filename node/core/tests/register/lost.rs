@@ -65,7 +65,10 @@ fn an_order_that_is_repeated_anywhere_is_done_once() {
     let gone = most_die(&mut world);
     let first = world.recover(id(1), 7, &gone);
     world.calm(2);
-    let (again, other) = (world.recover(id(2), 7, &gone), world.recover(id(1), 8, &gone));
+    let (again, other) = (
+        world.recover(id(2), 7, &gone),
+        world.recover(id(1), 8, &gone),
+    );
     world.calm(2);
     assert_eq!(world.made(first), world.made(again));
     assert_eq!(world.made(first), world.made(other));
@@ -195,7 +198,13 @@ fn two_minorities_that_give_each_other_up_never_become_one_cluster() {
     world.facts.violations.clear();
     world.cut.clear();
     world.calm(3);
-    let told = |words: &str| world.facts.violations.iter().any(|what| what.contains(words));
+    let told = |words: &str| {
+        world
+            .facts
+            .violations
+            .iter()
+            .any(|what| what.contains(words))
+    };
     assert!(told("has 1.2"), "{:?}", world.facts.violations);
     assert_eq!(world.newest(id(3)).name(), names[1]);
     assert_eq!(world.newest(id(2)).map().map.name, "further");
@@ -269,7 +278,11 @@ impl Fall {
     fn change_and_die(&mut self) {
         for at in 0..self.below(3) {
             let node = self.pick(&self.world.ids());
-            name(&mut self.world, node.get(), ["a", "b", "c"][usize::try_from(at).unwrap()]);
+            name(
+                &mut self.world,
+                node.get(),
+                ["a", "b", "c"][usize::try_from(at).unwrap()],
+            );
             for _ in 0..self.below(60) {
                 self.shuffle();
             }
@@ -368,7 +381,9 @@ impl Fall {
         for node in self.gone.clone() {
             let returned = self.world.is_up(node);
             if returned && !self.world.given_up.contains(&node) {
-                self.wrong(format!("{node} is back and has not heard that it was given up"));
+                self.wrong(format!(
+                    "{node} is back and has not heard that it was given up"
+                ));
             }
         }
     }

@@ -157,7 +157,7 @@ impl Version {
     ///
     /// # Errors
     /// It would contradict itself, or the cluster was recovered too often.
-    pub(super) fn recovered(
+    pub fn recovered(
         &self,
         change: MapChange,
         draft: Draft,

@@ -37,7 +37,7 @@ impl World<'_> {
         });
         self.counters
             .count(Counter::Turn("who was called gone hears of it"));
-        self.kill(node, u64::MAX / 4);
+        self.stop_for_good(node);
     }
 
     /// A version is the newest of a node: whom it removes may not know that yet, and this node may be one.

@@ -69,6 +69,30 @@
 //! What this cannot see: a storage set back to an earlier state under the same id. The node's restore draws a
 //! new id for that reason; a copy of the files by hand does not, and must not be started.
 //!
+//! # When a majority is gone for good
+//!
+//! Nothing can be decided any more, until an operator names the members that are gone and has the cluster *recovered* by all
+//! others. The first version of the next lineage (see [`MapVersion`](quorate_protocol::versioned::MapVersion)) is decided by a
+//! register of its own:
+//!
+//! 1. Every member that the order does not call gone is asked to *forsake* the lineage: to vote on nothing in it, to learn
+//!    of nothing decided in it, and to take part in no earlier attempt to recover. Its answer brings the newest version that
+//!    it has, what it accepted after that, and what it accepted in an earlier attempt to recover.
+//! 2. With the answers of **all** of them they are asked to accept a version: that of the latest attempt to recover, if any of
+//!    them accepted one; else the one that follows from the newest they know, or from what one of them accepted after it,
+//!    without the members that are gone.
+//! 3. When all have accepted it is decided.
+//!
+//! Why it has one content: two attempts whose orders call different members gone have a member in common, unless all of each
+//! are called gone by the other. That pair of node and storage promised the later one after it accepted in the earlier, or
+//! refused the earlier; so, as in any register, the later attempt offers what the earlier may have decided. Where no member
+//! is common, two versions of one number come to be, and whoever meets the other side reports a contradiction: every
+//! version names the recoveries that it comes from.
+//!
+//! Why nothing is lost that was decided with one who is left: he accepted it before he forsook the lineage, and says so; if
+//! several accepted something, the latest attempt's is what was decided if anything was. What the gone decided among
+//! themselves and told nobody is lost.
+//!
 //! # Catching up
 //!
 //! A node that missed versions adopts the newest directly, on the word of any node of its

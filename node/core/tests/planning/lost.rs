@@ -21,13 +21,17 @@ impl World {
             self.heard.running.remove(node);
         }
         let members = self.version.map().map.members.iter();
-        let left = members.map(|member| member.id).filter(|node| !gone.contains(node));
+        let left = members
+            .map(|member| member.id)
+            .filter(|node| !gone.contains(node));
         let voter = |node| Voter {
             node,
             storage: Some(storage(node)),
         };
         let next = recovered(self.version.map(), gone, left.map(voter).collect()).unwrap();
-        let recovered = self.version.recovered(change(&next.what), next.draft, gone.to_vec());
+        let recovered = self
+            .version
+            .recovered(change(&next.what), next.draft, gone.to_vec());
         self.version = recovered.unwrap();
         self.rules = Rules::new(self.version.map());
     }
@@ -60,7 +64,11 @@ fn classes_fill_their_places_from_what_is_left_and_nobody_who_is_gone_comes_back
     world.lose(&gone);
     let map = world.version.map();
     assert_eq!(map.version.to_string(), "1.2");
-    assert!(map.change.what.starts_with("RECOVERED"), "{}", map.change.what);
+    assert!(
+        map.change.what.starts_with("RECOVERED"),
+        "{}",
+        map.change.what
+    );
     let states: BTreeSet<GoingState> = map.going.iter().map(|going| going.state).collect();
     assert_eq!(states, BTreeSet::from([GoingState::Forgotten]));
     world.settle().unwrap();
@@ -88,13 +96,19 @@ fn a_class_whose_copies_are_all_gone_begins_anew_and_the_others_keep_what_they_h
     let mut lost = 0;
     for class in classes(before.map()) {
         lost += usize::from(is_lost(&before, class));
-        let (was, is) = (standing(before.map(), class), standing(world.version.map(), class));
+        let (was, is) = (
+            standing(before.map(), class),
+            standing(world.version.map(), class),
+        );
         for place in was.places() {
             let kept = is.place_of(place.node);
             assert!(gone.contains(&place.node) || kept == Some(place), "{class}");
         }
     }
-    assert!(lost > 0, "some class had all its copies on those who are gone");
+    assert!(
+        lost > 0,
+        "some class had all its copies on those who are gone"
+    );
 }
 
 #[test]
@@ -105,7 +119,13 @@ fn what_is_staged_for_others_stays_staged_and_there_is_no_way_back_to_a_ring_wit
     world.stage(StagedChange::leave(id(3)));
     world.stage(StagedChange::weight(id(1), Weight::MAX));
     world.lose(&ids(&[3, 4, 5]));
-    let staged: Vec<NodeId> = world.version.map().staged.iter().map(StagedChange::node).collect();
+    let staged: Vec<NodeId> = world
+        .version
+        .map()
+        .staged
+        .iter()
+        .map(StagedChange::node)
+        .collect();
     assert_eq!(staged, ids(&[1]));
     let back = cancel(world.version.map(), &world.heard);
     assert!(matches!(back, Err(Refused::NothingToCancel)), "{back:?}");
@@ -154,7 +174,14 @@ fn whatever_was_under_way_ends_with_those_who_are_left() {
                 world.step().unwrap();
             }
         }
-        let mut left: Vec<NodeId> = world.version.map().map.members.iter().map(|one| one.id).collect();
+        let mut left: Vec<NodeId> = world
+            .version
+            .map()
+            .map
+            .members
+            .iter()
+            .map(|one| one.id)
+            .collect();
         let mut gone = Vec::new();
         while 2 * gone.len() <= world.version.map().map.members.len() && left.len() > 1 {
             let at = usize::try_from(below(left.len() as u64)).unwrap();
@@ -166,7 +193,9 @@ fn whatever_was_under_way_ends_with_those_who_are_left() {
             continue;
         }
         world.lose(&gone);
-        world.settle().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        world
+            .settle()
+            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         world.is_well_without(&gone);
     }
 }

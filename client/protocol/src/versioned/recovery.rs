@@ -21,6 +21,8 @@ pub struct Recovery {
     pub request: RequestId,
     /// The members that were called gone, ordered. They never come back.
     pub gone: Vec<NodeId>,
+    /// What people called them, in the same order.
+    pub names: Vec<String>,
 }
 
 impl VersionedMap {
@@ -61,6 +63,7 @@ impl VersionedMap {
                 version,
                 after,
                 gone,
+                names,
                 ..
             } = recovery;
             let begins = after.version.in_next_lineage().next() == *version;
@@ -70,9 +73,13 @@ impl VersionedMap {
                     after.version
                 ));
             }
-            if gone.len() > MEMBERS_MAX || !gone.is_sorted_by(|a, b| a < b) {
+            if gone.len() != names.len()
+                || gone.len() > MEMBERS_MAX
+                || !gone.is_sorted_by(|a, b| a < b)
+            {
                 return Err(
-                    "members called gone are too many, or not distinct and ordered".to_owned(),
+                    "members called gone are too many, without a name, or not distinct and ordered"
+                        .to_owned(),
                 );
             }
             if let Some(node) = gone.iter().find(|&&node| self.admits(node)) {

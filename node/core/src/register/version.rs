@@ -164,12 +164,17 @@ impl Version {
         gone: Vec<NodeId>,
     ) -> Result<Self, VersionError> {
         let version = self.name().version.in_next_lineage().next();
+        let members = &self.map().map;
+        let name = |&node: &NodeId| members.member(node).map(|member| member.name.clone());
+        let names = gone.iter().map(|node| name(node).unwrap_or_default());
+        let names = names.collect();
         let mut recoveries = self.map().recoveries.clone();
         recoveries.push(Recovery {
             version,
             after: self.name(),
             request: change.request,
             gone,
+            names,
         });
         self.after(version, change, draft, recoveries)
     }

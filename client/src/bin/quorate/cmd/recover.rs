@@ -64,13 +64,15 @@ pub(crate) async fn run(args: Recover, out: &mut Out) -> Done {
     Ok(())
 }
 
-/// Members by name or id; those of an earlier recovery by id only.
+/// Members by name or id, and those that the cluster was recovered without before.
 fn named(version: &VersionedMap, nodes: &[String]) -> Result<BTreeSet<NodeId>, Failure> {
-    let earlier = version.recoveries.iter().flat_map(|one| &one.gone);
-    let earlier: BTreeMap<String, NodeId> = earlier.map(|id| (id.to_string(), *id)).collect();
-    let find = |node: &String| match earlier.get(node) {
-        Some(&id) => Ok(id),
-        None => found(&version.map, node),
+    let earlier = version.recoveries.iter();
+    let earlier = earlier.flat_map(|one| one.gone.iter().zip(&one.names));
+    let earlier: Vec<(&NodeId, &String)> = earlier.collect();
+    let find = |node: &String| {
+        let is_meant = |(id, name): &&(&NodeId, &String)| *name == node || id.to_string() == *node;
+        let lost = earlier.iter().rev().find(is_meant).map(|(id, _)| **id);
+        found(&version.map, node).or_else(|refused| lost.ok_or(refused))
     };
     nodes.iter().map(find).collect()
 }

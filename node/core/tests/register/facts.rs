@@ -9,6 +9,8 @@ use quorate_protocol::versioned::{MapName, MapVersion, VersionedMap};
 use quorate_protocol::{RequestId, StorageId};
 use quorate_ring::NodeId;
 
+/// Nodes with the storages that they said something with.
+type Pairs = BTreeSet<(NodeId, StorageId)>;
 /// One register: the one that decides the version after this one.
 type Parent = MapName;
 
@@ -34,7 +36,7 @@ pub(crate) struct Facts {
     /// Whose node ended before it answered.
     lost: BTreeSet<Ticket>,
     /// What each attempt to recover offers, and who has accepted it.
-    recoveries: BTreeMap<(u16, Ballot), (Version, BTreeSet<(NodeId, StorageId)>)>,
+    recoveries: BTreeMap<(u16, Ballot), (Version, Pairs)>,
     /// Who has given up which lineage, and told so.
     forsaken: BTreeSet<(u16, NodeId, StorageId)>,
     /// Orders to recover.

@@ -112,7 +112,8 @@ pub use quorate_protocol::map::{
 };
 pub use quorate_protocol::options::{Count, QuorumDefaults, ReadOptions, WriteOptions};
 pub use quorate_protocol::versioned::{
-    ClassRecord, ClassState, Going, GoingState, MapName, MapVersion, StagedChange, VersionedMap,
+    ClassRecord, ClassState, Going, GoingState, MapName, MapVersion, Recovery, StagedChange,
+    VersionedMap,
 };
 pub use quorate_protocol::{ActorId, ClusterId, Dot, Extent, MapDigest, RequestId, TransferId};
 pub use quorate_ring::{Class, NodeId, PartitionId, RingDigest, RingVersion, Weight, Zone};

@@ -114,9 +114,9 @@ pub fn no_member(version: MapVersion, words: &str) -> String {
 #[must_use]
 pub fn no_member_by(reason: &[u8]) -> Option<MapVersion> {
     let rest = reason.strip_prefix(VERSION_MARK.as_bytes())?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let number = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
-    Some(MapVersion::new(number))
+    let part_of_it = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
+    let length = rest.iter().take_while(part_of_it).count();
+    std::str::from_utf8(&rest[..length]).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -127,6 +127,10 @@ mod tests {
     fn the_version_by_which_a_node_is_no_member_comes_back_from_the_reason() {
         let reason = no_member(MapVersion::new(12), "node 7 is no member");
         assert_eq!(no_member_by(reason.as_bytes()), Some(MapVersion::new(12)));
+        let recovered = MapVersion::new(12).in_next_lineage();
+        let reason = no_member(recovered, "node 7 was called gone");
+        assert!(reason.starts_with("by version 1.12 "), "{reason}");
+        assert_eq!(no_member_by(reason.as_bytes()), Some(recovered));
         for wrong in [
             "",
             "by version ",

@@ -77,6 +77,8 @@ pub const DEPARTING_MAX: usize = 64;
 pub const CLASS_RECORDS_MAX: usize = PartitionCount::MAX.get() as usize * COPIES_MAX as usize;
 /// Most nodes that are remembered because what they hold was given up: they must never come back with it.
 pub const EXPELLED_MAX: usize = 64 * 1024;
+/// Most times that one cluster is recovered after a majority of its members was gone for good.
+pub const RECOVERIES_MAX: usize = 64;
 /// Most copies on their way that a node tells of in one report: a page for people.
 pub const TRANSFERS_SHOWN_MAX: usize = 256;
 /// Most claims, and most departing copies, in one word of a node on ring changes: a quarter of a megabyte each.

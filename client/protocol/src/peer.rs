@@ -31,8 +31,8 @@ pub use self::rebuild::{
     SnapshotRange, SnapshotSpan,
 };
 pub use self::register::{
-    Ballot, MapAccept, MapAccepted, MapAsk, MapDecided, MapNewest, MapPrepare, MapPromise,
-    MapRefused,
+    Ballot, MapAccept, MapAccepted, MapAsk, MapDecided, MapForsake, MapForsaken, MapNewest,
+    MapNotForsaken, MapPrepare, MapPromise, MapRecover, MapRecovered, MapRefused,
 };
 pub use self::seal::{Seal, SealAnswer, SealAsk, SealStage};
 pub use self::word::{MapClaim, MapLeft, MapWord};
@@ -110,6 +110,16 @@ messages! {
         0x0267 => MapDecided(MapDecided),
         /// What the sender has done of what the cluster map asks for.
         0x0268 => MapWord(MapWord),
+        /// Give up this lineage of the cluster map.
+        0x0269 => MapForsake(MapForsake),
+        /// Given up.
+        0x026a => MapForsaken(MapForsaken),
+        /// Accept this as the first version of the next lineage.
+        0x026b => MapRecover(MapRecover),
+        /// Accepted.
+        0x026c => MapRecovered(MapRecovered),
+        /// No part in this attempt to recover.
+        0x026d => MapNotForsaken(MapNotForsaken),
     }
 }
 
@@ -401,7 +411,12 @@ impl PeerMessage {
             | Self::MapNewest(_)
             | Self::MapAsk(_)
             | Self::MapDecided(_)
-            | Self::MapWord(_) => None,
+            | Self::MapWord(_)
+            | Self::MapForsake(_)
+            | Self::MapForsaken(_)
+            | Self::MapRecover(_)
+            | Self::MapRecovered(_)
+            | Self::MapNotForsaken(_) => None,
         }
     }
 }

@@ -6,8 +6,10 @@
 
 mod going;
 mod moves;
+mod number;
 mod past;
 mod records;
+mod recovery;
 mod staged;
 mod uses;
 
@@ -19,46 +21,16 @@ use serde::{Deserialize, Serialize};
 
 pub use self::going::{Before, Going, GoingState};
 pub use self::moves::{ClassRecord, ClassState, Place};
+pub use self::number::{MapVersion, MapVersionError};
 pub use self::past::{MapChange, PastVersion};
+pub use self::recovery::Recovery;
 pub use self::staged::{StagedChange, StagedError};
 pub use self::uses::Use;
 use crate::ids::{MapDigest, RequestId, StorageId};
-use crate::limits::{CLASS_RECORDS_MAX, EXPELLED_MAX, PAST_VERSIONS_MAX, STAGED_MAX};
+use crate::limits::{
+    CLASS_RECORDS_MAX, EXPELLED_MAX, PAST_VERSIONS_MAX, RECOVERIES_MAX, STAGED_MAX,
+};
 use crate::map::ClusterMap;
-
-/// The number of a version of the cluster map. The one that a cluster is created with has number 1.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MapVersion(u64);
-
-impl MapVersion {
-    /// The version that a cluster is created with.
-    pub const FIRST: Self = Self(1);
-
-    /// The version of this number.
-    #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Its number.
-    #[must_use]
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// The version after this one. The largest number follows itself, and nothing is decided there.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-}
-
-impl fmt::Display for MapVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// A version, named by its number and by what is in it. Orders by number first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,6 +104,9 @@ pub struct VersionedMap {
     pub uses: Vec<Use>,
     /// The last version that dropped a bucket; 0: none did.
     pub dropped: MapVersion,
+    /// How its lineage came to be: one for each time that the cluster was recovered after a majority of its members
+    /// was gone for good, the youngest last.
+    pub recoveries: Vec<Recovery>,
 }
 
 impl VersionedMap {
@@ -159,6 +134,7 @@ impl VersionedMap {
             going: Vec::new(),
             expelled: Vec::new(),
             before: None,
+            recoveries: Vec::new(),
         }
     }
 
@@ -206,6 +182,7 @@ impl VersionedMap {
         self.map.check()?;
         self.check_bounds()?;
         self.check_chain()?;
+        self.check_lineage()?;
         self.check_voters()?;
         self.change.check()?;
         if !self.records.is_sorted_by(|a, b| a.class < b.class) {
@@ -282,6 +259,7 @@ impl VersionedMap {
             ("staged changes", self.staged.len(), STAGED_MAX),
             ("class records", self.records.len(), CLASS_RECORDS_MAX),
             ("expelled nodes", self.expelled.len(), EXPELLED_MAX),
+            ("recoveries", self.recoveries.len(), RECOVERIES_MAX),
         ];
         let over = bounds.iter().find(|(_, found, most)| found > most);
         over.map_or(Ok(()), |(what, found, most)| {
@@ -298,10 +276,10 @@ impl VersionedMap {
         let consecutive = self
             .past
             .windows(2)
-            .all(|pair| pair[0].name.version.next() == pair[1].name.version);
+            .all(|pair| pair[1].name.version.follows(pair[0].name.version));
         let youngest = self.past.last().map(|past| past.name);
         let follows = youngest.map_or(first, |name| {
-            name.version.next() == self.version && Some(name.digest) == self.parent
+            self.version.follows(name.version) && Some(name.digest) == self.parent
         });
         if consecutive && follows {
             Ok(())

@@ -117,6 +117,8 @@ plants! {
     HintsOfTheGoneKept,
     /// An acknowledgement of an older write counts for whatever is under way.
     LateAckCounted,
+    /// A version of an earlier lineage with a higher number is taken for the newer one.
+    LineageIgnored,
     /// Log entries are dropped once this node alone has them durably.
     LogDroppedEarly,
     /// A voter accepts what it has promised not to accept any more.
@@ -135,6 +137,10 @@ plants! {
     OlderMapTaken,
     /// While a class moves, nodes of the old and of the new set count together towards one quorum.
     OneQuorumForBoth,
+    /// The cluster is recovered with the word of the first that is left, in place of all.
+    PledgeOfAFew,
+    /// A member says that it gave up a lineage before that is durable.
+    PledgeUnsynced,
     /// A member that has promised to take no late copies of a retired actor's writes takes them.
     PromiseBroken,
     /// What a repair of a range finds missing is left at that.
@@ -144,6 +150,8 @@ plants! {
     RangeProofIgnored,
     /// A vnode that found damage keeps its clock while it is filled again.
     RebuildTrustsOldClock,
+    /// What a member that is left has accepted is forgotten when the cluster is recovered.
+    RecoveredFromNothing,
     /// A replica that refused a write counts as current all the same.
     RefusedAndCurrent,
     /// Every replica that answered a read is written to, stale or not.
@@ -204,9 +212,13 @@ impl Plant {
         Self::AmnesiacVotes,
         Self::BallotReused,
         Self::FoundedByMajority,
+        Self::LineageIgnored,
         Self::LowerBallotTaken,
         Self::NewMembersDecide,
         Self::OlderMapTaken,
+        Self::PledgeOfAFew,
+        Self::PledgeUnsynced,
+        Self::RecoveredFromNothing,
         Self::RetriedChangeMadeAgain,
         Self::StaleChangeMade,
         Self::VoteBeforeFsync,

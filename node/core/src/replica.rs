@@ -252,7 +252,12 @@ impl Replica {
             | PeerMessage::MapNewest(_)
             | PeerMessage::MapAsk(_)
             | PeerMessage::MapDecided(_)
-            | PeerMessage::MapWord(_) => {}
+            | PeerMessage::MapWord(_)
+            | PeerMessage::MapForsake(_)
+            | PeerMessage::MapForsaken(_)
+            | PeerMessage::MapRecover(_)
+            | PeerMessage::MapRecovered(_)
+            | PeerMessage::MapNotForsaken(_) => {}
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quorate_protocol::map::ClusterMap;
+use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
 use tokio::time::Instant;
 
@@ -22,8 +22,10 @@ pub(super) struct Peers {
 
 impl Peers {
     /// Another map is in force.
-    pub(super) fn follow(&mut self, map: &ClusterMap, now: Instant) {
-        let members = map.members.iter();
+    pub(super) fn follow(&mut self, version: &VersionedMap, now: Instant) {
+        // Who was given up never comes back, not even while classes still name it.
+        let members = version.map.members.iter();
+        let members = members.filter(|member| version.admits(member.id));
         let members = members.map(|member| (member.id, member.peer_addresses.clone()));
         let before = std::mem::replace(&mut self.members, members.collect());
         self.leaving
@@ -68,12 +70,12 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use quorate_protocol::ClusterId;
-    use quorate_protocol::map::{FORMAT_LEVEL, Member};
+    use quorate_protocol::map::{ClusterMap, FORMAT_LEVEL, Member};
     use quorate_ring::{PartitionCount, Placed, Ring, Weight, Zone};
 
     use super::*;
 
-    fn map(ids: &[u64]) -> ClusterMap {
+    fn version(ids: &[u64]) -> VersionedMap {
         let member = |&id: &u64| Member {
             id: NodeId::new(id),
             name: format!("n{id}"),
@@ -85,14 +87,15 @@ mod tests {
         let members: Vec<Member> = ids.iter().map(member).collect();
         let placed: Vec<Placed> = members.iter().map(Member::placed).collect();
         let partitions = PartitionCount::new(8).expect("a power of two");
-        ClusterMap {
+        let map = ClusterMap {
             cluster: ClusterId::new(1, 2),
             name: "test".to_owned(),
             format_level: FORMAT_LEVEL,
             members,
             ring: Ring::first(partitions, 3, &placed).expect("members of weight 100"),
             buckets: Vec::new(),
-        }
+        };
+        VersionedMap::created(map, 0)
     }
 
     fn nodes(peers: &Peers) -> Vec<u64> {
@@ -105,22 +108,22 @@ mod tests {
     #[test]
     fn who_is_no_member_any_more_keeps_its_link_for_a_moment() {
         let (mut peers, now) = (Peers::default(), Instant::now());
-        peers.follow(&map(&[1, 2, 3]), now);
+        peers.follow(&version(&[1, 2, 3]), now);
         assert_eq!(nodes(&peers), [2, 3]);
-        peers.follow(&map(&[1, 3, 4]), now);
+        peers.follow(&version(&[1, 3, 4]), now);
         assert_eq!(nodes(&peers), [2, 3, 4]);
         assert!(!peers.forget(now));
         assert!(peers.forget(now + FAREWELL));
         assert_eq!(nodes(&peers), [3, 4]);
-        peers.follow(&map(&[1, 3]), now);
-        peers.follow(&map(&[1, 3, 4]), now);
+        peers.follow(&version(&[1, 3]), now);
+        peers.follow(&version(&[1, 3, 4]), now);
         assert_eq!(nodes(&peers), [3, 4], "it is a member again");
     }
 
     #[test]
     fn a_configured_address_goes_before_the_map() {
         let mut peers = Peers::default();
-        peers.follow(&map(&[1, 2, 3]), Instant::now());
+        peers.follow(&version(&[1, 2, 3]), Instant::now());
         let configured = BTreeMap::from([(NodeId::new(3), "relay:1".to_owned())]);
         let reached = peers.reached(NodeId::new(1), &configured);
         let expected = [(2, "127.0.0.1:2"), (3, "relay:1")];

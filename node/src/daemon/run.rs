@@ -307,7 +307,7 @@ impl Node {
     /// The network learns who the peers are by the newest map.
     fn follow_map(&mut self) {
         let map = self.driver.map();
-        self.peers.follow(&map.map, Instant::now());
+        self.peers.follow(&map, Instant::now());
         self.set_peers();
     }
 

@@ -56,6 +56,12 @@ impl Door {
                 "this node was removed from the cluster by force and what it held was given up (version {newest} of the \
                  cluster map): it serves nobody and can never come back. Stop it, and delete its data"
             )),
+            Some((by, peer)) if by.lineage() > newest.lineage() && is_member => Some(format!(
+                "the cluster was RECOVERED WITHOUT THIS NODE, which was called gone for good: node {peer} refuses it by version \
+                 {by} of the cluster map, and the newest known here is {newest}. It serves nobody and can never come back. \
+                 Stop it and keep its data as long as somebody may want to look at it; a new node can take its place with \
+                 `quorate cluster join`"
+            )),
             Some((by, peer)) if by > newest && is_member => Some(format!(
                 "this node is no member of the cluster any more: node {peer} refuses it by version {by} of the cluster map, \
                  and the newest known here is {newest}. It serves nobody. Stop it; a new node can take its place \
@@ -145,6 +151,15 @@ mod tests {
         door.refused_by(OTHER, MapVersion::new(4));
         let removed = door.closed(ME, &with).unwrap_or_default();
         assert!(removed.contains("no member of the cluster any more"));
+        door.refused_by(OTHER, MapVersion::new(5).in_next_lineage());
+        let given_up = door.closed(ME, &with).unwrap_or_default();
+        assert!(
+            given_up.contains("RECOVERED WITHOUT THIS NODE"),
+            "{given_up}"
+        );
+        assert!(given_up.contains("version 1.5 of"), "{given_up}");
+        let mut door = Door::default();
+        door.refused_by(OTHER, MapVersion::new(4));
         let mut later = with;
         later.version = MapVersion::new(4);
         assert_eq!(door.closed(ME, &later), None);

@@ -290,6 +290,10 @@ impl<S: Storage, N: Network> Hub<S, N> {
                     tracing::error!("{text}");
                     self.contradictions.insert(peer, text);
                 }
+                KeeperEffect::GivenUp { by, peer } => {
+                    self.door.refused_by(peer, by.version);
+                    self.look_at_door();
+                }
             }
         }
     }
@@ -304,7 +308,8 @@ impl<S: Storage, N: Network> Hub<S, N> {
         }
         self.member(now, MemberInput::Newest(name));
         let members = version.map().map.members.iter();
-        let members = members.map(|member| member.id).collect();
+        let members = members.map(|member| member.id);
+        let members = members.filter(|&node| version.map().admits(node)).collect();
         self.member(now, MemberInput::Peers(members));
         for member in &before.map.members {
             self.tell_stranger(member.id);
@@ -315,7 +320,7 @@ impl<S: Storage, N: Network> Hub<S, N> {
     /// Who is no member any more, and still has a link, hears of the version by which it is none.
     fn tell_stranger(&self, peer: NodeId) {
         let newest = self.keeper.register().newest();
-        if newest.map().map.member(peer).is_none() {
+        if !newest.map().admits(peer) {
             let newest = newest.name();
             self.send(peer, Lane::Small, &MapNewest { newest }.into());
         }

@@ -67,7 +67,7 @@ pub(super) fn warnings(standing: &MapStanding, map: &ClusterMap) -> Vec<String> 
 /// Two versions of one number.
 pub(super) fn contradiction(here: MapName, there: MapName, peer: NodeId) -> String {
     format!(
-        "node {peer} has version {there} of the cluster map, and this node {here}: a node was started from an old copy of its files, or from another cluster's map. \
+        "node {peer} has version {there} of the cluster map, and this node {here}: a node was started from an old copy of its files, or from another cluster's map, or two sides gave each other up with `quorate cluster recover`. \
          Restore the one that is wrong with `quorate-node restore`, or give it an empty directory"
     )
 }

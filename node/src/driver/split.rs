@@ -107,7 +107,12 @@ pub(super) fn route(message: &mut PeerMessage, shards: u16) -> Route {
         | PeerMessage::MapNewest(_)
         | PeerMessage::MapAsk(_)
         | PeerMessage::MapDecided(_)
-        | PeerMessage::MapWord(_) => Route::Hub,
+        | PeerMessage::MapWord(_)
+        | PeerMessage::MapForsake(_)
+        | PeerMessage::MapForsaken(_)
+        | PeerMessage::MapRecover(_)
+        | PeerMessage::MapRecovered(_)
+        | PeerMessage::MapNotForsaken(_) => Route::Hub,
     }
 }
 

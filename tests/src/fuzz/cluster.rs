@@ -299,7 +299,9 @@ impl Stage {
                     self.waiting.remove(&ticket),
                     "a client was answered twice, or never asked",
                 )?,
-                KeeperEffect::Changed(_) | KeeperEffect::Contradiction { .. } => {}
+                KeeperEffect::Changed(_)
+                | KeeperEffect::GivenUp { .. }
+                | KeeperEffect::Contradiction { .. } => {}
             }
         }
         must(

@@ -26,6 +26,7 @@ mod causality;
 pub mod command;
 pub mod failure;
 mod losing;
+mod lost;
 pub mod play;
 pub mod request;
 mod requests;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend_from_slice(returning::ALL);
     all.extend_from_slice(causality::ALL);
     all.extend_from_slice(losing::ALL);
+    all.extend_from_slice(lost::ALL);
     all.extend_from_slice(trouble::ALL);
     all.extend_from_slice(restoring::ALL);
     all.sort_by_key(|scenario| scenario.name);

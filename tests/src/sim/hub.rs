@@ -119,7 +119,8 @@ impl Process {
                     self.map = version.shared();
                     let newest = MemberInput::Newest(version.name());
                     let members = version.map().map.members.iter();
-                    let members = members.map(|member| member.id).collect();
+                    let members = members.map(|member| member.id);
+                    let members = members.filter(|&node| version.map().admits(node)).collect();
                     wants.push(Want::InForce(Box::new(version)));
                     self.member(now, newest, disk, wants);
                     self.member(now, MemberInput::Peers(members), disk, wants);
@@ -127,6 +128,7 @@ impl Process {
                 KeeperEffect::Contradiction { here, there, .. } => {
                     wants.push(Want::Contradiction(here, there));
                 }
+                KeeperEffect::GivenUp { by, .. } => wants.push(Want::GivenUp(by)),
             }
         }
     }

@@ -138,6 +138,20 @@ impl World<'_> {
         self.schedule(after_us, event);
     }
 
+    /// An operator calls these gone for good.
+    pub fn order_recovery(&mut self, node: usize, gone: Vec<usize>) {
+        let gone = gone.into_iter().map(|node| self.nodes[node].id).collect();
+        let request = RequestId::new(self.at_us, node as u64);
+        self.order_at(node, (request, RingChange::Recover(gone)), 1, "recover");
+    }
+
+    /// The lineage of the newest version of the map at a node.
+    #[must_use]
+    pub fn lineage(&self, node: usize) -> u16 {
+        let newest = self.founding.maps.newest(node);
+        newest.map_or(0, |newest| newest.name().version.lineage())
+    }
+
     /// An operator waits for an answer.
     pub(super) fn await_operator(&mut self, ticket: Ticket, what: &'static str) {
         self.operators.asked.insert(ticket, what);
@@ -154,6 +168,7 @@ impl World<'_> {
             ("commit", ClientReply::RingChanged(_)) => "committed",
             ("cancel", ClientReply::RingChanged(_)) => "cancelled",
             ("forget", ClientReply::RingChanged(_)) => "forgotten",
+            ("recover", ClientReply::RingChanged(_)) => "recovered",
             ("drop", ClientReply::RingChanged(_)) => "bucket dropped",
             ("drop", ClientReply::Failed(error)) if error.code == ErrorCode::NoSuchBucket => {
                 "no bucket to drop"

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use quorate_core::register::Version;
-use quorate_protocol::versioned::{Going, VersionedMap};
+use quorate_protocol::versioned::{Going, MapName, VersionedMap};
 use quorate_ring::NodeId;
 
 use super::counters::Counter;
@@ -29,6 +29,17 @@ impl World<'_> {
     /// Whether a node was removed by force and has not heard of it.
     pub(super) fn is_unaware(&self, node: usize) -> bool {
         self.removed.open.contains(&self.nodes[node].id)
+    }
+
+    /// A node hears that the cluster was recovered without it: it serves nobody from now on, and never comes back.
+    pub(super) fn given_up(&mut self, node: usize, by: MapName) {
+        let id = self.nodes[node].id;
+        self.trace.say(self.at_us, || {
+            format!("{id} hears that it was given up by {by}")
+        });
+        self.counters
+            .count(Counter::Turn("who was called gone hears of it"));
+        self.stop_for_good(node);
     }
 
     /// A version is the newest of a node: whom it removes may not know that yet, and this node may be one.

@@ -47,4 +47,6 @@ pub enum Want {
     InForce(Box<Version>),
     /// Two versions of one number met: the one here, and the other.
     Contradiction(MapName, MapName),
+    /// The cluster was recovered without this node, by that version.
+    GivenUp(MapName),
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_core::{Batch, Family, Note, Ticket, Write};
 use quorate_protocol::client::{ClientReply, ClientRequest};
 use quorate_protocol::ids::Dot;
-use quorate_protocol::peer::PeerMessage;
+use quorate_protocol::peer::{MapDecided, PeerMessage};
 use quorate_ring::NodeId;
 
 use super::clients::ClientEvent;
@@ -119,6 +119,7 @@ impl World<'_> {
                 self.schedule(after_us, Event::Revive(node, life, shard));
             }
             Want::InForce(version) => self.note_in_force(node, &version),
+            Want::GivenUp(by) => self.given_up(node, by),
             Want::Contradiction(here, there) => {
                 self.founding.maps.contradiction(here, there);
                 self.blame_maps();
@@ -131,6 +132,11 @@ impl World<'_> {
             return;
         };
         self.judge_told(from, message);
+        let refusal = self.refusal(from, to);
+        let (from, to, message) = match &refusal {
+            Some(refusal) => (to, from, refusal),
+            None => (from, to, message),
+        };
         let delays = self.network.deliveries(self.at_us, (from, to));
         if delays == [None, None] {
             return;
@@ -150,6 +156,18 @@ impl World<'_> {
             };
             self.schedule(delay_us, event);
         }
+    }
+
+    /// Who was called gone when the cluster was recovered is turned away at every door, with the version by which it is so.
+    fn refusal(&self, from: usize, to: usize) -> Option<PeerMessage> {
+        let theirs = self.founding.maps.newest(to)?;
+        let given_up = theirs
+            .map()
+            .recovered_without(self.nodes[from].id)
+            .is_some();
+        let works = self.nodes[to].is_running();
+        let map = theirs.bytes().clone();
+        (given_up && works).then(|| MapDecided { map }.into())
     }
 
     fn wrote(&mut self, node: usize, number: u64, batch: &Arc<Batch>) {

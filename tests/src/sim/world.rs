@@ -288,14 +288,20 @@ impl<'a> World<'a> {
     /// Returns how long it goes on asking, microseconds: not everything at once where there are very many keys.
     pub fn read_everything(&mut self) -> u64 {
         let (mut asked, mut after_us) = (0, 1);
+        let members = u8::try_from(self.members().len()).unwrap_or(u8::MAX);
         for bucket in self.config.map.buckets.clone() {
+            // Where most members are gone for good there are fewer replicas than copies.
+            let all = match members {
+                few if few < bucket.props.n => Count::Exactly(few),
+                _ => Count::All,
+            };
             for number in 0..self.config.keys {
                 let key = Key {
                     bucket: bucket.id,
                     number,
                 };
                 let options = ReadOptions {
-                    r: Some(Count::All),
+                    r: Some(all),
                     ..ReadOptions::default()
                 };
                 let ticket = self.new_ticket();

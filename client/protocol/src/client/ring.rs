@@ -21,6 +21,9 @@ pub enum RingChange {
     Forget(NodeId),
     /// A bucket is dropped with all that is in it.
     Drop(BucketId),
+    /// These members, so many that no majority is left, are gone for good: the cluster goes on without them and without
+    /// what only they hold.
+    Recover(Vec<NodeId>),
 }
 
 /// What goes with a commit.
@@ -82,6 +85,14 @@ impl ChangeRing {
                 bucket: Some(bucket),
                 ..bare(5)
             },
+            RingChange::Recover(gone) => Self {
+                commit: Some(Commit {
+                    force: true,
+                    loss_of: gone,
+                    plan: None,
+                }),
+                ..bare(6)
+            },
         }
     }
 
@@ -98,6 +109,7 @@ impl ChangeRing {
             (3, None, None, None, None) => Ok(RingChange::Cancel),
             (4, None, None, Some(node), None) => Ok(RingChange::Forget(node)),
             (5, None, None, None, Some(bucket)) => Ok(RingChange::Drop(bucket)),
+            (6, None, Some(lost), None, None) => Ok(RingChange::Recover(lost.loss_of.clone())),
             (kind, ..) => Err(RingChangeError(kind)),
         }
     }

@@ -106,3 +106,67 @@ pub struct MapDecided {
     /// The whole version.
     pub map: Bytes,
 }
+
+/// Give up this lineage of the cluster map: take part in no decision of it any more, nor in an earlier attempt to
+/// recover from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapForsake {
+    /// The lineage.
+    pub lineage: u16,
+    /// The attempt to recover.
+    pub ballot: Ballot,
+    /// The members that are gone for good; all others must answer.
+    pub gone: Vec<NodeId>,
+}
+
+/// Given up, durably.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapForsaken {
+    /// From the question.
+    pub lineage: u16,
+    /// From the question.
+    pub ballot: Ballot,
+    /// The storage that remembers it.
+    pub storage: StorageId,
+    /// The newest version that this member knows to be decided, whole.
+    pub newest: Bytes,
+    /// What it accepted last as the version after that one.
+    pub accepted: Option<(Ballot, Bytes)>,
+    /// What it accepted last as the first version of the next lineage.
+    pub recovered: Option<(Ballot, Bytes)>,
+}
+
+/// Accept this as the first version of the next lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapRecover {
+    /// The lineage that is given up.
+    pub lineage: u16,
+    /// The attempt to recover.
+    pub ballot: Ballot,
+    /// The whole version.
+    pub map: Bytes,
+}
+
+/// Accepted, durably.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapRecovered {
+    /// From the question.
+    pub lineage: u16,
+    /// From the question.
+    pub ballot: Ballot,
+    /// The storage that remembers it.
+    pub storage: StorageId,
+}
+
+/// The attempt to recover has no part in this member: it is at a later one, or hears from who is called gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MapNotForsaken {
+    /// From the question.
+    pub lineage: u16,
+    /// From the question.
+    pub ballot: Ballot,
+    /// The latest attempt that has this member's promise.
+    pub promised: Ballot,
+    /// Members that are called gone and answer this one.
+    pub alive: Vec<NodeId>,
+}

@@ -53,9 +53,11 @@ impl VersionedMap {
     }
 
     /// Whether a bucket was dropped, and is not merely unknown: this version is later than the one that made it.
+    /// Numbers go on from one lineage to the next, so they compare across them; one made by a version that was lost in
+    /// between counts as dropped, too.
     #[must_use]
     pub fn has_dropped(&self, bucket: BucketId) -> bool {
-        bucket.born() <= self.version.get() && self.map.bucket(bucket).is_none()
+        bucket.born() <= self.version.count() && self.map.bucket(bucket).is_none()
     }
 
     pub(super) fn check_uses(&self) -> Result<(), String> {
@@ -69,13 +71,8 @@ impl VersionedMap {
         if later(self.dropped) || self.uses.iter().any(|one| later(one.since)) {
             return Err("a bucket was dropped or made by a later version".to_owned());
         }
-        let born = |id: BucketId| MapVersion::new(id.born());
-        match self
-            .map
-            .buckets
-            .iter()
-            .find(|bucket| later(born(bucket.id)))
-        {
+        let is_later = |id: BucketId| id.born() > self.version.count();
+        match self.map.buckets.iter().find(|bucket| is_later(bucket.id)) {
             Some(bucket) => Err(format!("bucket {} is of a later version", bucket.id)),
             None => Ok(()),
         }

@@ -177,6 +177,11 @@ makers! {
         Draw::value::<peer::MapAsk>,
         Draw::value::<peer::MapDecided>,
         Draw::value::<peer::MapWord>,
+        Draw::value::<peer::MapForsake>,
+        Draw::value::<peer::MapForsaken>,
+        Draw::value::<peer::MapRecover>,
+        Draw::value::<peer::MapRecovered>,
+        Draw::value::<peer::MapNotForsaken>,
     }
     Hello {
         Draw::value::<Hello>,

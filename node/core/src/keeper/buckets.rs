@@ -68,7 +68,7 @@ impl Keeper {
         if self.register.breaks(Plant::DroppedIdUsedAgain) {
             return BucketId::made(0, u32::try_from(name.len()).unwrap_or(0));
         }
-        let made_by = newest.name().version.next().get();
+        let made_by = newest.name().version.next().count();
         let made_by = u32::try_from(made_by).unwrap_or(u32::MAX);
         BucketId::made(made_by, self.rng.next_u32())
     }

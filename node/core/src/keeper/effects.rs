@@ -99,4 +99,11 @@ pub enum KeeperEffect {
         /// Who has it.
         peer: NodeId,
     },
+    /// The cluster was recovered without this node: it serves nobody any more, and what it has stays as it is.
+    GivenUp {
+        /// The version by which it is so.
+        by: MapName,
+        /// Who has it.
+        peer: NodeId,
+    },
 }

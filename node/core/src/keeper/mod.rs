@@ -40,7 +40,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use quorate_protocol::peer::{MapNewest, MapWord, PeerMessage};
+use quorate_protocol::peer::{Ballot, MapForsake, MapNewest, MapNotForsaken, MapWord, PeerMessage};
 use quorate_protocol::versioned::{MapVersion, VersionedMap};
 use quorate_ring::NodeId;
 use rand_chacha::ChaCha12Rng;
@@ -176,6 +176,12 @@ impl Keeper {
                 from,
                 message: PeerMessage::MapWord(word),
             } => self.hear(now, from, word),
+            KeeperInput::Peer {
+                from,
+                message: PeerMessage::MapForsake(asked),
+            } if asked.gone.iter().any(|node| self.up.contains(node)) => {
+                effects.push(self.tells_who_lives(from, asked));
+            }
             KeeperInput::Peer { from, message } => {
                 if let PeerMessage::MapNewest(MapNewest { newest }) = &message {
                     self.known_at.insert(from, newest.version);
@@ -225,6 +231,19 @@ impl Keeper {
         self.tell_word(now, effects);
         self.go_on(now, effects);
         self.answer_settled(now, effects);
+    }
+
+    /// Nothing is given up for nodes that answer this one.
+    fn tells_who_lives(&self, to: NodeId, asked: MapForsake) -> KeeperEffect {
+        let alive = asked.gone.iter().filter(|node| self.up.contains(node));
+        let message = MapNotForsaken {
+            lineage: asked.lineage,
+            ballot: asked.ballot,
+            promised: Ballot::default(),
+            alive: alive.copied().collect(),
+        };
+        let message = message.into();
+        KeeperEffect::Send { to, message }
     }
 
     /// A member says what it has done.
@@ -286,6 +305,7 @@ impl Keeper {
             RegisterEffect::Contradiction { here, there, peer } => {
                 KeeperEffect::Contradiction { here, there, peer }
             }
+            RegisterEffect::GivenUp { by, peer } => KeeperEffect::GivenUp { by, peer },
         };
         effects.push(effect);
         None

@@ -54,6 +54,19 @@ impl Keeper {
         };
         match self.judge(&wish) {
             Judged::Settled(reply) => self.end(now, ticket, reply.map(|reply| *reply), effects),
+            Judged::Recover(gone) => {
+                if let Some(wish) = self.wishes.get_mut(&ticket) {
+                    wish.proposed = true;
+                }
+                let left_us = wish.deadline_us.saturating_sub(now.mono_us);
+                let input = RegisterInput::Recover {
+                    ticket,
+                    request: wish.request,
+                    gone,
+                    deadline_ms: u32::try_from(left_us / 1000).unwrap_or(u32::MAX),
+                };
+                self.feed(now, input, effects);
+            }
             Judged::Next(what, draft) => {
                 if let Some(refusal) = self.hopeless() {
                     return self.end(now, ticket, Some(refusal.into()), effects);
@@ -105,6 +118,10 @@ impl Keeper {
             other @ (Refusal::Invalid(_)
             | Refusal::NotAMember(_)
             | Refusal::Busy(_)
+            | Refusal::BeingRecovered { .. }
+            | Refusal::NotRecoverable(_)
+            | Refusal::Alive { .. }
+            | Refusal::NotAllAnswered { .. }
             | Refusal::NoMajority { .. }
             | Refusal::InDoubt { .. }) => {
                 let error = refusal::of_register(&self.register.newest().map().map, &other);

@@ -36,6 +36,37 @@ pub(super) fn not_founded(map: &ClusterMap, missing: &[NodeId]) -> WireError {
     unavailable(text, missing)
 }
 
+/// The lineage was given up here, and what follows it is not decided.
+fn being_recovered(map: &ClusterMap, gone: &[NodeId]) -> WireError {
+    let text = format!(
+        "the cluster is being recovered without {}, and decides nothing else until that is done: \
+         repeat that order",
+        list(map, gone)
+    );
+    unavailable(text, gone)
+}
+
+/// A member that is called gone answers.
+pub(super) fn gone_answers(map: &ClusterMap, alive: &[NodeId], by: NodeId) -> WireError {
+    let text = format!(
+        "{} is called gone and answers {}: the cluster is not recovered without a node that lives. \
+         Nothing was decided. Stop it for good, or bring a majority back and remove it in the usual way",
+        list(map, alive),
+        list(map, &[by])
+    );
+    WireError::new(ErrorCode::Conflict, text).naming(alive.to_vec())
+}
+
+/// A member that is left does not answer.
+pub(super) fn not_all_left(map: &ClusterMap, missing: &[NodeId]) -> WireError {
+    let text = format!(
+        "not recovered: every member that is not called gone must answer, and there is no answer from {}. \
+         Start it and repeat the order, or call it gone, too, if it is",
+        list(map, missing)
+    );
+    unavailable(text, missing)
+}
+
 /// What the register says, for a client.
 pub(super) fn of_register(map: &ClusterMap, refusal: &Refusal) -> WireError {
     match refusal {
@@ -53,7 +84,12 @@ pub(super) fn of_register(map: &ClusterMap, refusal: &Refusal) -> WireError {
         Refusal::Busy(_) => {
             WireError::new(ErrorCode::Overloaded, refusal.to_string()).retry_after(RETRY_MS)
         }
-        Refusal::Invalid(_) => WireError::new(ErrorCode::Invalid, refusal.to_string()),
+        Refusal::Invalid(_) | Refusal::NotRecoverable(_) => {
+            WireError::new(ErrorCode::Invalid, refusal.to_string())
+        }
+        Refusal::BeingRecovered { gone } => being_recovered(map, gone),
+        Refusal::Alive { alive, by } => gone_answers(map, alive, *by),
+        Refusal::NotAllAnswered { missing } => not_all_left(map, missing),
         Refusal::NotAMember(_)
         | Refusal::Stale { .. }
         | Refusal::Behind { .. }

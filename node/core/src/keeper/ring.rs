@@ -6,13 +6,14 @@ use quorate_protocol::client::{
     ChangeRing, ClientReply, NodeProgress, PlanLine, PlanLoss, PlanWarning, RingChange,
     RingChanged, RingPlan, RingProgress,
 };
+use quorate_protocol::versioned::Going;
 use quorate_protocol::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 
-use super::Keeper;
 use super::wish::Judged;
+use super::{Keeper, refusal};
 use crate::moves::{
-    Allowed, Next, Refused, cancel, clear, commit, drop_bucket, forget, plan, progress, said, stage,
+    Allowed, Refused, cancel, clear, commit, drop_bucket, forget, plan, progress, said, stage,
 };
 
 impl Keeper {
@@ -24,15 +25,9 @@ impl Keeper {
                 return Judged::answered(WireError::new(ErrorCode::Invalid, error.to_string()));
             }
         };
-        match self.next_of(change) {
-            Ok(next) => Judged::Next(next.what, Box::new(next.draft)),
-            Err(refused) => Judged::answered(answer(&refused)),
-        }
-    }
-
-    fn next_of(&self, change: RingChange) -> Result<Next, Refused> {
         let version = self.map();
-        match change {
+        let next = match change {
+            RingChange::Recover(gone) => return self.judge_recovery(gone),
             RingChange::Stage(change) => stage(&version, change),
             RingChange::Clear => clear(&version),
             RingChange::Commit(asked) => {
@@ -46,6 +41,35 @@ impl Keeper {
             RingChange::Cancel => cancel(&version, &self.heard(&version)),
             RingChange::Forget(node) => forget(&version, node),
             RingChange::Drop(bucket) => drop_bucket(&version, bucket),
+        };
+        match next {
+            Ok(next) => Judged::Next(next.what, Box::new(next.draft)),
+            Err(refused) => Judged::answered(answer(&refused)),
+        }
+    }
+
+    /// An operator gives up a majority of the members. Who lives is not given up, and who is left must be there: both are
+    /// looked at before anybody is asked for his word.
+    fn judge_recovery(&self, gone: Vec<NodeId>) -> Judged {
+        let (version, me) = (self.map(), self.config.me);
+        let over = |node: &NodeId| version.recovered_without(*node).is_some();
+        if !gone.is_empty() && gone.iter().all(over) {
+            return Judged::answered(self.ring_changed());
+        }
+        let answers = gone.iter().filter(|node| self.up.contains(node));
+        let alive: Vec<NodeId> = answers.copied().collect();
+        if !alive.is_empty() {
+            return Judged::answered(refusal::gone_answers(&version.map, &alive, me));
+        }
+        let is_dead = |node| version.going(node).is_some_and(Going::is_dead);
+        let members = version.map.members.iter().map(|member| member.id);
+        let left = members.filter(|node| !gone.contains(node) && !is_dead(*node));
+        let silent = left.filter(|node| *node != me && !self.up.contains(node));
+        let silent: Vec<NodeId> = silent.collect();
+        if silent.is_empty() {
+            Judged::Recover(gone)
+        } else {
+            Judged::answered(refusal::not_all_left(&version.map, &silent))
         }
     }
 

@@ -3,6 +3,7 @@
 use quorate_protocol::RequestId;
 use quorate_protocol::client::{ChangeRing, ClientReply};
 use quorate_protocol::map::BucketProps;
+use quorate_ring::NodeId;
 
 use super::Keeper;
 use crate::effects::Ticket;
@@ -40,6 +41,8 @@ pub(super) enum Judged {
     Settled(Option<Box<ClientReply>>),
     /// This is to be the next version; and a sentence on what it changes.
     Next(String, Box<Draft>),
+    /// The next lineage is to begin without these.
+    Recover(Vec<NodeId>),
 }
 
 impl Judged {

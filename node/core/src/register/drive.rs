@@ -14,6 +14,10 @@ impl Register {
     /// Begins, repeats or plans an attempt, as the time asks for it.
     pub(super) fn drive(&mut self, now: Now) {
         let longest_us = self.config.pace.longest_us;
+        if self.has_forsaken() {
+            self.wake_us = None;
+            return;
+        }
         if let Some(round) = &mut self.round {
             if round.repeat_if_due(now.mono_us, longest_us) {
                 self.ask_missing();
@@ -100,7 +104,8 @@ impl Register {
     /// storages to be named.
     pub(super) fn has_reason(&self) -> bool {
         let founding = !self.is_founded() && self.votes_here();
-        !self.waiting.is_empty() || self.acceptor.accepted.is_some() || founding
+        let wanted = !self.waiting.is_empty() || self.acceptor.accepted.is_some() || founding;
+        wanted && !self.has_forsaken()
     }
 
     /// How long to wait before an attempt that nobody overtook yet: not at all with a proposal; not long to found
@@ -139,7 +144,7 @@ impl Register {
     }
 
     /// A random number below that; 0 where there is no choice.
-    fn draw_below(&mut self, bound: u64) -> u64 {
+    pub(super) fn draw_below(&mut self, bound: u64) -> u64 {
         if bound <= 1 {
             0
         } else {

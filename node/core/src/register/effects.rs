@@ -2,7 +2,8 @@
 
 use quorate_protocol::RequestId;
 use quorate_protocol::peer::{
-    MapAccept, MapAccepted, MapAsk, MapDecided, MapNewest, MapPrepare, MapPromise, MapRefused,
+    MapAccept, MapAccepted, MapAsk, MapDecided, MapForsake, MapForsaken, MapNewest, MapNotForsaken,
+    MapPrepare, MapPromise, MapRecover, MapRecovered, MapRefused,
 };
 use quorate_protocol::versioned::MapName;
 use quorate_ring::NodeId;
@@ -33,6 +34,17 @@ pub enum RegisterInput {
         ticket: Ticket,
         /// The change.
         proposal: Box<Proposal>,
+        /// What is left of its deadline, milliseconds.
+        deadline_ms: u32,
+    },
+    /// An operator gives up members that are gone for good, so many that no majority is left.
+    Recover {
+        /// Given back with the outcome.
+        ticket: Ticket,
+        /// The same for every retry, at whatever node.
+        request: RequestId,
+        /// The members that are gone; every other one must answer.
+        gone: Vec<NodeId>,
         /// What is left of its deadline, milliseconds.
         deadline_ms: u32,
     },
@@ -69,6 +81,16 @@ pub enum RegisterMessage {
     Ask(MapAsk),
     /// A decided version.
     Decided(MapDecided),
+    /// Give up this lineage.
+    Forsake(MapForsake),
+    /// Given up.
+    Forsaken(MapForsaken),
+    /// Accept the first version of the next lineage.
+    Recover(MapRecover),
+    /// Accepted.
+    Recovered(MapRecovered),
+    /// No part in this attempt to recover.
+    NotForsaken(MapNotForsaken),
 }
 
 /// What the driver is to do.
@@ -105,6 +127,14 @@ pub enum RegisterEffect {
         here: MapName,
         /// The other one.
         there: MapName,
+        /// Who has it.
+        peer: NodeId,
+    },
+    /// The cluster was recovered without this node, which was called gone. What is here stays as it is, and nobody is
+    /// to be served from it any more.
+    GivenUp {
+        /// The version by which it is so.
+        by: MapName,
         /// Who has it.
         peer: NodeId,
     },

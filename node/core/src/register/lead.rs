@@ -84,6 +84,7 @@ impl Register {
             .round
             .as_ref()
             .is_some_and(|round| round.ballot == ballot);
+        // Whoever has given up the lineage has ended its attempt.
         self.is_about_next(from, parent) && current
     }
 
@@ -153,7 +154,7 @@ impl Register {
     }
 
     /// A version is decided by this node's attempt: adopts it, and names it to all members, old and new.
-    fn announce(&mut self, version: Version) {
+    pub(super) fn announce(&mut self, version: Version) {
         let maps = [&self.known, &version].map(|version| &version.map().map);
         let members = maps.into_iter().flat_map(|map| &map.members);
         let mut peers: Vec<NodeId> = members.map(|member| member.id).collect();

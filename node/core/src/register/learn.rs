@@ -1,7 +1,7 @@
 //! Learning what was decided.
 
 use quorate_protocol::peer::{MapAsk, MapDecided, MapNewest};
-use quorate_protocol::versioned::MapName;
+use quorate_protocol::versioned::{MapName, MapVersion};
 use quorate_ring::NodeId;
 
 use super::acceptor::Acceptor;
@@ -15,12 +15,16 @@ impl Register {
         if self.contradicts(from, newest) || newest.version == mine.version {
             return;
         }
-        if newest.version < mine.version {
+        if !self.is_later(newest.version, mine.version) {
             let message = MapNewest { newest: mine };
             return self.send_once_durable(from, RegisterMessage::Newest(message));
         }
-        let accepted = self.acceptor.accepted.as_ref();
-        let held = accepted.filter(|(_, version)| version.name() == newest);
+        if !self.may_learn(newest.version) {
+            return;
+        }
+        let pledged = self.pledge.as_ref().and_then(|one| one.accepted.as_ref());
+        let mut accepted = self.acceptor.accepted.iter().chain(pledged);
+        let held = accepted.find(|(_, version)| version.name() == newest);
         match held.map(|(_, version)| version.clone()) {
             Some(version) => self.adopt(version),
             None => self.ask(from),
@@ -29,7 +33,8 @@ impl Register {
 
     /// A peer has that version and wants to know a newer one.
     pub(super) fn asked(&mut self, from: NodeId, MapAsk { have }: MapAsk) {
-        if !self.contradicts(from, have) && have.version < self.known.name().version {
+        let mine = self.known.name().version;
+        if !self.contradicts(from, have) && self.is_later(mine, have.version) {
             self.send_newest(from);
         }
     }
@@ -47,14 +52,52 @@ impl Register {
         if self.breaks(Plant::OlderMapTaken) && theirs != mine {
             return self.adopt(version);
         }
-        if theirs.version <= mine.version {
+        if !self.is_later(theirs.version, mine.version) {
             return;
         }
-        if version.remembers(mine) == Some(false) {
+        if !self.may_learn(theirs.version) {
+            return;
+        }
+        if version.remembers(mine) == Some(false) || !self.is_of_this_line(&version) {
             self.report(from, theirs);
+        } else if self.is_given_up_by(&version) {
+            let (by, peer) = (theirs, from);
+            self.outbox.now(RegisterEffect::GivenUp { by, peer });
         } else {
             self.adopt(version);
         }
+    }
+
+    /// Whether a version is later than that one: by its lineage first.
+    fn is_later(&self, version: MapVersion, than: MapVersion) -> bool {
+        if self.breaks(Plant::LineageIgnored) {
+            version.count() > than.count()
+        } else {
+            version > than
+        }
+    }
+
+    /// Whoever gave up this lineage has told what it knew of it: a version of it that comes late is not part of what was
+    /// recovered.
+    fn may_learn(&self, theirs: MapVersion) -> bool {
+        let mine = self.known.name().version;
+        !self.has_forsaken() || theirs.lineage() > mine.lineage()
+    }
+
+    /// Whether a version comes from the same recoveries as the one here, and none of them went back before it.
+    fn is_of_this_line(&self, version: &Version) -> bool {
+        let mine = self.known.name();
+        let (theirs, lineage) = (version.map(), usize::from(mine.version.lineage()));
+        let left = theirs.recoveries.get(lineage).map(|next| next.after);
+        let kept = left.is_none_or(|after| after.version >= mine.version);
+        theirs.shares_lineage(self.known.map()) && (kept || self.is_given_up_by(version))
+    }
+
+    /// Whether a version of a later lineage calls this member gone, or is without it otherwise.
+    fn is_given_up_by(&self, version: &Version) -> bool {
+        let (me, mine) = (self.config.me, self.known.name().version);
+        let later = version.name().version.lineage() > mine.lineage();
+        later && self.is_member(me) && !version.map().admits(me)
     }
 
     /// Whether a message is about the version after the newest one here. If not, whoever is behind is
@@ -75,7 +118,11 @@ impl Register {
     /// Takes a decided version: the word on it is worth nothing any more, and what waits for it is
     /// answered once it is durable.
     pub(super) fn adopt(&mut self, version: Version) {
+        let before = self.known.name().version.lineage();
         self.known = version.clone();
+        if version.name().version.lineage() > before {
+            self.recovered_to();
+        }
         let named = self
             .known
             .map()

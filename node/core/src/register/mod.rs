@@ -69,6 +69,30 @@
 //! What this cannot see: a storage set back to an earlier state under the same id. The node's restore draws a
 //! new id for that reason; a copy of the files by hand does not, and must not be started.
 //!
+//! # When a majority is gone for good
+//!
+//! Nothing can be decided any more, until an operator names the members that are gone and has the cluster *recovered* by all
+//! others. The first version of the next lineage (see [`MapVersion`](quorate_protocol::versioned::MapVersion)) is decided by a
+//! register of its own:
+//!
+//! 1. Every member that the order does not call gone is asked to *forsake* the lineage: to vote on nothing in it, to learn
+//!    of nothing decided in it, and to take part in no earlier attempt to recover. Its answer brings the newest version that
+//!    it has, what it accepted after that, and what it accepted in an earlier attempt to recover.
+//! 2. With the answers of **all** of them they are asked to accept a version: that of the latest attempt to recover, if any of
+//!    them accepted one; else the one that follows from the newest they know, or from what one of them accepted after it,
+//!    without the members that are gone.
+//! 3. When all have accepted it is decided.
+//!
+//! Why it has one content: two attempts whose orders call different members gone have a member in common, unless all of each
+//! are called gone by the other. That pair of node and storage promised the later one after it accepted in the earlier, or
+//! refused the earlier; so, as in any register, the later attempt offers what the earlier may have decided. Where no member
+//! is common, two versions of one number come to be, and whoever meets the other side reports a contradiction: every
+//! version names the recoveries that it comes from.
+//!
+//! Why nothing is lost that was decided with one who is left: he accepted it before he forsook the lineage, and says so; if
+//! several accepted something, the latest attempt's is what was decided if anything was. What the gone decided among
+//! themselves and told nobody is lost.
+//!
 //! # Catching up
 //!
 //! A node that missed versions adopts the newest directly, on the word of any node of its
@@ -103,10 +127,13 @@
 mod acceptor;
 mod drive;
 mod effects;
+mod forsake;
 mod lead;
 mod learn;
 mod outbox;
+mod pledge;
 mod propose;
+mod recover;
 mod refusal;
 mod round;
 mod status;
@@ -131,6 +158,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use self::acceptor::Acceptor;
 pub use self::effects::{Outcome, Proposal, RegisterEffect, RegisterInput, RegisterMessage};
 use self::outbox::Outbox;
+use self::pledge::Pledge;
+use self::recover::Recovering;
 pub use self::refusal::Refusal;
 use self::round::Round;
 pub use self::status::{Attempt, RegisterStatus};
@@ -187,6 +216,10 @@ pub struct Register {
     anew: bool,
     /// This voter's word on the version after `known`.
     acceptor: Acceptor,
+    /// That the lineage of `known` is given up.
+    pledge: Option<Pledge>,
+    /// This node's attempt to recover the cluster.
+    recovering: Option<Recovering>,
     outbox: Outbox,
     waiting: Waiting,
     round: Option<Round>,
@@ -217,20 +250,24 @@ impl Register {
         let stored = stored
             .map(|bytes| stored::decode(given.map().map.cluster, bytes))
             .transpose()?;
-        let (mut acceptor, mut anew) = (Acceptor::default(), false);
+        let mut words = Words::default();
         let mut newest = given;
         if let Some(stored) = stored {
             check_fits(stored.newest.name(), newest.name())?;
             if stored.newest.name().version < newest.name().version {
-                return Ok(Self::begin_with(config, newest, (acceptor, anew), seed));
+                return Ok(Self::begin_with(config, newest, words, seed));
             }
             newest = stored.newest;
             // Votes of another storage were not this voter's.
             if stored.storage == config.storage {
-                (acceptor, anew) = (stored.acceptor, stored.anew);
+                words = Words {
+                    acceptor: stored.acceptor,
+                    anew: stored.anew,
+                    pledge: stored.pledge,
+                };
             }
         }
-        Ok(Self::begin_with(config, newest, (acceptor, anew), seed))
+        Ok(Self::begin_with(config, newest, words, seed))
     }
 
     /// The newest version in a stored state, or the one given if that is newer.
@@ -265,23 +302,21 @@ impl Register {
             anew: all,
             newest,
             acceptor: Acceptor::default(),
+            pledge: None,
         }))
     }
 
-    fn begin_with(
-        config: RegisterConfig,
-        newest: Version,
-        (acceptor, anew): (Acceptor, bool),
-        seed: [u8; 32],
-    ) -> Self {
+    fn begin_with(config: RegisterConfig, newest: Version, words: Words, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha12Rng::from_seed(seed);
         Self {
             life: LifeId::new(rng.next_u64()),
             seen_round: 0,
             durable: newest.clone(),
             known: newest,
-            anew,
-            acceptor,
+            anew: words.anew,
+            acceptor: words.acceptor,
+            pledge: words.pledge,
+            recovering: None,
             config,
             outbox: Outbox::default(),
             waiting: Waiting::default(),
@@ -320,7 +355,9 @@ impl Register {
             None if self.wake_us.is_none() && self.has_reason() => 0,
             None => self.wake_us.unwrap_or(u64::MAX),
         };
-        attempt.min(self.waiting.next_deadline_us())
+        attempt
+            .min(self.waiting.next_deadline_us())
+            .min(self.recovery_timer())
     }
 
     /// Takes one event and appends what follows from it.
@@ -331,12 +368,19 @@ impl Register {
                 proposal,
                 deadline_ms,
             } => self.propose(now, ticket, *proposal, deadline_ms),
+            RegisterInput::Recover {
+                ticket,
+                request,
+                gone,
+                deadline_ms,
+            } => self.recover(now, ticket, (request, gone), deadline_ms),
             RegisterInput::Peer { from, message } => self.message(now, from, message),
             RegisterInput::Persisted(number) => self.outbox.persisted(number),
             RegisterInput::Tick => {}
         }
         self.give_up_late(now);
         self.drive(now);
+        self.drive_recovery(now);
         self.release(effects);
     }
 
@@ -350,6 +394,11 @@ impl Register {
             RegisterMessage::Newest(message) => self.newest_of(from, message),
             RegisterMessage::Ask(message) => self.asked(from, message),
             RegisterMessage::Decided(message) => self.decided(from, &message),
+            RegisterMessage::Forsake(message) => self.forsake(from, message),
+            RegisterMessage::Forsaken(message) => self.forsaken(now, from, &message),
+            RegisterMessage::Recover(message) => self.accept_recovered(from, &message),
+            RegisterMessage::Recovered(message) => self.recovery_accepted(from, message),
+            RegisterMessage::NotForsaken(message) => self.not_forsaken_by(now, from, message),
         }
     }
 
@@ -361,6 +410,7 @@ impl Register {
                 anew: self.anew,
                 newest: self.known.clone(),
                 acceptor: self.acceptor.clone(),
+                pledge: self.pledge.clone(),
             });
             effects.push(RegisterEffect::Persist { number, bytes });
         }
@@ -386,6 +436,14 @@ impl Register {
             self.outbox.once_durable(effect);
         }
     }
+}
+
+/// What a node has said, and must stand by.
+#[derive(Default)]
+struct Words {
+    acceptor: Acceptor,
+    anew: bool,
+    pledge: Option<Pledge>,
 }
 
 /// One number, one content.

@@ -82,6 +82,10 @@ impl Register {
         if base != newest && !self.breaks(Plant::StaleChangeMade) {
             return Err(self.stale(base));
         }
+        if let Some(pledge) = &self.pledge {
+            let gone = pledge.gone.clone();
+            return Err(Refusal::BeingRecovered { gone });
+        }
         if !self.is_founded() {
             let silent = self.round.as_ref();
             let missing = silent.map_or_else(Vec::new, |round| {

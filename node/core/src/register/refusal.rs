@@ -71,6 +71,38 @@ pub enum Refusal {
         /// Voters that did not answer.
         missing: Vec<NodeId>,
     },
+    /// This lineage is given up here: an operator has ordered a recovery that has not come to its end. Certainly not made.
+    #[error(
+        "the cluster is being recovered without {}: repeat that order until it is done",
+        list(gone)
+    )]
+    BeingRecovered {
+        /// Who was called gone.
+        gone: Vec<NodeId>,
+    },
+    /// A majority is left, or a node that must not be called gone was. Certainly nothing was changed.
+    #[error("the cluster cannot be recovered so: {0}")]
+    NotRecoverable(String),
+    /// A member that was called gone answers another one. Nothing was decided.
+    #[error(
+        "{} was called gone and answers node {by}: a node that lives is not recovered from. Stop it, or remove it as long as it can hand over what it holds",
+        list(alive)
+    )]
+    Alive {
+        /// Who answers.
+        alive: Vec<NodeId>,
+        /// Whom.
+        by: NodeId,
+    },
+    /// Not every member that is left has answered in time. The same order, repeated, goes on from there.
+    #[error(
+        "not recovered yet: every member that is not called gone must answer, and there is no answer from {}. Those who answered decide nothing of the old lineage any more: repeat the order, or name whoever is gone, too",
+        list(missing)
+    )]
+    NotAllAnswered {
+        /// Who did not answer.
+        missing: Vec<NodeId>,
+    },
     /// So many versions were made since that nobody remembers what became of it.
     #[error(
         "version {base} of the cluster map is too long ago to tell what became of a change of it: version {newest} says what is"
@@ -95,8 +127,13 @@ impl Refusal {
             | Self::NotAMember(_)
             | Self::NotFounded { .. }
             | Self::Busy(_)
+            | Self::BeingRecovered { .. }
+            | Self::NotRecoverable(_)
             | Self::NoMajority { .. } => true,
-            Self::InDoubt { .. } | Self::Forgotten { .. } => false,
+            Self::InDoubt { .. }
+            | Self::Forgotten { .. }
+            | Self::Alive { .. }
+            | Self::NotAllAnswered { .. } => false,
         }
     }
 }

@@ -2,27 +2,32 @@
 //!
 //! ```text
 //!  0                8          12           28
-//!  +----------------+----------+------------+---------+------+--------+----------+-----------------
-//!  | "QREG"  format | checksum | cluster id | storage | anew | newest | promised | ballot, accepted
-//!  +----------------+----------+------------+---------+------+--------+----------+-----------------
+//!  +----------------+----------+------------+---------+------+--------+----------+------------------+--------
+//!  | "QREG"  format | checksum | cluster id | storage | anew | newest | promised | ballot, accepted | pledge
+//!  +----------------+----------+------------+---------+------+--------+----------+------------------+--------
 //! ```
 //!
 //! The checksum is the CRC-32 of everything after it. The storage's id has 8 bytes. Anew is 1 if the
 //! cluster is to be founded anew, and 0 if not. A version is a
 //! varint length and its bytes. A ballot is its round (varint), node and life (8 bytes each); round 0 is none,
-//! and after an accepted ballot of round 0 no version follows. Fixed numbers are big endian.
+//! and after an accepted ballot of round 0 no version follows. The pledge is 0 where the lineage is not given up, and else 1,
+//! how many members are called gone (varint), each of them, the ballot promised, and ballot and version accepted
+//! as above. Fixed numbers are big endian.
 
 use bytes::Bytes;
+use quorate_protocol::limits::MEMBERS_MAX;
 use quorate_protocol::peer::Ballot;
 use quorate_protocol::versioned::MapName;
 use quorate_protocol::{ClusterId, StorageId};
+use quorate_ring::NodeId;
 
 use super::acceptor::Acceptor;
+use super::pledge::Pledge;
 use super::version::{Version, VersionError};
 use crate::record::{Reader, RecordError, Writer};
 
 const MARK: [u8; 4] = *b"QREG";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const HEADER_BYTES: usize = 12;
 
 /// Why stored bytes are not a register's state.
@@ -66,6 +71,8 @@ pub(super) struct Stored {
     pub(super) anew: bool,
     pub(super) newest: Version,
     pub(super) acceptor: Acceptor,
+    /// That the lineage of the newest version is given up.
+    pub(super) pledge: Option<Pledge>,
 }
 
 /// The bytes of a state.
@@ -75,19 +82,15 @@ pub(super) fn encode(stored: &Stored) -> Vec<u8> {
         anew,
         newest,
         acceptor,
+        pledge,
     } = stored;
     let mut writer = Writer::new(&newest.map().map.cluster.to_bytes());
     writer.u64(storage.get());
     writer.u8(u8::from(*anew));
     writer.bytes(newest.bytes());
     write_ballot(&mut writer, acceptor.promised);
-    match &acceptor.accepted {
-        None => write_ballot(&mut writer, Ballot::default()),
-        Some((ballot, version)) => {
-            write_ballot(&mut writer, *ballot);
-            writer.bytes(version.bytes());
-        }
-    }
+    write_accepted(&mut writer, acceptor.accepted.as_ref());
+    write_pledge(&mut writer, pledge.as_ref());
     let content = writer.into_bytes();
     let mut out = Vec::with_capacity(HEADER_BYTES + content.len());
     out.extend_from_slice(&MARK);
@@ -131,21 +134,85 @@ fn read(reader: &mut Reader<'_>) -> Result<Stored, StoredRegisterError> {
     };
     let newest = read_version(reader)?;
     let promised = read_ballot(reader)?;
-    let ballot = read_ballot(reader)?;
-    let accepted = if ballot == Ballot::default() {
-        None
-    } else {
-        let version = read_version(reader)?;
+    let accepted = read_accepted(reader)?;
+    if let Some((_, version)) = &accepted {
         version.check_follows(&newest)?;
-        Some((ballot, version))
-    };
+    }
+    let pledge = read_pledge(reader, &newest)?;
     let acceptor = Acceptor { promised, accepted };
     Ok(Stored {
         storage,
         anew,
         newest,
         acceptor,
+        pledge,
     })
+}
+
+fn write_pledge(writer: &mut Writer, pledge: Option<&Pledge>) {
+    let Some(pledge) = pledge else {
+        return writer.u8(0);
+    };
+    writer.u8(1);
+    writer.varint(pledge.gone.len() as u64);
+    for node in &pledge.gone {
+        writer.u64(node.get());
+    }
+    write_ballot(writer, pledge.promised);
+    write_accepted(writer, pledge.accepted.as_ref());
+}
+
+fn read_pledge(
+    reader: &mut Reader<'_>,
+    newest: &Version,
+) -> Result<Option<Pledge>, StoredRegisterError> {
+    match reader.u8()? {
+        0 => return Ok(None),
+        1 => {}
+        _ => return Err(StoredRegisterError::Damaged("a field cannot be")),
+    }
+    let count = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
+    if count > MEMBERS_MAX {
+        return Err(StoredRegisterError::Damaged("a field cannot be"));
+    }
+    let mut gone = Vec::new();
+    for _ in 0..count {
+        gone.push(NodeId::new(reader.u64()?));
+    }
+    let promised = read_ballot(reader)?;
+    let accepted = read_accepted(reader)?;
+    let lineage = newest.name().version.lineage();
+    if accepted
+        .as_ref()
+        .is_some_and(|(_, version)| !version.begins_after(lineage))
+    {
+        return Err(StoredRegisterError::Damaged("a field cannot be"));
+    }
+    Ok(Some(Pledge {
+        promised,
+        gone,
+        accepted,
+    }))
+}
+
+fn write_accepted(writer: &mut Writer, accepted: Option<&(Ballot, Version)>) {
+    match accepted {
+        None => write_ballot(writer, Ballot::default()),
+        Some((ballot, version)) => {
+            write_ballot(writer, *ballot);
+            writer.bytes(version.bytes());
+        }
+    }
+}
+
+fn read_accepted(
+    reader: &mut Reader<'_>,
+) -> Result<Option<(Ballot, Version)>, StoredRegisterError> {
+    let ballot = read_ballot(reader)?;
+    if ballot == Ballot::default() {
+        return Ok(None);
+    }
+    Ok(Some((ballot, read_version(reader)?)))
 }
 
 fn read_version(reader: &mut Reader<'_>) -> Result<Version, StoredRegisterError> {
@@ -186,6 +253,11 @@ mod tests {
             anew: true,
             newest: first(),
             acceptor,
+            pledge: Some(Pledge {
+                promised: ballot(7, 3),
+                gone: vec![NodeId::new(2), NodeId::new(3)],
+                accepted: None,
+            }),
         })
     }
 
@@ -197,6 +269,8 @@ mod tests {
         assert_eq!(stored.newest, first());
         assert_eq!(stored.acceptor.promised, ballot(3, 2));
         assert_eq!(stored.acceptor.accepted, Some((ballot(2, 1), version("a"))));
+        let pledge = stored.pledge.unwrap_or_default();
+        assert_eq!((pledge.promised, pledge.gone.len()), (ballot(7, 3), 2));
     }
 
     #[test]
@@ -219,10 +293,10 @@ mod tests {
             Some(StoredRegisterError::OtherCluster(found))
         );
         let mut later = bytes();
-        later[7] = 3;
+        later[7] = 4;
         assert_eq!(
             decode(found, &later).err(),
-            Some(StoredRegisterError::Format(3))
+            Some(StoredRegisterError::Format(4))
         );
     }
 }

@@ -9,8 +9,8 @@ use quorate_protocol::codec::{self, DecodeError};
 use quorate_protocol::limits::PAST_VERSIONS_MAX;
 use quorate_protocol::map::ClusterMap;
 use quorate_protocol::versioned::{
-    Before, ClassRecord, Going, MapChange, MapName, MapVersion, PastVersion, StagedChange, Use,
-    VersionedMap, Voter,
+    Before, ClassRecord, Going, MapChange, MapName, MapVersion, PastVersion, Recovery,
+    StagedChange, Use, VersionedMap, Voter,
 };
 use quorate_ring::NodeId;
 
@@ -147,12 +147,50 @@ impl Version {
     /// # Errors
     /// It would contradict itself, or be of another cluster.
     pub fn child(&self, change: MapChange, draft: Draft) -> Result<Self, VersionError> {
+        let recoveries = self.map().recoveries.clone();
+        let child = self.after(self.name().version.next(), change, draft, recoveries)?;
+        child.check_follows(self)?;
+        Ok(child)
+    }
+
+    /// The first version of the next lineage, made from this one, without these members.
+    ///
+    /// # Errors
+    /// It would contradict itself, or the cluster was recovered too often.
+    pub fn recovered(
+        &self,
+        change: MapChange,
+        draft: Draft,
+        gone: Vec<NodeId>,
+    ) -> Result<Self, VersionError> {
+        let version = self.name().version.in_next_lineage().next();
+        let members = &self.map().map;
+        let name = |&node: &NodeId| members.member(node).map(|member| member.name.clone());
+        let names = gone.iter().map(|node| name(node).unwrap_or_default());
+        let names = names.collect();
+        let mut recoveries = self.map().recoveries.clone();
+        recoveries.push(Recovery {
+            version,
+            after: self.name(),
+            request: change.request,
+            gone,
+            names,
+        });
+        self.after(version, change, draft, recoveries)
+    }
+
+    fn after(
+        &self,
+        version: MapVersion,
+        change: MapChange,
+        draft: Draft,
+        recoveries: Vec<Recovery>,
+    ) -> Result<Self, VersionError> {
         let mut past = self.map().past.clone();
         past.push(self.line());
         let excess = past.len().saturating_sub(PAST_VERSIONS_MAX);
         past.drain(..excess);
-        let version = self.name().version.next();
-        let child = Self::seal(VersionedMap {
+        Self::seal(VersionedMap {
             version,
             uses: Use::follow(&self.map().uses, &draft.map, version),
             dropped: self.dropped_after(&draft.map, version),
@@ -166,9 +204,8 @@ impl Version {
             going: draft.going,
             expelled: draft.expelled,
             before: draft.before,
-        })?;
-        child.check_follows(self)?;
-        Ok(child)
+            recoveries,
+        })
     }
 
     /// The last version that dropped a bucket, where the next one has this map and number.
@@ -197,6 +234,13 @@ impl Version {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether this may be the first version of the lineage after that one.
+    pub(super) fn begins_after(&self, lineage: u16) -> bool {
+        let version = self.name().version;
+        let last = self.map().recoveries.last();
+        last.is_some_and(|last| last.version == version) && version.lineage() == lineage + 1
     }
 
     /// Whether this version, which is later, remembers `earlier` as it is; `None` if it goes back

@@ -84,7 +84,8 @@ impl Register {
 
     /// Whether a question about the version after `parent` is one for this voter.
     fn may_answer(&mut self, from: NodeId, parent: MapName) -> bool {
-        self.is_about_next(from, parent) && self.is_member(from) && self.votes_here()
+        let about_next = self.is_about_next(from, parent);
+        about_next && self.is_member(from) && self.votes_here() && !self.has_forsaken()
     }
 
     fn overtaken_by(

@@ -15,6 +15,11 @@ impl From<RegisterMessage> for PeerMessage {
             RegisterMessage::Newest(message) => Self::MapNewest(message),
             RegisterMessage::Ask(message) => Self::MapAsk(message),
             RegisterMessage::Decided(message) => Self::MapDecided(message),
+            RegisterMessage::Forsake(message) => Self::MapForsake(message),
+            RegisterMessage::Forsaken(message) => Self::MapForsaken(message),
+            RegisterMessage::Recover(message) => Self::MapRecover(message),
+            RegisterMessage::Recovered(message) => Self::MapRecovered(message),
+            RegisterMessage::NotForsaken(message) => Self::MapNotForsaken(message),
         }
     }
 }
@@ -34,6 +39,11 @@ impl RegisterMessage {
             PeerMessage::MapNewest(message) => Self::Newest(message),
             PeerMessage::MapAsk(message) => Self::Ask(message),
             PeerMessage::MapDecided(message) => Self::Decided(message),
+            PeerMessage::MapForsake(message) => Self::Forsake(message),
+            PeerMessage::MapForsaken(message) => Self::Forsaken(message),
+            PeerMessage::MapRecover(message) => Self::Recover(message),
+            PeerMessage::MapRecovered(message) => Self::Recovered(message),
+            PeerMessage::MapNotForsaken(message) => Self::NotForsaken(message),
             other @ (PeerMessage::ReplicaGet(_)
             | PeerMessage::ReplicaState(_)
             | PeerMessage::ReplicaPut(_)

@@ -1,6 +1,7 @@
 //! The keeper of the cluster map: what clients are told, and what nodes do by themselves.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod lost;
 mod ring;
 mod world;
 

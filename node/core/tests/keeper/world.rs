@@ -72,6 +72,8 @@ pub(crate) struct World {
     pub(crate) mute: BTreeSet<NodeId>,
     /// Nodes whose replicas say nothing.
     pub(crate) wordless: BTreeSet<NodeId>,
+    /// Who has heard that the cluster was recovered without him.
+    pub(crate) given_up: BTreeSet<NodeId>,
     replies: BTreeMap<Ticket, (u64, ClientReply)>,
     tickets: u64,
 }
@@ -92,6 +94,7 @@ impl World {
             now_us: 1,
             mute: BTreeSet::new(),
             wordless: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             replies: BTreeMap::new(),
             tickets: 0,
         }
@@ -253,7 +256,7 @@ impl World {
         self.replies.get(&ticket)
     }
 
-    fn give(&mut self, node: NodeId, input: KeeperInput) {
+    pub(crate) fn give(&mut self, node: NodeId, input: KeeperInput) {
         let now = self.now();
         let Some(keeper) = &mut self.nodes.get_mut(&node).unwrap().keeper else {
             return;
@@ -272,6 +275,9 @@ impl World {
                     assert_eq!(before, None, "answered twice");
                 }
                 KeeperEffect::Changed(version) => self.speak(node, version.map()),
+                KeeperEffect::GivenUp { .. } => {
+                    self.given_up.insert(node);
+                }
                 KeeperEffect::Contradiction { here, there, .. } => {
                     panic!("{node} has {here} and met {there}")
                 }

@@ -6,6 +6,7 @@
 mod changes;
 mod dice;
 mod exhaustive;
+mod lost;
 mod planted;
 mod refusals;
 mod rules;

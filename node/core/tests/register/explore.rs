@@ -260,7 +260,9 @@ impl Search {
                 RegisterEffect::Contradiction { here, there, .. } => {
                     self.wrong(format!("{here} contradicts {there}"));
                 }
-                RegisterEffect::Outcome { .. } | RegisterEffect::Changed(_) => {}
+                RegisterEffect::Outcome { .. }
+                | RegisterEffect::GivenUp { .. }
+                | RegisterEffect::Changed(_) => {}
             }
         }
         state.nodes[at].rehash();
@@ -293,6 +295,11 @@ impl Search {
             | RegisterMessage::Refused(_)
             | RegisterMessage::Newest(_)
             | RegisterMessage::Ask(_)
+            | RegisterMessage::Forsake(_)
+            | RegisterMessage::Forsaken(_)
+            | RegisterMessage::Recover(_)
+            | RegisterMessage::Recovered(_)
+            | RegisterMessage::NotForsaken(_)
             | RegisterMessage::Decided(_) => {}
         }
         if from != to {
@@ -354,6 +361,11 @@ impl Search {
                 RegisterMessage::Prepare(_) | RegisterMessage::Accept(_) => true,
                 RegisterMessage::Newest(_)
                 | RegisterMessage::Ask(_)
+                | RegisterMessage::Forsake(_)
+                | RegisterMessage::Forsaken(_)
+                | RegisterMessage::Recover(_)
+                | RegisterMessage::Recovered(_)
+                | RegisterMessage::NotForsaken(_)
                 | RegisterMessage::Decided(_) => false,
             }
         });
@@ -430,6 +442,11 @@ fn is_news(message: &RegisterMessage) -> bool {
         | RegisterMessage::Promise(_)
         | RegisterMessage::Accept(_)
         | RegisterMessage::Accepted(_)
+        | RegisterMessage::Forsake(_)
+        | RegisterMessage::Forsaken(_)
+        | RegisterMessage::Recover(_)
+        | RegisterMessage::Recovered(_)
+        | RegisterMessage::NotForsaken(_)
         | RegisterMessage::Refused(_) => false,
     }
 }
@@ -441,6 +458,7 @@ fn ends_at_home(effect: &RegisterEffect, at: usize) -> bool {
         RegisterEffect::Send { to, .. } => position(*to) == at,
         RegisterEffect::Outcome { .. }
         | RegisterEffect::Changed(_)
+        | RegisterEffect::GivenUp { .. }
         | RegisterEffect::Contradiction { .. } => false,
     }
 }

@@ -9,6 +9,8 @@ use quorate_protocol::versioned::{MapName, MapVersion, VersionedMap};
 use quorate_protocol::{RequestId, StorageId};
 use quorate_ring::NodeId;
 
+/// Nodes with the storages that they said something with.
+type Pairs = BTreeSet<(NodeId, StorageId)>;
 /// One register: the one that decides the version after this one.
 type Parent = MapName;
 
@@ -33,6 +35,12 @@ pub(crate) struct Facts {
     pub(crate) outcomes: BTreeMap<Ticket, Outcome>,
     /// Whose node ended before it answered.
     lost: BTreeSet<Ticket>,
+    /// What each attempt to recover offers, and who has accepted it.
+    recoveries: BTreeMap<(u16, Ballot), (Version, Pairs)>,
+    /// Who has given up which lineage, and told so.
+    forsaken: BTreeSet<(u16, NodeId, StorageId)>,
+    /// Orders to recover.
+    orders: BTreeSet<Ticket>,
     at: BTreeMap<Ticket, NodeId>,
     pub(crate) violations: Vec<String>,
 }
@@ -78,6 +86,13 @@ impl Facts {
             .or_default()
             .insert(proposal.base);
         self.tickets.insert(ticket, proposal.request);
+    }
+
+    /// An operator orders a recovery.
+    pub(crate) fn ordered(&mut self, ticket: Ticket, node: NodeId, request: RequestId) {
+        self.at.insert(ticket, node);
+        self.tickets.insert(ticket, request);
+        self.orders.insert(ticket);
     }
 
     /// A node's process has ended: whoever waited there waits in vain.
@@ -134,7 +149,24 @@ impl Facts {
                 self.is_voter(node, storage, accepted.parent);
                 self.accepts(node, storage, accepted.parent, accepted.ballot);
             }
+            RegisterMessage::Forsaken(told) => {
+                self.forsaken.insert((told.lineage, node, storage));
+            }
+            RegisterMessage::Recover(offer) => {
+                let version = Version::parse(&offer.map).unwrap();
+                let key = (offer.lineage, offer.ballot);
+                let entry = || (version.clone(), BTreeSet::new());
+                let before = self.recoveries.entry(key).or_insert_with(entry).0.name();
+                if before != version.name() {
+                    self.wrong(format!("{key:?} offers {before} and {version:?}"));
+                }
+            }
+            RegisterMessage::Recovered(told) => {
+                self.recovers(node, storage, (told.lineage, told.ballot));
+            }
             RegisterMessage::Prepare(_)
+            | RegisterMessage::NotForsaken(_)
+            | RegisterMessage::Forsake(_)
             | RegisterMessage::Refused(_)
             | RegisterMessage::Newest(_)
             | RegisterMessage::Ask(_)
@@ -163,6 +195,65 @@ impl Facts {
         self.check_decided(parent, ballot);
     }
 
+    /// A member has accepted the first version of the next lineage: with the last of those who are left it is decided.
+    fn recovers(&mut self, node: NodeId, storage: StorageId, key: (u16, Ballot)) {
+        let Some((version, accepted)) = self.recoveries.get_mut(&key) else {
+            return;
+        };
+        accepted.insert((node, storage));
+        let map = version.map();
+        let is_left = |node: NodeId| map.going(node).is_none_or(|going| !going.is_dead());
+        let members = map.map.members.iter().map(|member| member.id);
+        let mut left = members.filter(|&node| is_left(node));
+        if left.all(|node| accepted.iter().any(|(by, _)| *by == node)) {
+            let version = version.clone();
+            self.keeps_what_is_left(&version);
+            self.decide(version);
+        } else if map
+            .voters
+            .iter()
+            .all(|voter| accepted.iter().any(|(by, _)| *by == voter.node))
+        {
+            let name = version.name();
+            self.wrong(format!("{name} leaves out members that live"));
+        }
+    }
+
+    /// What was decided with the acceptance of anybody who is left is part of what is recovered; what only those
+    /// who are gone knew never was.
+    fn keeps_what_is_left(&mut self, version: &Version) {
+        let Some(recovery) = version.map().recoveries.last().cloned() else {
+            return self.wrong(format!("{version:?} comes from no recovery"));
+        };
+        let after = recovery.after;
+        let offered = self.offers.values().find(|offer| offer.name() == after);
+        if let Some(base) = offered.cloned() {
+            // Nobody can decide anything else any more.
+            self.decided.entry(after.version).or_insert(base);
+        }
+        if self.decided.get(&after.version).map(Version::name) != Some(after) {
+            self.wrong(format!(
+                "{version:?} is made from {after}, which was never offered or lost"
+            ));
+        }
+        let lineage = after.version.lineage();
+        let later = self.decided.range(after.version.next()..);
+        let later = later.filter(|(number, _)| number.lineage() == lineage);
+        let later: Vec<Version> = later.map(|(_, version)| version.clone()).collect();
+        for lost in later {
+            let is_left = |node: &NodeId| version.map().voter(*node).is_some();
+            let knew = |(key, by): (&(Parent, Ballot), &BTreeSet<(NodeId, StorageId)>)| {
+                self.offers.get(key) == Some(&lost) && by.iter().any(|(node, _)| is_left(node))
+            };
+            if self.accepted.iter().any(knew) {
+                self.wrong(format!(
+                    "{lost:?} was decided with one who is left, and is forgotten"
+                ));
+            }
+            self.decided.remove(&lost.name().version);
+        }
+    }
+
     fn check_decided(&mut self, parent: Parent, ballot: Ballot) {
         let (Some(accepted), Some(version)) = (
             self.accepted.get(&(parent, ballot)),
@@ -189,7 +280,10 @@ impl Facts {
 
     fn check_chain(&mut self, number: MapVersion) {
         let version = self.decided[&number].clone();
-        let before = MapVersion::new(number.get() - 1);
+        let recovery = version.map().recoveries.last();
+        let begins = recovery.filter(|recovery| recovery.version == number);
+        let last = MapVersion::new(number.get() - 1);
+        let before = begins.map_or(last, |recovery| recovery.after.version);
         let parent = self.decided.get(&before).map(|parent| parent.name().digest);
         if parent != version.map().parent {
             self.wrong(format!("{version:?} does not follow the version before it"));
@@ -210,6 +304,10 @@ impl Facts {
     }
 
     fn is_voter(&mut self, node: NodeId, storage: StorageId, parent: Parent) {
+        let lineage = parent.version.lineage();
+        if self.forsaken.contains(&(lineage, node, storage)) {
+            self.wrong(format!("{node} votes after it gave up lineage {lineage}"));
+        }
         let Some(before) = self.decided.get(&parent.version) else {
             return self.wrong(format!(
                 "{node} votes on what follows {parent}, not decided"
@@ -225,8 +323,14 @@ impl Facts {
     pub(crate) fn told(&mut self, ticket: Ticket, outcome: Outcome) {
         let request = self.tickets[&ticket];
         if let Outcome::Made(name) = outcome {
-            let made = self.decided.get(&name.version);
-            if made.is_none_or(|made| made.name() != name || made.map().change.request != request) {
+            let ordered = self.orders.contains(&ticket);
+            if ordered && name.version.lineage() == 0 {
+                self.wrong(format!("{ticket:?}: recovered as {name}"));
+            }
+            let made = self.decided.get(&name.version).filter(|_| !ordered);
+            let other =
+                |made: &Version| made.name() != name || made.map().change.request != request;
+            if !ordered && made.is_none_or(other) {
                 self.wrong(format!("{request} is said to be {name}, and is not"));
             }
         }

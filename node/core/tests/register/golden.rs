@@ -10,7 +10,7 @@ use crate::walks::{name, three, until_accepted};
 use crate::world::{first, id, storage};
 
 #[test]
-fn a_stored_state_has_the_bytes_of_format_2() {
+fn a_stored_state_has_the_bytes_of_format_3() {
     let mut world = three();
     name(&mut world, 1, "renamed");
     until_accepted(&mut world, id(2));
@@ -30,7 +30,7 @@ fn a_stored_state_has_the_bytes_of_format_2() {
 
 /// Both directions: today's writer makes these bytes, and today's reader is given them.
 fn compare(bytes: &[u8]) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/register-2.hex");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/register-3.hex");
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let lines: Vec<String> = hex.chunks(32).map(|line| line.concat()).collect();
     let actual = lines.join("\n") + "\n";

@@ -6,6 +6,7 @@
 mod explore;
 mod facts;
 mod golden;
+mod lost;
 #[cfg(feature = "planted")]
 mod planted;
 mod swarm;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use quorate_core::Plant;
 
 use crate::explore::{Bounds, NOTHING, explore};
-use crate::swarm;
+use crate::{lost, swarm};
 
 /// Each rule, what is said when it is broken, and within how many seeds.
 const ROWS: [(Plant, &str, u64); 10] = [
@@ -19,6 +19,13 @@ const ROWS: [(Plant, &str, u64); 10] = [
     (Plant::RetriedChangeMadeAgain, "made twice", 200),
     (Plant::StaleChangeMade, "made from", 200),
     (Plant::VoteBeforeFsync, "are both decided", 1000),
+];
+
+/// The same for recoveries after a majority is gone.
+const RECOVERING: [(Plant, &str, u64); 3] = [
+    (Plant::PledgeOfAFew, "leaves out members that live", 500),
+    (Plant::PledgeUnsynced, "votes after it gave up", 2000),
+    (Plant::RecoveredFromNothing, "is forgotten", 500),
 ];
 
 /// The first seed in which a broken rule is noticed as it must be, and what is said of it.
@@ -50,8 +57,35 @@ fn every_rule_of_the_register_that_is_broken_is_noticed() {
 }
 
 #[test]
+fn every_rule_of_a_recovery_that_is_broken_is_noticed() {
+    for (plant, says, seeds) in RECOVERING {
+        let caught = (0..seeds).find_map(|seed| {
+            let run = catch_unwind(AssertUnwindSafe(|| lost::run(seed, Some(plant))));
+            let (violations, _) = run.ok()?;
+            let caught = violations.into_iter().find(|what| what.contains(says))?;
+            assert!(lost::run(seed, None).0.is_empty(), "seed {seed}");
+            Some((seed, caught))
+        });
+        let Some((seed, what)) = caught else {
+            panic!("{plant:?} is not noticed");
+        };
+        println!("{plant:?} after {} of {seeds} seeds: {what}", seed + 1);
+    }
+}
+
+#[test]
+fn a_number_without_its_lineage_takes_members_back_to_what_was_given_up() {
+    let world = lost::gone_and_alive(Some(Plant::LineageIgnored));
+    let back = |what: &String| what.contains("goes back");
+    assert!(world.facts.violations.iter().any(back));
+}
+
+#[test]
 fn every_rule_of_the_register_is_broken_once() {
-    assert_eq!(ROWS.map(|(plant, ..)| plant), *Plant::OF_REGISTER);
+    let rows = ROWS.iter().chain(&RECOVERING).map(|row| row.0);
+    let mut broken: Vec<Plant> = rows.chain([Plant::LineageIgnored]).collect();
+    broken.sort();
+    assert_eq!(broken, *Plant::OF_REGISTER);
 }
 
 #[test]

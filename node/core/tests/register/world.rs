@@ -97,6 +97,8 @@ pub(crate) struct World {
     /// Pairs of nodes whose messages are lost, in that direction.
     pub(crate) cut: BTreeSet<(NodeId, NodeId)>,
     pub(crate) facts: Facts,
+    /// Who has heard that the cluster was recovered without him.
+    pub(crate) given_up: BTreeSet<NodeId>,
     first: Version,
     tickets: u64,
     seed: u64,
@@ -122,6 +124,7 @@ impl World {
             },
             cut: BTreeSet::new(),
             facts: Facts::new(&first),
+            given_up: BTreeSet::new(),
             first,
             tickets: 0,
             seed,
@@ -274,6 +277,22 @@ impl World {
         ticket
     }
 
+    /// Orders a node to recover the cluster without these.
+    pub(crate) fn recover(&mut self, node: NodeId, request: u64, gone: &[NodeId]) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let request = RequestId::new(3, request);
+        self.facts.ordered(ticket, node, request);
+        let input = RegisterInput::Recover {
+            ticket,
+            request,
+            gone: gone.to_vec(),
+            deadline_ms: 10_000,
+        };
+        self.input(node, input);
+        ticket
+    }
+
     pub(crate) fn input(&mut self, node: NodeId, input: RegisterInput) {
         let storage = self.storage(node);
         let now = self.now;
@@ -294,6 +313,9 @@ impl World {
                 }
                 RegisterEffect::Outcome { ticket, outcome } => self.facts.told(ticket, outcome),
                 RegisterEffect::Changed(version) => self.facts.changed(node, storage, &version),
+                RegisterEffect::GivenUp { .. } => {
+                    self.given_up.insert(node);
+                }
                 RegisterEffect::Contradiction { here, there, peer } => {
                     let what = format!("{node} has {here} and {peer} has {there}");
                     self.facts.violations.push(what);

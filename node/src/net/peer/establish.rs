@@ -192,7 +192,12 @@ fn known_peer(
     shared.peers.get(node).ok_or_else(|| {
         let _ = shared.handler.on_event(NetEvent::TurnedAway { node });
         let version = shared.handler.map_version();
-        let words = format!("node {node} is no member that node {} knows", shared.node);
+        let mut words = format!("node {node} is no member that node {} knows", shared.node);
+        if version.lineage() > 0 {
+            words.push_str(
+                "; a node that was called gone when the cluster was recovered never comes back",
+            );
+        }
         Refusal {
             code: CloseCode::NoMember,
             reason: no_member(version, &words),

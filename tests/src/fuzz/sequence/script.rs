@@ -284,7 +284,12 @@ fn answer_to(asked: &PeerMessage, draw: &mut Draw<'_, '_>) -> Option<PeerMessage
         | PeerMessage::MapNewest(_)
         | PeerMessage::MapAsk(_)
         | PeerMessage::MapDecided(_)
-        | PeerMessage::MapWord(_) => return None,
+        | PeerMessage::MapWord(_)
+        | PeerMessage::MapForsake(_)
+        | PeerMessage::MapForsaken(_)
+        | PeerMessage::MapRecover(_)
+        | PeerMessage::MapRecovered(_)
+        | PeerMessage::MapNotForsaken(_) => return None,
     })
 }
 

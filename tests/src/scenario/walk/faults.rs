@@ -39,6 +39,31 @@ impl Walk<'_> {
         self.world.begin_fault(Fault::Wipe { node, down_us });
     }
 
+    /// The machine is gone for good.
+    pub fn bury(&mut self, who: Who) {
+        self.say(format!("{}'s machine is gone for good", self.name(who)));
+        let node = self.place(who);
+        self.world.bury(node);
+    }
+
+    /// An operator orders somebody to go on without these.
+    pub fn recover(&mut self, by: Who, gone: &[Who]) {
+        let names: Vec<String> = gone.iter().map(|&who| self.name(who)).collect();
+        let gone = gone.iter().map(|&who| self.place(who)).collect();
+        self.say(format!(
+            "{} is ordered to go on without {}, which are called gone for good",
+            self.name(by),
+            names.join(", ")
+        ));
+        let node = self.place(by);
+        self.world.order_recovery(node, gone);
+    }
+
+    /// The lineage of the map's newest version at somebody.
+    pub fn lineage(&self, who: Who) -> u16 {
+        self.world.lineage(self.place(who))
+    }
+
     /// Starts a process again.
     pub fn start(&mut self, who: Who) {
         self.say(format!("{} starts", self.name(who)));

@@ -43,6 +43,12 @@ impl World<'_> {
         self.turnover.force.buried.contains(&node)
     }
 
+    /// A machine never runs again, and its disk is left as it is.
+    pub(in crate::sim) fn stop_for_good(&mut self, node: usize) {
+        self.turnover.force.buried.insert(node);
+        self.kill(node, AGAIN_US);
+    }
+
     /// Whether a member is to be removed by force.
     pub(super) fn is_on_its_way_out(&self, node: usize) -> bool {
         let force = &self.turnover.force;
@@ -123,7 +129,8 @@ impl World<'_> {
         force.to_remove.insert(node, self.at_us + after_us);
     }
 
-    fn bury(&mut self, node: usize) {
+    /// A machine is gone, disk and all.
+    pub fn bury(&mut self, node: usize) {
         let id = self.nodes[node].id;
         self.trace
             .say(self.at_us, || format!("{id}'s machine is gone for good"));

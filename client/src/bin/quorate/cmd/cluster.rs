@@ -13,6 +13,7 @@ use serde_json::json;
 use super::history::History;
 use super::join::{Join, Replace};
 use super::members::{One, Plain, ToCommit, ToWeight, ToZone};
+use super::recover::Recover;
 use crate::files::{Access, NewFiles};
 use crate::outcome::{Done, Failure};
 use crate::output::{Out, table};
@@ -52,6 +53,7 @@ pub(crate) enum Cluster {
     Cancel(Plain),
     /// Wait no longer for what a node holds that was removed by force: it is given up
     Forget(One),
+    Recover(Recover),
 }
 
 #[derive(Args)]

@@ -124,7 +124,7 @@ async fn stage(
     change(&client, RingChange::Stage(staged(node)), out).await
 }
 
-async fn change(client: &Client, change: RingChange, out: &mut Out) -> Done {
+pub(super) async fn change(client: &Client, change: RingChange, out: &mut Out) -> Done {
     let changed = client.change_ring(change).await;
     client.close().await;
     let RingChanged { version, what } = changed?;

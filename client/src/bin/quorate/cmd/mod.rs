@@ -19,6 +19,7 @@ pub(crate) mod ping;
 pub(crate) mod plan;
 pub(crate) mod preflist;
 pub(crate) mod put;
+mod recover;
 pub(crate) mod repair;
 mod repair_range;
 pub(crate) mod ring;
@@ -68,6 +69,7 @@ pub(crate) fn run(args: Args, out: &mut Out) -> Done {
         Command::Cluster(Cluster::Clear(plain)) => in_runtime(members::clear(plain, out)),
         Command::Cluster(Cluster::Cancel(plain)) => in_runtime(members::cancel(plain, out)),
         Command::Cluster(Cluster::Forget(one)) => in_runtime(members::forget(one, out)),
+        Command::Cluster(Cluster::Recover(args)) => in_runtime(recover::run(args, out)),
         Command::Completions(completions) => completions::run(&completions, out),
     }
 }

@@ -6,6 +6,7 @@ use quorate_protocol::map::{BucketMode, ClusterMap, FORMAT_LEVEL, Member};
 use crate::sim::config::{Config, FaultPlan, NetworkPlan, Profile};
 use crate::sim::dice::Dice;
 use crate::sim::map::{bucket, first_ring, member};
+use crate::sim::turnover::TurnoverPlan;
 
 /// Nodes of every scenario.
 pub const NODES: u64 = 5;
@@ -32,6 +33,7 @@ pub fn config(seed: u64, weather: Weather, keys: u32) -> Config {
     let mut config = Config::draw(seed);
     config.founding = None;
     config.operate_every_us = 0;
+    config.turnover = TurnoverPlan::default();
     config.map = map();
     config.profile = Profile::Storm; // the walk itself says which reads must be fresh
     config.keys = keys;

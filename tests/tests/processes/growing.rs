@@ -45,7 +45,7 @@ async fn fill(cluster: &Cluster, ledger: &mut Ledger, keys: usize) -> Outcome {
 }
 
 /// Waits until a node's log of this life holds these words.
-async fn says(cluster: &mut Cluster, node: Index, words: &str) -> Result<(), Trouble> {
+pub(crate) async fn says(cluster: &mut Cluster, node: Index, words: &str) -> Result<(), Trouble> {
     let patience = Duration::from_secs(60);
     until(&format!("'{words}' is logged"), patience, async || {
         let log = cluster.node(node).log_of_this_life();
@@ -60,7 +60,7 @@ async fn says(cluster: &mut Cluster, node: Index, words: &str) -> Result<(), Tro
 }
 
 /// A new node that runs, and waits to be taken in.
-async fn at_the_door(cluster: &mut Cluster, command: &[&str]) -> Result<Index, Trouble> {
+pub(crate) async fn at_the_door(cluster: &mut Cluster, command: &[&str]) -> Result<Index, Trouble> {
     let newcomer = cluster.newcomer(command)?;
     cluster.restart(newcomer).await?;
     says(cluster, newcomer, "waiting to be taken in").await?;
@@ -68,7 +68,7 @@ async fn at_the_door(cluster: &mut Cluster, command: &[&str]) -> Result<Index, T
 }
 
 /// What a node answers whose client port is asked directly.
-fn refusal(cluster: &Cluster, node: Index) -> Result<String, Trouble> {
+pub(crate) fn refusal(cluster: &Cluster, node: Index) -> Result<String, Trouble> {
     let seed = cluster.files().seeds()[node].clone();
     let asked = Tool::new(cluster, &["get", "default", "k", "--seeds", &seed]).run()?;
     assert_ne!(asked.code, Some(0), "it served: {}", asked.out);

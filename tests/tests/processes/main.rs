@@ -13,6 +13,7 @@ mod ending;
 mod growing;
 mod leftovers;
 mod load;
+mod recovering;
 mod refusals;
 mod requests;
 mod returning;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
     refusals::trials(&stage, &mut trials);
     rolling::trials(&stage, &mut trials);
     growing::trials(&stage, &mut trials);
+    recovering::trials(&stage, &mut trials);
     strangers::trials(&stage, &mut trials);
     commands::trials(&stage, &mut trials);
     disks::trials(&stage, &mut trials);

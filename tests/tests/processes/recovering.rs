@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use quorate_tests::process::{Cluster, Ledger, Settings, Tool};
 
 use crate::growing::{at_the_door, refusal, says};
+use crate::requests::values;
 use crate::stage::{Outcome, Stage, finish, say};
 
 pub(crate) fn trials(stage: &Arc<Stage>, trials: &mut Vec<Trial>) {
@@ -73,8 +74,7 @@ async fn those_who_are_left_of_a_lost_majority_go_on_and_who_was_given_up_never_
     let took = cluster.ring_settled().await?;
     for (key, value) in &kept {
         let read = cluster.bucket().get(key).r(2).send().await?;
-        let found: Vec<_> = read.siblings.iter().map(|one| &one.content.value).collect();
-        assert!(found.iter().any(|found| found == value), "{key}: {read:?}");
+        assert!(values(&read).contains(value), "{key}: {read:?}");
     }
     for key in &lost {
         assert!(

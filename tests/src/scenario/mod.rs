@@ -5,6 +5,8 @@
 //! stage      five nodes, 64 partitions, three copies, and the weather
 //! walk       the language: who there is, what happens to them, what is waited for
 //! request    what can be asked
+//! orders     changes of the ring, and how far they have come
+//! load       ascending values and reads beside a walk; guard watches copies of what rests
 //! ask        requests and what came of them; tell puts them into words
 //! failure    why a walk does not hold what its scenario promises
 //! command    `quorate-sim --scenario`
@@ -14,6 +16,7 @@
 //! causality  R14 to R17   what clients see of their own and of others' writes
 //! losing     R18 to R20, R24   power cuts, deletes, writes in doubt
 //! restoring  backups: one node restored, all of them restored
+//! moving     A02 to A06, A08   classes that move under load, half full, diverged
 //! trouble    R21 to R23   links and disks that are neither well nor dead
 //! ```
 //!
@@ -25,7 +28,11 @@ pub mod ask;
 mod causality;
 pub mod command;
 pub mod failure;
+mod guard;
+mod load;
 mod losing;
+mod moving;
+mod orders;
 pub mod play;
 pub mod request;
 mod requests;
@@ -37,7 +44,7 @@ mod trouble;
 pub mod walk;
 
 use failure::Failure;
-use stage::Weather;
+use stage::{Stage, Weather};
 use walk::Walk;
 
 /// A scenario.
@@ -49,6 +56,8 @@ pub struct Scenario {
     pub sentence: &'static str,
     /// The worst weather in which it is to hold.
     pub weather: Weather,
+    /// Who there is.
+    pub stage: Stage,
     /// The walk.
     pub walk: fn(&mut Walk<'_>) -> Result<(), Failure>,
 }
@@ -61,6 +70,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend_from_slice(returning::ALL);
     all.extend_from_slice(causality::ALL);
     all.extend_from_slice(losing::ALL);
+    all.extend_from_slice(moving::ALL);
     all.extend_from_slice(trouble::ALL);
     all.extend_from_slice(restoring::ALL);
     all.sort_by_key(|scenario| scenario.name);

@@ -123,7 +123,7 @@ impl World<'_> {
         force.to_remove.insert(node, self.at_us + after_us);
     }
 
-    fn bury(&mut self, node: usize) {
+    pub(in crate::sim) fn bury(&mut self, node: usize) {
         let id = self.nodes[node].id;
         self.trace
             .say(self.at_us, || format!("{id}'s machine is gone for good"));

@@ -45,6 +45,13 @@ impl Walk<'_> {
         found.unwrap_or_else(|| unreachable!("{id} is on the stage")).clone()
     }
 
+    /// Whether a node lets clients in: it is a member by the map that it has.
+    #[must_use]
+    pub fn is_open(&self, place: usize) -> bool {
+        let newest = self.world.nodes[place].newest();
+        newest.is_some_and(|newest| newest.map().map.member(self.id(place)).is_some())
+    }
+
     /// Members that run and do not stand still.
     #[must_use]
     pub fn running(&self) -> Vec<usize> {
@@ -173,15 +180,7 @@ impl Walk<'_> {
             loss_of: vec![id],
             plan: None,
         })?;
-        let what = format!("classes of {id} are filled from others");
-        self.until(&what, SETTLE_MS, |walk| {
-            let newest = walk.world.newest_map();
-            let mut records = newest.records.iter();
-            match records.find(|record| record.state != ClassState::Stable) {
-                Some(record) => Err(format!("{} is under way: {record:?}", record.class)),
-                None => Ok(()),
-            }
-        })?;
+        // Until then newcomers wait for what it may have taken alone.
         self.ordered("to wait for it no more", RingChange::Forget(id))?;
         self.moved().map(|_| ())
     }

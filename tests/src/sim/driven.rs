@@ -127,6 +127,11 @@ impl World<'_> {
         self.snipers.shots = shots;
     }
 
+    /// The next shot is not fired.
+    pub fn skip_shot(&mut self) {
+        self.snipers.shots.pop();
+    }
+
     /// How many shots have not been fired.
     #[must_use]
     pub fn shots_left(&self) -> usize {

@@ -429,6 +429,28 @@ impl Walk<'_> {
         self.wrote(&under_way, reply)
     }
 
+    /// As [`Self::put_at`], at one member after the other and as patient as a client, also where nothing else happens: in the
+    /// moment in which a class goes on, a try may meet nodes that know of it and others that do not.
+    ///
+    /// # Errors
+    /// It did not succeed.
+    pub fn put_patiently(&mut self, request: &Request) -> Result<Wrote, Failure> {
+        let mut request = request.clone();
+        for _ in 1..TRIES {
+            let at = self.some_running().unwrap_or(0);
+            let under_way = self.send_to(&request, at);
+            let result = self.wait(&under_way);
+            if let Ok(wrote) = result.and_then(|reply| self.wrote(&under_way, reply)) {
+                return Ok(wrote);
+            }
+            if let Some(id) = under_way.id {
+                request = request.again(id);
+            }
+            self.pass(BETWEEN_TRIES_MS);
+        }
+        self.put_at(&request, None)
+    }
+
     fn may_try_again(
         &mut self,
         tries: &mut u32,

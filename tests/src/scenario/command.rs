@@ -131,7 +131,10 @@ fn under_seeds(scenario: &Scenario, wish: &Wish, seeds: Range<u64>) -> u8 {
         }
     }
     if failed > 0 {
-        println!("{:<5} does not hold with {failed} of {walked} seeds", scenario.name);
+        println!(
+            "{:<5} does not hold with {failed} of {walked} seeds",
+            scenario.name
+        );
     } else {
         println!(
             "{:<5} holds under {walked} seeds, {}",

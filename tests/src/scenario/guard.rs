@@ -125,6 +125,8 @@ impl Walk<'_> {
             return None;
         }
         let there: Vec<_> = there.iter().map(|&place| self.id(place)).collect();
-        Some(format!("{key} is at {there:?}, and its class stands as {standing:?}"))
+        Some(format!(
+            "{key} is at {there:?}, and its class stands as {standing:?}"
+        ))
     }
 }

@@ -70,7 +70,11 @@ fn a01(walk: &mut Walk<'_>) -> Result<(), Failure> {
         ));
     }
     walk.pass(5_000);
-    walk.equal("where classes stand before the commit", &before, &walk.places_of_all())?;
+    walk.equal(
+        "where classes stand before the commit",
+        &before,
+        &walk.places_of_all(),
+    )?;
     let early = keys.iter().filter(|&&key| walk.has_object(N6, key)).count();
     walk.equal("values at the newcomer before the commit", 0, early)?;
     walk.commit(Commit {
@@ -81,32 +85,55 @@ fn a01(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let after = walk.places_of_all();
     for line in &plan.nodes {
         let held = |places: &Places| {
-            let count = places.values().filter(|nodes| nodes.contains(&line.node)).count();
+            let count = places
+                .values()
+                .filter(|nodes| nodes.contains(&line.node))
+                .count();
             u32::try_from(count).unwrap_or(u32::MAX)
         };
-        let is = (held(&before), held(&after), gained(&before, &after, line.node));
+        let is = (
+            held(&before),
+            held(&after),
+            gained(&before, &after, line.node),
+        );
         let should = (line.before, line.after, line.receives);
-        walk.equal(&format!("copies of {} before and after, and received", line.node), should, is)?;
+        walk.equal(
+            &format!("copies of {} before and after, and received", line.node),
+            should,
+            is,
+        )?;
     }
     // A ring in balance gives the newcomer its share, rounded down: so much has to come from others whatever is done.
     let copies: usize = before.values().map(BTreeSet::len).sum();
     let least = u32::try_from(copies / (walk.running().len())).unwrap_or(u32::MAX);
-    let (received, sent): (u32, u32) = plan
-        .nodes
-        .iter()
-        .fold((0, 0), |sum, line| (sum.0 + line.receives, sum.1 + line.sends));
-    walk.equal("copies that had to move, and that moved", (least, least), (received, sent))?;
+    let (received, sent): (u32, u32) = plan.nodes.iter().fold((0, 0), |sum, line| {
+        (sum.0 + line.receives, sum.1 + line.sends)
+    });
+    walk.equal(
+        "copies that had to move, and that moved",
+        (least, least),
+        (received, sent),
+    )?;
     let loads = plan.nodes.iter().map(|line| line.after);
     let (low, high) = (loads.clone().min(), loads.max());
     let even = low.zip(high).is_some_and(|(low, high)| high - low <= 1);
-    walk.expect("the least and the most that a node holds", "one apart", (low, high), even)?;
+    walk.expect(
+        "the least and the most that a node holds",
+        "one apart",
+        (low, high),
+        even,
+    )?;
     walk.at_rest()?;
     let wrong = keys.iter().filter(|&&key| {
         let stands = walk.standing(key).all.contains(&walk.id(N6));
         stands != walk.has_object(N6, key)
     });
     let wrong = wrong.count();
-    walk.equal("values that are at the newcomer without a place, or not there with one", 0, wrong)
+    walk.equal(
+        "values that are at the newcomer without a place, or not there with one",
+        0,
+        wrong,
+    )
 }
 
 fn a09(walk: &mut Walk<'_>) -> Result<(), Failure> {
@@ -128,15 +155,27 @@ fn a09(walk: &mut Walk<'_>) -> Result<(), Failure> {
         let place = (0..N6).find(|&place| walk.id(place) == asked).unwrap_or(0);
         let has_a_place = walk.standing(key).all.contains(&asked);
         let wrote = old.writes(walk, key, &newest[index])?;
-        walk.expect("the ring that the client has by then", "a later one", old.ring(), old.ring() > first)?;
+        walk.expect(
+            "the ring that the client has by then",
+            "a later one",
+            old.ring(),
+            old.ring() > first,
+        )?;
         walk.exactly("questions for the map", 1, old.asked)?;
         if !has_a_place {
             walk.exactly("tries that were made again", 0, old.tried_again)?;
             let by = wrote.info.coordinator;
-            walk.expect("who carried it out", "another node", by, by != Some(asked) || !walk.is_calm())?;
+            walk.expect(
+                "who carried it out",
+                "another node",
+                by,
+                by != Some(asked) || !walk.is_calm(),
+            )?;
             walk.until("who has no place keeps nothing of it", 10_000, |walk| {
                 let holds = walk.holds(place, key, wrote.id);
-                (!holds).then_some(()).ok_or_else(|| "it is there".to_owned())
+                (!holds)
+                    .then_some(())
+                    .ok_or_else(|| "it is there".to_owned())
             })?;
             passed_on += 1;
         }
@@ -149,7 +188,12 @@ fn a09(walk: &mut Walk<'_>) -> Result<(), Failure> {
         "{passed_on} of {} writes went to a node that had handed over: all were passed on, and each client asked for the map once, because a reply named a later ring",
         keys.len()
     ));
-    walk.expect("writes that were passed on", "some", passed_on, passed_on > 0)
+    walk.expect(
+        "writes that were passed on",
+        "some",
+        passed_on,
+        passed_on > 0,
+    )
 }
 
 /// Requests of one measurement.
@@ -181,32 +225,60 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
     walk.begin(&[joins])?;
     hold_up(walk, N6)?;
     let report = walk.moves(N6, Moves::default())?;
-    walk.equal("whether it says that it is paused", true, report.pace.paused)?;
+    walk.equal(
+        "whether it says that it is paused",
+        true,
+        report.pace.paused,
+    )?;
     let copied = |walk: &Walk<'_>| keys.iter().filter(|&&key| walk.has_object(N6, key)).count();
     walk.pass(1_000);
     let (held, progress) = (copied(walk), left(walk)?);
     walk.pass(4_000);
     let now = (copied(walk), left(walk)?);
-    walk.equal("values copied, and copies to be filled, while it is paused", (held, progress), now)?;
+    walk.equal(
+        "values copied, and copies to be filled, while it is paused",
+        (held, progress),
+        now,
+    )?;
     walk.expect("copies to be filled", "some", progress, progress > 0)?;
-    walk.say(format!("{progress} copies are to be filled, and nothing happens while it is paused"));
+    walk.say(format!(
+        "{progress} copies are to be filled, and nothing happens while it is paused"
+    ));
     walk.moves_everywhere(Moves {
         bytes_per_s: Some(SLOW),
         ..Moves::default()
     })?;
     let_go(walk, N6)?;
     let report = walk.moves(N6, Moves::default())?;
-    walk.equal("the pace that it says it has", (false, SLOW), (report.pace.paused, report.pace.most / SLOW * SLOW))?;
+    walk.equal(
+        "the pace that it says it has",
+        (false, SLOW),
+        (report.pace.paused, report.pace.most / SLOW * SLOW),
+    )?;
     let slow_us = p99(walk)?;
     let under_way = walk.has_moved().is_err();
     walk.say(format!("p99 {idle_us} us without a move, {slow_us} us beside a slow one; under way still: {under_way}"));
     let most_us = walk.patience_ms(2 * idle_us);
-    walk.expect("p99 beside a slow move", most_us, slow_us, slow_us < most_us)?;
-    walk.expect("whether it was measured beside the move", true, under_way, under_way || !walk.is_calm())?;
+    walk.expect(
+        "p99 beside a slow move",
+        most_us,
+        slow_us,
+        slow_us < most_us,
+    )?;
+    walk.expect(
+        "whether it was measured beside the move",
+        true,
+        under_way,
+        under_way || !walk.is_calm(),
+    )?;
     if under_way {
         walk.cancel()?;
         walk.moved()?;
-        walk.equal("where classes stand after the cancellation", &before, &walk.places_of_all())?;
+        walk.equal(
+            "where classes stand after the cancellation",
+            &before,
+            &walk.places_of_all(),
+        )?;
         walk.at_rest()?;
         walk.equal("values at who came and went", 0, copied(walk))?;
         let joins = join(walk, N6);
@@ -219,7 +291,11 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
     })?;
     walk.moved()?;
     walk.at_rest()?;
-    let share = walk.places_of_all().values().filter(|nodes| nodes.contains(&walk.id(N6))).count();
+    let share = walk
+        .places_of_all()
+        .values()
+        .filter(|nodes| nodes.contains(&walk.id(N6)))
+        .count();
     walk.equal("copies of the newcomer in the end", 32, share)
 }
 
@@ -255,14 +331,26 @@ fn a11(walk: &mut Walk<'_>) -> Result<(), Failure> {
     walk.say("the last node of zone b is to leave");
     walk.stage(&[leaves])?;
     let plan = walk.plan()?;
-    let warned = plan.warnings.iter().find(|warning| warning.text.contains("zone"));
+    let warned = plan
+        .warnings
+        .iter()
+        .find(|warning| warning.text.contains("zone"));
     let told = warned.map(|warning| warning.text.clone());
-    walk.say(format!("the plan says: {}", told.clone().unwrap_or_default()));
-    walk.expect("whether the plan speaks of zones", true, &told, told.is_some())?;
-    walk.order(RingChange::Clear).map_err(|refused| Failure::Refused {
-        what: "to clear".to_owned(),
-        refused,
-    })?;
+    walk.say(format!(
+        "the plan says: {}",
+        told.clone().unwrap_or_default()
+    ));
+    walk.expect(
+        "whether the plan speaks of zones",
+        true,
+        &told,
+        told.is_some(),
+    )?;
+    walk.order(RingChange::Clear)
+        .map_err(|refused| Failure::Refused {
+            what: "to clear".to_owned(),
+            refused,
+        })?;
     walk.at_rest().map(|_| ())
 }
 

@@ -81,7 +81,9 @@ fn a07(walk: &mut Walk<'_>) -> Result<(), Failure> {
         walk.moved()?;
         (here, there) = (there, here);
     }
-    walk.say(format!("{fired} processes died at messages that carried a move"));
+    walk.say(format!(
+        "{fired} processes died at messages that carried a move"
+    ));
     walk.end_load()?;
     walk.end_guard()?;
     resumes(walk, here, there)
@@ -101,11 +103,15 @@ fn resumes(walk: &mut Walk<'_>, here: usize, there: usize) -> Result<(), Failure
     let replaces = replace(walk, here, there);
     walk.begin(&[replaces])?;
     let count = |walk: &Walk<'_>| {
-        keys.iter().filter(|&&key| walk.has_object(there, key)).count()
+        keys.iter()
+            .filter(|&&key| walk.has_object(there, key))
+            .count()
     };
     walk.until("a part has been copied", 30_000, |walk| {
         let copied = count(walk);
-        (copied > 5).then_some(()).ok_or_else(|| format!("{copied} are there"))
+        (copied > 5)
+            .then_some(())
+            .ok_or_else(|| format!("{copied} are there"))
     })?;
     let before = count(walk);
     walk.kill_at(there);

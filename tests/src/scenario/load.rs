@@ -15,7 +15,7 @@ const TRY_MS: u32 = 2_000;
 /// A client gives up a request after so long, milliseconds.
 const BUDGET_MS: u64 = 10_000;
 /// Between two requests for one key, milliseconds at most.
-const PAUSE_MS: u64 = 40;
+const PAUSE_MS: u64 = 120;
 /// Between two tries of one, milliseconds.
 const AGAIN_MS: u64 = 50;
 
@@ -210,9 +210,7 @@ impl Walk<'_> {
 
     fn next_of(&self, line: &Line, job: usize) -> Current {
         let request = match (job, &line.over) {
-            (WRITE, Some(over)) => {
-                put(format!("{}", line.written.len() + 1)).over(over.clone())
-            }
+            (WRITE, Some(over)) => put(format!("{}", line.written.len() + 1)).over(over.clone()),
             (WRITE, None) => put("1"),
             (_, _) => get(),
         };
@@ -266,8 +264,18 @@ impl Walk<'_> {
             .collect();
         let newest = indices.iter().copied().max().unwrap_or(0);
         let what = format!("the value of {} that a read shows", line.key);
-        self.expect(&what, format!("{floor} or later"), &indices, newest >= floor)?;
+        self.expect(
+            &what,
+            format!("{floor} or later"),
+            &indices,
+            newest >= floor,
+        )?;
         let most = 1 + line.doubtful;
-        self.expect(&what, format!("{most} at most"), &indices, indices.len() <= most)
+        self.expect(
+            &what,
+            format!("{most} at most"),
+            &indices,
+            indices.len() <= most,
+        )
     }
 }

@@ -19,6 +19,7 @@
 //! restoring  backups: one node restored, all of them restored
 //! moving     A02 to A06, A08   classes that move under load, half full, diverged
 //! joining    A01, A09 to A11   plans, old rings, the pace of copies, zones
+//! large      A12        plans for a thousand nodes
 //! killing    A07        processes that die at each step of a transfer
 //! versions   V02 to V05 versions that are missed, or cannot be decided, and what they cost
 //! trouble    R21 to R23   links and disks that are neither well nor dead
@@ -35,6 +36,7 @@ pub mod failure;
 mod guard;
 mod joining;
 mod killing;
+mod large;
 mod load;
 mod losing;
 mod moving;
@@ -80,6 +82,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend_from_slice(losing::ALL);
     all.extend_from_slice(moving::ALL);
     all.extend_from_slice(joining::ALL);
+    all.extend_from_slice(large::ALL);
     all.extend_from_slice(killing::ALL);
     all.extend_from_slice(versions::ALL);
     all.extend_from_slice(trouble::ALL);

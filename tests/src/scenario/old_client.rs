@@ -56,11 +56,16 @@ impl OldClient {
         key: Key,
         over: &Wrote,
     ) -> Result<Wrote, Failure> {
-        let mut request = put("by an old ring").of(key).over(over).deadline_ms(2_000).silently();
+        let mut request = put("by an old ring")
+            .of(key)
+            .over(over)
+            .deadline_ms(2_000)
+            .silently();
         let mut last = Refused::silence();
         let tries = if walk.is_calm() { 2 } else { 10 };
         for id in std::iter::repeat_n(self.order(key), tries).flatten() {
-            let Some(place) = (0..walk.world.nodes.len()).find(|&place| walk.id(place) == id) else {
+            let Some(place) = (0..walk.world.nodes.len()).find(|&place| walk.id(place) == id)
+            else {
                 continue;
             };
             if !walk.is_open(place) {
@@ -82,7 +87,10 @@ impl OldClient {
             self.tried_again += 1;
         }
         let what = "a write by an old ring".to_owned();
-        Err(Failure::Refused { what, refused: last })
+        Err(Failure::Refused {
+            what,
+            refused: last,
+        })
     }
 
     fn refresh(&mut self, walk: &mut Walk<'_>, place: usize) {

@@ -42,7 +42,9 @@ impl Walk<'_> {
         let mut all = config.map.members.iter().chain(&config.turnover.spares);
         let id = self.id(place);
         let found = all.find(|member| member.id == id);
-        found.unwrap_or_else(|| unreachable!("{id} is on the stage")).clone()
+        found
+            .unwrap_or_else(|| unreachable!("{id} is on the stage"))
+            .clone()
     }
 
     /// Whether a node lets clients in: it is a member by the map that it has.
@@ -333,8 +335,7 @@ fn standing(version: &VersionedMap, class: Class) -> Standing {
             }
         }
         Err(_) => {
-            let set: BTreeSet<NodeId> =
-                version.map.ring.primaries(class).iter().copied().collect();
+            let set: BTreeSet<NodeId> = version.map.ring.primaries(class).iter().copied().collect();
             Standing {
                 state: ClassState::Stable,
                 old: set.clone(),

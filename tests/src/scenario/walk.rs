@@ -176,7 +176,8 @@ impl<'a> Walk<'a> {
     pub fn pass(&mut self, ms: u64) {
         let until_us = self.world.at_us + ms * 1000;
         while (self.load.is_some() || self.guard.is_some()) && self.world.at_us < until_us {
-            self.world.run_until(until_us.min(self.world.at_us + STEP_US));
+            self.world
+                .run_until(until_us.min(self.world.at_us + STEP_US));
             self.pump();
             self.look_after();
         }

@@ -59,7 +59,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", requires = "scenario", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) many: Option<u32>,
     /// With --scenario and seeds: calm, windy or stormy, and no worse than a scenario stands.
-    #[arg(long, value_name = "WEATHER", requires = "scenario", default_value = "stormy")]
+    #[arg(
+        long,
+        value_name = "WEATHER",
+        requires = "scenario",
+        default_value = "stormy"
+    )]
     pub(super) weather: Weather,
     /// Break a rule on purpose and see which checker notices, after how many seeds: a rule's name, or all.
     /// With --seed: break it in that run. Needs a build with the feature `planted`.

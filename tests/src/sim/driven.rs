@@ -8,13 +8,13 @@ use quorate_protocol::client::ClientRequest;
 use quorate_ring::RingVersion;
 
 use super::clients::ClientEvent;
+use super::config::NetworkPlan;
 use super::event::Event;
 use super::faults::Fault;
 use super::history::{Key, Kind, Operation, Outcome};
-use super::config::NetworkPlan;
 use super::network::Link;
-use super::snipers::Shot;
 use super::serving::CLIENT_DELAY_US;
+use super::snipers::Shot;
 use super::world::{Waiting, World};
 
 /// The number of the driver among the clients of a world.

@@ -81,10 +81,10 @@ pub mod network;
 pub mod node;
 pub(crate) mod operators;
 pub mod overrides;
+mod placing;
 #[cfg(feature = "planted")]
 pub mod planted;
 mod removed;
-mod placing;
 mod repairing;
 pub mod restoring;
 pub mod returning;

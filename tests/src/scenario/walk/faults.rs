@@ -62,10 +62,17 @@ impl Walk<'_> {
     /// Cuts everything between two groups of places; returns the name of the cut.
     pub fn cut_at(&mut self, one: &[usize], other: &[usize]) -> u64 {
         let names = |places: &[usize]| {
-            let names: Vec<String> = places.iter().map(|place| format!("n{}", place + 1)).collect();
+            let names: Vec<String> = places
+                .iter()
+                .map(|place| format!("n{}", place + 1))
+                .collect();
             names.join(", ")
         };
-        let text = format!("{} and {} are cut off from each other", names(one), names(other));
+        let text = format!(
+            "{} and {} are cut off from each other",
+            names(one),
+            names(other)
+        );
         self.say(text);
         self.world.begin_cut(between(one, other))
     }

@@ -234,13 +234,13 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
     walk.pass(1_000);
     let (held, progress) = (copied(walk), left(walk)?);
     walk.pass(4_000);
-    let now = (copied(walk), left(walk)?);
-    walk.equal(
-        "values copied, and copies to be filled, while it is paused",
-        (held, progress),
-        now,
-    )?;
-    walk.expect("copies to be filled", "some", progress, progress > 0)?;
+    let now = copied(walk);
+    walk.equal("values copied while it is paused", held, now)?;
+    // In bad weather words of what was done come late, and the order to pause may.
+    let left_now = left(walk)?;
+    walk.exactly("copies to be filled while it is paused", progress, left_now)?;
+    let is_held = progress > 0 || !walk.is_calm();
+    walk.expect("copies to be filled", "some", progress, is_held)?;
     walk.say(format!(
         "{progress} copies are to be filled, and nothing happens while it is paused"
     ));
@@ -271,8 +271,11 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
         under_way,
         under_way || !walk.is_calm(),
     )?;
-    if under_way {
-        walk.cancel()?;
+    // It may come to its end before the order to cancel does.
+    if under_way && (walk.is_calm() || walk.cancel().is_ok()) {
+        if walk.is_calm() {
+            walk.cancel()?;
+        }
         walk.moved()?;
         walk.equal(
             "where classes stand after the cancellation",

@@ -2,6 +2,7 @@
 //! `quorate-sim --scenario NAME`.
 
 use quorate_tests::scenario::play::{How, play};
+use quorate_tests::scenario::stage::Weather;
 use quorate_tests::scenario::{Scenario, all};
 
 fn holds(scenario: &Scenario, how: How) {
@@ -22,16 +23,35 @@ fn every_scenario_holds_in_calm_weather() {
     }
 }
 
+/// Those in which the ring changes take longer: they get one seed in each weather here, and the others by command.
+fn changes_the_ring(scenario: &Scenario) -> bool {
+    scenario.name.starts_with(['a', 'v'])
+}
+
 #[test]
 fn every_scenario_holds_in_bad_weather() {
-    for scenario in all() {
+    for scenario in all().iter().filter(|scenario| !changes_the_ring(scenario)) {
         for seed in 1..4 {
             let how = How {
                 seed,
-                stormy: true,
+                weather: Weather::Stormy,
                 ..How::default()
             };
-            holds(&scenario, how);
+            holds(scenario, how);
+        }
+    }
+}
+
+#[test]
+fn every_change_of_the_ring_holds_in_wind_and_storm() {
+    for scenario in all().iter().filter(|scenario| changes_the_ring(scenario)) {
+        for (seed, weather) in [(1, Weather::Windy), (2, Weather::Stormy)] {
+            let how = How {
+                seed,
+                weather,
+                ..How::default()
+            };
+            holds(scenario, how);
         }
     }
 }
@@ -41,7 +61,7 @@ fn one_seed_is_one_walk() {
     for scenario in all().into_iter().take(3) {
         let how = How {
             seed: 7,
-            stormy: true,
+            weather: Weather::Stormy,
             ..How::default()
         };
         assert_eq!(play(&scenario, how).hash, play(&scenario, how).hash);
@@ -72,11 +92,15 @@ fn a_restored_node_that_goes_on_with_its_actor_is_caught() {
     use quorate_tests::scenario::play::play_with;
 
     let planted = |scenario: &Scenario, seed: u64| {
-        let (stormy, how) = (seed > 0, How::default());
+        let weather = if seed > 0 {
+            Weather::Stormy
+        } else {
+            Weather::Calm
+        };
         let how = How {
             seed,
-            stormy,
-            ..how
+            weather,
+            ..How::default()
         };
         play_with(scenario, how, &|replica| replica.plant(Plant::ActorReused)).result
     };
@@ -86,4 +110,37 @@ fn a_restored_node_that_goes_on_with_its_actor_is_caught() {
     let caught: Vec<String> = caught.map(|failure| failure.to_string()).collect();
     // By the dot itself, or by the write that another one of its name has swallowed.
     assert!(!caught.is_empty());
+}
+
+/// Rules of ring changes, each with the scenarios of which one must not hold without it.
+#[cfg(feature = "planted")]
+#[test]
+fn a_broken_rule_of_ring_changes_is_caught_by_a_scenario() {
+    use quorate_core::Plant;
+    use quorate_tests::scenario::play::play_with;
+
+    let rules = [
+        (Plant::ClaimsAssumed, ["a07", "a03"]),
+        (Plant::GoneAssumed, ["a06", "v04"]),
+        (Plant::OneQuorumForBoth, ["a03", "a07"]),
+        (Plant::UnionRead, ["a03", "a07"]),
+        (Plant::DeletedUncovered, ["a06", "v04"]),
+    ];
+    for (plant, names) in rules {
+        let caught = names.into_iter().find(|name| {
+            let mut scenarios = all();
+            scenarios.retain(|scenario| scenario.name == *name);
+            (0..6).any(|seed| {
+                let how = How {
+                    seed,
+                    weather: Weather::ALL[usize::try_from(seed % 3).unwrap_or(0)],
+                    ..How::default()
+                };
+                let prepare = |replica: &mut quorate_core::Replica| replica.plant(plant);
+                play_with(&scenarios[0], how, &prepare).result.is_err()
+            })
+        });
+        println!("{plant:?} is caught by {caught:?}");
+        assert!(caught.is_some(), "{plant:?} is caught by none of {names:?}");
+    }
 }

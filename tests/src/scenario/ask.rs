@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quorate_protocol::client::{ClientReply, ClientRequest, ReplyInfo, SessionNeed};
 use quorate_protocol::error::ErrorCode;
 use quorate_protocol::ids::Dot;
-use quorate_ring::Class;
+use quorate_ring::{Class, RingVersion};
 
 use super::failure::{Failure, Refused};
 use super::request::{Request, What};
@@ -189,13 +189,7 @@ impl Walk<'_> {
         world.give_up(sent);
         let result = match event {
             Some(ClientEvent::Reply(_, reply)) => match *reply {
-                ClientReply::Failed(error) => Err(Refused {
-                    code: Some(error.code),
-                    needed: error.needed,
-                    got: error.got,
-                    nodes: error.nodes,
-                    message: error.message,
-                }),
+                ClientReply::Failed(error) => Err(Refused::from(error)),
                 reply @ (ClientReply::Got(_)
                 | ClientReply::Written(_)
                 | ClientReply::KeyPage(_)
@@ -220,6 +214,17 @@ impl Walk<'_> {
         };
         self.note(under_way, &result);
         result
+    }
+
+    /// Whether [`Self::wait`] has nothing to wait for.
+    #[must_use]
+    pub fn has_ended(&self, under_way: &UnderWay) -> bool {
+        self.world.at_us >= under_way.until_us || self.world.is_answered(under_way.sent)
+    }
+
+    /// The number of the ring that stands in the header of a reply, once.
+    pub fn ring_told(&mut self, under_way: &UnderWay) -> Option<RingVersion> {
+        self.world.ring_told(under_way.sent)
     }
 
     /// Enters into the history what came of a request, and tells it.
@@ -367,6 +372,83 @@ impl Walk<'_> {
                 request = request.again(id);
             }
         }
+    }
+
+    /// As [`Self::get`], at the node of a place; at some member or other if none is given.
+    ///
+    /// # Errors
+    /// It did not succeed.
+    pub fn get_at(&mut self, request: &Request, place: Option<usize>) -> Result<Seen, Failure> {
+        let mut tries = 1;
+        loop {
+            let at = place.or_else(|| self.some_running()).unwrap_or(0);
+            match self.try_get_at(request, at) {
+                Ok(seen) => return Ok(seen),
+                Err(refused) => self.may_try_again(&mut tries, request, refused)?,
+            }
+        }
+    }
+
+    /// As [`Self::put`], at the node of a place; at some member or other if none is given.
+    ///
+    /// # Errors
+    /// It did not succeed.
+    pub fn put_at(&mut self, request: &Request, place: Option<usize>) -> Result<Wrote, Failure> {
+        let (mut tries, mut request) = (1, request.clone());
+        loop {
+            let at = place.or_else(|| self.some_running()).unwrap_or(0);
+            let under_way = self.send_to(&request, at);
+            let result = self.wait(&under_way);
+            match result.and_then(|reply| self.wrote(&under_way, reply)) {
+                Ok(wrote) => return Ok(wrote),
+                Err(refused) => self.may_try_again(&mut tries, &request, refused)?,
+            }
+            if let Some(id) = under_way.id {
+                request = request.again(id);
+            }
+        }
+    }
+
+    /// A read at the node of a place, tried once.
+    ///
+    /// # Errors
+    /// It was refused, failed, or nothing came.
+    pub fn try_get_at(&mut self, request: &Request, place: usize) -> Result<Seen, Refused> {
+        let under_way = self.send_to(request, place);
+        let reply = self.wait(&under_way)?;
+        self.seen(&under_way, reply)
+    }
+
+    /// A write at the node of a place, tried once.
+    ///
+    /// # Errors
+    /// It was refused, failed, or nothing came.
+    pub fn try_put_at(&mut self, request: &Request, place: usize) -> Result<Wrote, Refused> {
+        let under_way = self.send_to(request, place);
+        let reply = self.wait(&under_way)?;
+        self.wrote(&under_way, reply)
+    }
+
+    /// As [`Self::put_at`], at one member after the other and as patient as a client, also where nothing else happens: in the
+    /// moment in which a class goes on, a try may meet nodes that know of it and others that do not.
+    ///
+    /// # Errors
+    /// It did not succeed.
+    pub fn put_patiently(&mut self, request: &Request) -> Result<Wrote, Failure> {
+        let mut request = request.clone();
+        for _ in 1..TRIES {
+            let at = self.some_running().unwrap_or(0);
+            let under_way = self.send_to(&request, at);
+            let result = self.wait(&under_way);
+            if let Ok(wrote) = result.and_then(|reply| self.wrote(&under_way, reply)) {
+                return Ok(wrote);
+            }
+            if let Some(id) = under_way.id {
+                request = request.again(id);
+            }
+            self.pass(BETWEEN_TRIES_MS);
+        }
+        self.put_at(&request, None)
     }
 
     fn may_try_again(

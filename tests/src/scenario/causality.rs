@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Scenario;
 use super::failure::Failure;
 use super::request::{Over, get, put};
-use super::stage::Weather;
+use super::stage::{Stage, Weather};
 use super::walk::{ALL as EVERYBODY, P1, P2, P3, PRIMARIES, Walk};
 use crate::sim::dice::Dice;
 
@@ -14,24 +14,28 @@ pub(super) const ALL: &[Scenario] = &[
         name: "r14",
         sentence: "Write w=3, then r=1 at each node: the written value everywhere. With a session the same for w=1, and reads never go backwards.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r14,
     },
     Scenario {
         name: "r15",
         sentence: "Write w=1 and a concurrent r=1 read elsewhere: the old or the new value, never an error.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r15,
     },
     Scenario {
         name: "r16",
         sentence: "Two clients write a key without seeing each other: two siblings under one context; a put with it leaves one value.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r16,
     },
     Scenario {
         name: "r17",
         sentence: "10 clients, 1,000 interleaved read-modify-write rounds: never more siblings than writers in flight, and a context below 200 bytes.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r17,
     },
 ];

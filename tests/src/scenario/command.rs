@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::failure::Failure;
 use super::play::{How, Played, play};
+use super::stage::Weather;
 use super::{Scenario, all};
 use crate::sim::hour;
 
@@ -21,6 +22,10 @@ pub struct Wish {
     pub name: String,
     /// Seeds of the weather; none: one walk in calm weather.
     pub seeds: Option<Range<u64>>,
+    /// The weather under those seeds, no worse than a scenario stands.
+    pub weather: Weather,
+    /// Whether seeds go on after one that failed.
+    pub keep_going: bool,
     /// Keys of scenarios that need many; 0: as many as usual.
     pub many: u32,
     /// Whether every event is printed.
@@ -96,12 +101,12 @@ fn aloud(scenario: &Scenario, wish: &Wish) -> u8 {
 
 /// Many walks in the weather that seeds decide; told only where one does not hold.
 fn under_seeds(scenario: &Scenario, wish: &Wish, seeds: Range<u64>) -> u8 {
-    let (mut walked, mut worst) = (0, 0);
+    let (mut walked, mut failed, mut worst) = (0, 0, 0);
     let one = seeds.end - seeds.start == 1;
     for seed in seeds {
         let how = How {
             seed,
-            stormy: true,
+            weather: wish.weather,
             many: wish.many,
             aloud: one,
             trace: wish.trace,
@@ -113,16 +118,29 @@ fn under_seeds(scenario: &Scenario, wish: &Wish, seeds: Range<u64>) -> u8 {
                 told.iter().for_each(|line| println!("{line}"));
             }
             println!(
-                "{} does not hold with seed {seed}: {failure}\n  again: quorate-sim --scenario {} --seed {seed}",
+                "{} does not hold with seed {seed}: {failure}\n  again: quorate-sim --scenario {} --seed {seed} --weather {}",
                 scenario.name.to_uppercase(),
-                scenario.name
+                scenario.name,
+                wish.weather.name()
             );
             worst = worst.max(code(&result));
-            break;
+            failed += 1;
+            if !wish.keep_going {
+                break;
+            }
         }
     }
-    if worst == 0 {
-        println!("{:<5} holds under {walked} seeds", scenario.name);
+    if failed > 0 {
+        println!(
+            "{:<5} does not hold with {failed} of {walked} seeds",
+            scenario.name
+        );
+    } else {
+        println!(
+            "{:<5} holds under {walked} seeds, {}",
+            scenario.name,
+            wish.weather.min(scenario.weather).name()
+        );
     }
     worst
 }

@@ -1,6 +1,6 @@
 //! Why a walk does not hold what its scenario promises.
 
-use quorate_protocol::error::ErrorCode;
+use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_ring::NodeId;
 
 /// A walk that did not hold what its scenario promises.
@@ -65,6 +65,32 @@ pub struct Refused {
     pub nodes: Vec<NodeId>,
     /// In words.
     pub message: String,
+}
+
+impl From<WireError> for Refused {
+    fn from(error: WireError) -> Self {
+        Self {
+            code: Some(error.code),
+            needed: error.needed,
+            got: error.got,
+            nodes: error.nodes,
+            message: error.message,
+        }
+    }
+}
+
+impl Refused {
+    /// Nothing came.
+    #[must_use]
+    pub fn silence() -> Self {
+        Self {
+            code: None,
+            needed: None,
+            got: None,
+            nodes: Vec::new(),
+            message: "nothing came in time".to_owned(),
+        }
+    }
 }
 
 impl std::fmt::Display for Refused {

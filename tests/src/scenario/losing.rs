@@ -5,7 +5,7 @@ use quorate_core::Family;
 use super::Scenario;
 use super::failure::Failure;
 use super::request::{Over, delete, get, put};
-use super::stage::Weather;
+use super::stage::{Stage, Weather};
 use super::walk::{ALL as EVERYBODY, BUCKET, F4, P1, P2, P3, PRIMARIES, Walk};
 use crate::sim::history::Key;
 
@@ -14,24 +14,28 @@ pub(super) const ALL: &[Scenario] = &[
         name: "r18",
         sentence: "A coordinator loses its unsynced writes in a power cut and coordinates a write to a key it had written: both survive, nothing is swallowed. Also with its whole data directory gone.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r18,
     },
     Scenario {
         name: "r19",
         sentence: "A delete with context stays, whatever replica or hint comes back after 30 days; a concurrent write survives it; a key made again is not eaten by it.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r19,
     },
     Scenario {
         name: "r20",
         sentence: "After deletes have reached all replicas, nothing of them remains within 10 s, and no timer decides it.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r20,
     },
     Scenario {
         name: "r24",
         sentence: "A client or a coordinator dies in the middle of a put: the write is wholly there or wholly not; the retry under its id never shows as a sibling.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r24,
     },
 ];

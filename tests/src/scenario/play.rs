@@ -18,8 +18,8 @@ use crate::sim::world::Prepare;
 pub struct How {
     /// The seed; it decides the weather and all chance.
     pub seed: u64,
-    /// Whether there is weather at all.
-    pub stormy: bool,
+    /// What goes on around it: no worse than the scenario stands.
+    pub weather: Weather,
     /// How many keys scenarios that need many write; 0: as many as usual.
     pub many: u32,
     /// Whether lines are printed while they are told.
@@ -75,18 +75,14 @@ fn walk(
     prepare: Prepare<'_>,
     told: &RefCell<Vec<String>>,
 ) -> (Result<(), Failure>, u64) {
-    let weather = if how.stormy {
-        scenario.weather
-    } else {
-        Weather::Calm
-    };
-    let many = match (how.many, how.stormy) {
-        (0, false) => MANY,
-        (0, true) => MANY_STORMY,
+    let weather = how.weather.min(scenario.weather);
+    let many = match (how.many, how.weather) {
+        (0, Weather::Calm) => MANY,
+        (0, Weather::Windy | Weather::Stormy) => MANY_STORMY,
         (many, _) => many,
     };
     // Of all keys about three fifths have a given primary; the key of the scenario is number 0.
-    let config = stage::config(how.seed, weather, 1);
+    let config = stage::config(how.seed, weather, scenario.stage, 1);
     let trace = Trace::new(how.trace);
     let mut walk = Walk::new(config, weather, many, trace, how.aloud, prepare);
     introduce(&mut walk, scenario);
@@ -100,8 +96,8 @@ fn introduce(walk: &mut Walk<'_>, scenario: &Scenario) {
     walk.say(format!("{number}: {}", scenario.sentence));
     let who: Vec<String> = ALL.iter().map(|&who| walk.name(who)).collect();
     walk.say(format!(
-        "5 nodes, 64 partitions, 3 copies of every key, 2 answers needed. Of the key that this is about, {}, {} and {} are the primaries; {} and {} are the fallbacks, in this order",
-        who[0], who[1], who[2], who[3], who[4]
+        "5 nodes, {} partitions, 3 copies of every key, 2 answers needed. Of the key that this is about, {}, {} and {} are the primaries; {} and {} are the fallbacks, in this order",
+        scenario.stage.partitions, who[0], who[1], who[2], who[3], who[4]
     ));
 }
 

@@ -7,7 +7,7 @@ use quorate_protocol::options::Count;
 use super::Scenario;
 use super::failure::Failure;
 use super::request::{get, put};
-use super::stage::Weather;
+use super::stage::{Stage, Weather};
 use super::walk::{F4, F5, P1, P2, P3, PRIMARIES, Walk, Who};
 
 pub(super) const ALL: &[Scenario] = &[
@@ -15,48 +15,56 @@ pub(super) const ALL: &[Scenario] = &[
         name: "r01",
         sentence: "A healthy cluster holds exactly n copies of a key on n distinct nodes, and says which.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r01,
     },
     Scenario {
         name: "r02",
         sentence: "A request goes to all replicas; r answers end it; explain shows each replica's part.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r02,
     },
     Scenario {
         name: "r03",
         sentence: "w=2 with P3 down: accepted with two primaries and a fallback copy; the reply says so.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r03,
     },
     Scenario {
         name: "r04",
         sentence: "One primary down, then read r=3: the value on this very read; with notfound_ok=false the fallback's empty answer does not count.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r04,
     },
     Scenario {
         name: "r05",
         sentence: "After R04 read repair has put the value on F4: the next r=3 read succeeds either way, and so do r=2 and r=1.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r05,
     },
     Scenario {
         name: "r06",
         sentence: "Two primaries down: two fallbacks are filled by repair from the one primary left.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r06,
     },
     Scenario {
         name: "r07",
         sentence: "All primaries down: what a fallback holds is returned and marked; otherwise unavailable, never not found.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r07,
     },
     Scenario {
         name: "r08",
         sentence: "w=3 with P1 down is accepted through F4, and read r=3 is right at once; pw=3 fails and says 2 of 3.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r08,
     },
 ];

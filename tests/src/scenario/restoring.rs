@@ -8,7 +8,7 @@ use super::Scenario;
 use super::ask::Wrote;
 use super::failure::Failure;
 use super::request::{delete, get, put};
-use super::stage::Weather;
+use super::stage::{Stage, Weather};
 use super::walk::{ALL as EVERYBODY, BUCKET, P1, P2, P3, PRIMARIES, Walk, Who};
 use crate::sim::history::Key;
 use crate::sim::restoring::Backup;
@@ -18,12 +18,14 @@ pub(super) const ALL: &[Scenario] = &[
         name: "restore",
         sentence: "P3 is restored from a backup while the others go on: nothing deleted since comes back, nothing written since is missing.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: one_node,
     },
     Scenario {
         name: "restore-all",
         sentence: "All five nodes are restored, each from a backup of another moment: they agree, and have everything from before the first of the backups.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: everybody,
     },
 ];

@@ -6,7 +6,7 @@ use super::Scenario;
 use super::ask::{Seen, Wrote};
 use super::failure::{Failure, Refused};
 use super::request::{Over, get, put};
-use super::stage::Weather;
+use super::stage::{Stage, Weather};
 use super::walk::{BUCKET, F4, F5, P1, P2, P3, Walk, Who};
 use crate::sim::history::{Key, WriteId};
 
@@ -15,36 +15,42 @@ pub(super) const ALL: &[Scenario] = &[
         name: "r09",
         sentence: "P1 comes back: hints reach it within 10 s; then it alone serves r=1; F4 dropped its copy only after P1 had it durably.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r09,
     },
     Scenario {
         name: "r10",
         sentence: "While P1 catches up, every key is read at r=1, 2 and 3, again and again: no not found, no stale value.",
         weather: Weather::Windy,
+        stage: Stage::FIVE,
         walk: r10,
     },
     Scenario {
         name: "r11",
         sentence: "Two primaries down, writes at w=3, one recovers: a default read succeeds on its first try; the same after the second.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r11,
     },
     Scenario {
         name: "r12",
         sentence: "P1 and P2 miss a write, then return while those who have it are down: never the older value as if it were current.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r12,
     },
     Scenario {
         name: "r12b",
         sentence: "P3 dies for good, then P1 restarts: reads at r=2 work again within 1 s, because P2 knows that P3 died before P1 left.",
         weather: Weather::Windy,
+        stage: Stage::FIVE,
         walk: r12b,
     },
     Scenario {
         name: "r13",
         sentence: "The fallback that holds hints restarts, or is down when the primary returns, or the primary flaps 20 times: the hints still arrive.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r13,
     },
 ];

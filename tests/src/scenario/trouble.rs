@@ -4,7 +4,7 @@ use super::Scenario;
 use super::ask::{Seen, Wrote};
 use super::failure::{Failure, Refused};
 use super::request::{Request, get, put};
-use super::stage::Weather;
+use super::stage::{Stage, Weather};
 use super::walk::{F4, F5, P1, P2, P3, PRIMARIES, Walk, Who};
 use crate::sim::faults::Fault;
 
@@ -13,18 +13,21 @@ pub(super) const ALL: &[Scenario] = &[
         name: "r21",
         sentence: "A node is cut off from some peers only, one way, or for milliseconds at a time: both sides accept writes, nothing is lost, and both sides' writes are siblings after healing.",
         weather: Weather::Stormy,
+        stage: Stage::FIVE,
         walk: r21,
     },
     Scenario {
         name: "r22",
         sentence: "One replica stands still or is slow by 200 ms: p99 of r=2, w=2 stays below twice its healthy value after the first second.",
         weather: Weather::Calm,
+        stage: Stage::FIVE,
         walk: r22,
     },
     Scenario {
         name: "r23",
         sentence: "A disk that is full, slow, or returns errors: its node steps aside, fallbacks take over, clients see no error.",
         weather: Weather::Windy,
+        stage: Stage::FIVE,
         walk: r23,
     },
 ];

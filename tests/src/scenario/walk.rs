@@ -10,6 +10,8 @@ use quorate_core::record::keys;
 use quorate_ring::BucketId;
 
 use super::failure::Failure;
+use super::guard::Guard;
+use super::load::Load;
 use super::stage::Weather;
 use crate::sim::dice::Dice;
 use crate::sim::history::{Key, WriteId};
@@ -25,6 +27,9 @@ pub const KEY: Key = Key {
 };
 /// In bad weather everything may take so many times longer.
 const PATIENCE: u64 = 10;
+
+/// Beside a load the walk looks around so often, microseconds.
+const STEP_US: u64 = 2_000;
 
 /// A node by its part for [`KEY`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +68,10 @@ pub struct Walk<'a> {
     pub(super) session: super::ask::Session,
     /// Whether the weather makes clocks jump.
     pub clocks_jump: bool,
+    /// What goes on beside the walk.
+    pub(super) load: Option<Load>,
+    /// Values that rest, and whose copies are watched.
+    pub(super) guard: Option<Guard>,
     dice: Dice,
     /// Lines are printed as they are told.
     aloud: bool,
@@ -92,6 +101,8 @@ impl<'a> Walk<'a> {
             names: BTreeMap::new(),
             session: super::ask::Session::default(),
             clocks_jump: weather != Weather::Calm,
+            load: None,
+            guard: None,
             dice,
             aloud,
             places,
@@ -164,7 +175,24 @@ impl<'a> Walk<'a> {
     /// Time passes, milliseconds.
     pub fn pass(&mut self, ms: u64) {
         let until_us = self.world.at_us + ms * 1000;
+        while (self.load.is_some() || self.guard.is_some()) && self.world.at_us < until_us {
+            self.world
+                .run_until(until_us.min(self.world.at_us + STEP_US));
+            self.pump();
+            self.look_after();
+        }
         self.world.run_until(until_us);
+    }
+
+    /// Chance, for what goes on beside the walk.
+    pub(super) fn chance_below(&mut self, most: u64) -> u64 {
+        self.dice.below(most)
+    }
+
+    /// Some member that runs.
+    pub(super) fn some_running(&mut self) -> Option<usize> {
+        let running = self.running();
+        self.dice.pick(&running).copied()
     }
 
     /// How long something may take here that takes `ms` at most where nothing else happens.
@@ -186,6 +214,8 @@ impl<'a> Walk<'a> {
         let within_ms = self.patience_ms(within_ms);
         let from_us = self.world.at_us;
         loop {
+            self.check_load()?;
+            self.check_guard()?;
             let is = match so(self) {
                 Ok(()) => break,
                 Err(is) => is,
@@ -297,15 +327,26 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// What it still waits for.
     pub fn is_current(&self, who: Who) -> Result<(), String> {
-        let Some(status) = self.world.nodes[self.place(who)].status() else {
-            return Err(format!("{} does not run", self.name(who)));
+        self.is_up_to_date(self.place(who))
+    }
+
+    /// As [`Self::is_current`], of the node at a place.
+    ///
+    /// # Errors
+    /// What it still waits for.
+    pub fn is_up_to_date(&self, place: usize) -> Result<(), String> {
+        let name = match self.who(place) {
+            Some(who) => self.name(who),
+            None => format!("n{}", place + 1),
+        };
+        let Some(status) = self.world.nodes[place].status() else {
+            return Err(format!("{name} does not run"));
         };
         let mut vnodes = status.iter().flat_map(|replica| &replica.vnodes);
         match vnodes.find(|vnode| !vnode.current || vnode.lag > 0) {
             None => Ok(()),
             Some(vnode) => Err(format!(
-                "{}: {} is {}current, misses {} writes, waits for {:?}",
-                self.name(who),
+                "{name}: {} is {}current, misses {} writes, waits for {:?}",
                 vnode.class,
                 if vnode.current { "" } else { "not " },
                 vnode.lag,

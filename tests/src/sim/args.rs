@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Parser;
 
 use super::overrides::{Case, Numbers, Overrides};
+use crate::scenario::stage::Weather;
 
 /// Runs a whole cluster in one process, under virtual time and faults that one seed decides.
 #[derive(Debug, Parser)]
@@ -57,6 +58,14 @@ pub(super) struct Args {
     /// With --scenario: keys of scenarios that need many; 2000 if not given, 200 with seeds.
     #[arg(long, value_name = "N", requires = "scenario", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) many: Option<u32>,
+    /// With --scenario and seeds: calm, windy or stormy, and no worse than a scenario stands.
+    #[arg(
+        long,
+        value_name = "WEATHER",
+        requires = "scenario",
+        default_value = "stormy"
+    )]
+    pub(super) weather: Weather,
     /// Break a rule on purpose and see which checker notices, after how many seeds: a rule's name, or all.
     /// With --seed: break it in that run. Needs a build with the feature `planted`.
     #[arg(long, value_name = "NAME|all")]
@@ -76,6 +85,8 @@ Examples:
   quorate-sim --seeds 0..20 --twice         the same seed takes the same course
   quorate-sim --scenario r10                what the store does while a node catches up
   quorate-sim --scenario r10 --many 100000  the same with a hundred thousand keys
+  quorate-sim --scenario a07 --seeds 0..200 --weather windy
+                                            one scenario under many seeds, nothing lost on links
   quorate-sim --scenario all --seeds 0..20  every scenario in twenty kinds of weather
   quorate-sim --fuzz --inputs 1000000       malformed input for every decoder and a live replica
   quorate-sim --plant all                   every planted bug, who notices it, and how soon

@@ -128,6 +128,8 @@ fn walk(args: &Args, name: &str) -> ExitCode {
     let wish = Wish {
         name: name.to_owned(),
         seeds: seeds.or(args.seed.map(|seed| seed..seed + 1)),
+        weather: args.weather,
+        keep_going: args.keep_going,
         many: args.many.unwrap_or(0),
         trace: args.trace,
     };

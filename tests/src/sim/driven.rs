@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 
 use quorate_core::Ticket;
 use quorate_protocol::client::ClientRequest;
+use quorate_ring::RingVersion;
 
 use super::clients::ClientEvent;
+use super::config::NetworkPlan;
 use super::event::Event;
 use super::faults::Fault;
 use super::history::{Key, Kind, Operation, Outcome};
 use super::network::Link;
 use super::serving::CLIENT_DELAY_US;
+use super::snipers::Shot;
 use super::world::{Waiting, World};
 
 /// The number of the driver among the clients of a world.
@@ -85,9 +88,69 @@ impl World<'_> {
         Sent { ticket, operation }
     }
 
+    /// Asks a node for something that is about no key, such as a change of the ring.
+    pub fn call(&mut self, node: usize, request: ClientRequest, deadline_ms: u32) -> Ticket {
+        let ticket = self.new_ticket();
+        let waiting = Waiting {
+            client: DRIVER,
+            operation: None,
+        };
+        self.waiting.insert(ticket, waiting);
+        let event = Event::Request {
+            node,
+            ticket,
+            request: Box::new(request),
+            deadline_ms,
+        };
+        let delay_us = 1 + self.dice.below(CLIENT_DELAY_US);
+        self.schedule(delay_us, event);
+        ticket
+    }
+
+    /// What became of it, once; `None` while nothing did.
+    pub fn called(&mut self, ticket: Ticket) -> Option<ClientEvent> {
+        self.driven.remove(&ticket).map(|(_, event)| event)
+    }
+
+    /// Nobody waits for it any more.
+    pub fn hang_up(&mut self, ticket: Ticket) {
+        self.waiting.remove(&ticket);
+    }
+
+    /// A node's machine is gone, with all that was on its disk.
+    pub fn lose_machine(&mut self, node: usize) {
+        self.bury(node);
+    }
+
+    /// The next shots of the walk, the last one first.
+    pub fn aim(&mut self, shots: Vec<Shot>) {
+        self.snipers.shots = shots;
+    }
+
+    /// The next shot is not fired.
+    pub fn skip_shot(&mut self) {
+        self.snipers.shots.pop();
+    }
+
+    /// How many shots have not been fired.
+    #[must_use]
+    pub fn shots_left(&self) -> usize {
+        self.snipers.shots.len()
+    }
+
+    /// Links fare otherwise from now on.
+    pub fn set_network(&mut self, plan: NetworkPlan) {
+        self.network.set(plan);
+    }
+
     /// What became of a request, once, and when; `None` while nothing did.
     pub fn answer(&mut self, sent: Sent) -> Option<(u64, ClientEvent)> {
         self.driven.remove(&sent.ticket)
+    }
+
+    /// The number of the ring in the header of its reply, once.
+    pub fn ring_told(&mut self, sent: Sent) -> Option<RingVersion> {
+        self.rings_told.remove(&sent.ticket)
     }
 
     /// Whether something became of a request.

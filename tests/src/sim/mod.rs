@@ -7,6 +7,7 @@
 //! wiring    what nodes want done, and what reaches them
 //! want      what a node asks of what surrounds it
 //! node      a process by the core's contract: shards with the real replicas, hub with membership and the keeper of the map
+//! placing   what a node tells of plans, moves and the map
 //! route     which shard a message belongs to
 //! disk      what a process sees, what survives a power cut, and what can go wrong with it
 //! kept      what a node keeps of the cluster map, and what can go wrong with it
@@ -78,8 +79,9 @@ pub mod minimise;
 mod mishaps;
 pub mod network;
 pub mod node;
-mod operators;
+pub(crate) mod operators;
 pub mod overrides;
+mod placing;
 #[cfg(feature = "planted")]
 pub mod planted;
 mod removed;
@@ -92,7 +94,7 @@ mod route;
 pub mod run;
 mod serving;
 mod shard;
-mod snipers;
+pub mod snipers;
 pub mod story;
 pub mod trace;
 mod tries;

@@ -52,6 +52,11 @@ impl Network {
         }
     }
 
+    /// Links fare otherwise from now on.
+    pub fn set(&mut self, plan: NetworkPlan) {
+        self.plan = plan;
+    }
+
     /// Cuts these links until [`Self::mend`].
     pub fn cut(&mut self, links: BTreeSet<Link>) -> u64 {
         self.next_cut += 1;

@@ -13,7 +13,7 @@ use quorate_protocol::client::ClientRequest;
 use quorate_protocol::map::Bucket;
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
-use quorate_ring::{Class, NodeId};
+use quorate_ring::{Class, NodeId, RingVersion};
 
 use super::clock::Clock;
 use super::dice::Dice;
@@ -144,6 +144,18 @@ impl Node {
         Some(self.process.as_ref()?.keeper.register().newest())
     }
 
+    /// Voters on the map that do not answer it, while its process runs.
+    #[must_use]
+    pub fn silent(&self) -> Option<Vec<NodeId>> {
+        Some(self.process.as_ref()?.keeper.silent())
+    }
+
+    /// The number of the ring that it works by, which stands in the header of each of its replies.
+    #[must_use]
+    pub fn ring_version(&self) -> Option<RingVersion> {
+        Some(self.process.as_ref()?.map.map.ring.version())
+    }
+
     /// Buckets that are in force here, while its process runs.
     #[must_use]
     pub fn buckets(&self) -> Option<&[Bucket]> {
@@ -247,15 +259,15 @@ impl Node {
                 self.end_step(now, wants);
                 return true;
             }
-            // The simulated clients know the map and ask nobody for his state.
-            ClientRequest::GetMap(_)
-            | ClientRequest::Ping(_)
+            ClientRequest::GetMap(_) | ClientRequest::PlanRing(_) | ClientRequest::Moves(_) => {
+                return process.tell(self.id, ticket, &request, wants);
+            }
+            // Nobody asks simulated nodes for more.
+            ClientRequest::Ping(_)
             | ClientRequest::Status(_)
             | ClientRequest::Replicas(_)
             | ClientRequest::Backup(_)
             | ClientRequest::MapHistory(_)
-            | ClientRequest::PlanRing(_)
-            | ClientRequest::Moves(_)
             | ClientRequest::GetVersion(_) => return false,
             ClientRequest::Scrub(order) => return Shard::order_all(&mut process.shards, order),
         };

@@ -240,7 +240,7 @@ impl World<'_> {
 }
 
 /// What a change of the ring has left to do.
-pub(super) fn unfinished(version: &VersionedMap) -> Option<String> {
+pub(crate) fn unfinished(version: &VersionedMap) -> Option<String> {
     if version.before.is_some() {
         return Some("a change of the ring has not come to its end".to_owned());
     }

@@ -9,7 +9,7 @@ use quorate_core::moves::Said;
 use quorate_core::{
     BatchSeq, Effect, Input, Now, Replica, ReplicaConfig, Step, Ticket, Timing, When,
 };
-use quorate_protocol::client::{ClientReply, ClientRequest, Scrub};
+use quorate_protocol::client::{ClientReply, ClientRequest, Moves, Pace, Scrub, Transfer};
 use quorate_protocol::error::{ErrorCode, WireError};
 use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
@@ -140,6 +140,11 @@ impl Shard {
             replica.order_scrub(order.clone());
         }
         true
+    }
+
+    /// Takes an order about copies that travel, and tells how they do; nothing between two lives.
+    pub(super) fn order_moves(&mut self, order: &Moves) -> Option<(Pace, Vec<Transfer>)> {
+        Some(self.replica.as_mut()?.order_moves(order))
     }
 
     /// Takes a client's request; refuses it by name between two lives.

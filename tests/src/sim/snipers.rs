@@ -13,7 +13,7 @@ use super::world::World;
 /// In so many of a thousand runs in which members come and go.
 const SNIPING: u32 = 600;
 /// What carries a move: words, rounds of the register, clocks, pages, hints handed over.
-const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 14] = [
     "MapWord",
     "MapPrepare",
     "MapPromise",
@@ -32,27 +32,34 @@ const KINDS: [&str; 14] = [
 
 /// Whose process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Who {
+pub enum Who {
+    /// That of the node that sent the message.
     Sender,
+    /// That of the node that it reaches.
     Receiver,
+    /// That of another member.
     Bystander,
 }
 
 /// One death to come.
 #[derive(Clone, Copy, Debug)]
-struct Shot {
-    kind: &'static str,
-    who: Who,
-    before: bool,
+pub struct Shot {
+    /// The kind of message.
+    pub kind: &'static str,
+    /// Whose process dies.
+    pub who: Who,
+    /// Before the message is taken, or after.
+    pub before: bool,
     /// So many messages of the kind pass first, while something moves.
-    pass: u64,
-    down_us: u64,
+    pub pass: u64,
+    /// It starts again after this time, microseconds.
+    pub down_us: u64,
 }
 
 /// The deaths to come, one after the other.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snipers {
-    shots: Vec<Shot>,
+    pub(super) shots: Vec<Shot>,
     /// Whether a change of the ring is under way.
     pub(super) is_moving: bool,
 }

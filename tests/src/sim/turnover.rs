@@ -70,7 +70,7 @@ pub(super) fn draw(config: &mut Config) {
 
 impl Config {
     /// Members and those who may come stand in three zones.
-    fn stand_in_zones(&mut self) {
+    pub(crate) fn stand_in_zones(&mut self) {
         let ring = &self.map.ring;
         let (partitions, copies) = (ring.partitions().get(), ring.copies());
         let members = self.map.members.iter_mut();
@@ -337,12 +337,12 @@ impl World<'_> {
         else {
             return;
         };
-        if self.turnover.every_us == 0 {
-            return;
-        }
         let (before, after) = (before.map(), after.map());
         self.judge_zones(after);
         self.snipers.is_moving = unfinished(after).is_some();
+        if self.turnover.every_us == 0 {
+            return;
+        }
         let came = |member: &&Member| before.map.member(member.id).is_none();
         for member in after.map.members.iter().filter(came) {
             let Some(node) = self.place_of(member.id) else {

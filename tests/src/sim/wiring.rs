@@ -12,10 +12,11 @@ use quorate_ring::NodeId;
 
 use super::clients::ClientEvent;
 use super::counters::Counter;
+use super::driven::DRIVER;
 use super::event::Event;
 use super::history::Kind;
 use super::node::Want;
-use super::world::World;
+use super::world::{Waiting, World};
 use crate::checkers::Violation;
 use crate::checkers::ack_truth::Promise;
 
@@ -144,6 +145,8 @@ impl World<'_> {
         self.bytes.clear();
         message.encode_body(&mut self.bytes);
         let body = Bytes::copy_from_slice(&self.bytes);
+        let sent = self.sent.entry(message.name()).or_default();
+        *sent = (sent.0 + 1, sent.1 + body.len() as u64);
         let (from_id, life) = (self.nodes[from].id, self.nodes[to].life);
         for delay_us in delays.into_iter().flatten() {
             let event = Event::Deliver {
@@ -245,6 +248,12 @@ impl World<'_> {
         {
             self.judge_ack(node, ticket, dot);
             self.copies.acked(dot, self.at_us);
+        }
+        let is_driver = |waiting: &Waiting| waiting.client == DRIVER;
+        if self.waiting.get(&ticket).is_some_and(is_driver)
+            && let Some(ring) = self.nodes[node].ring_version()
+        {
+            self.rings_told.insert(ticket, ring);
         }
         self.tell(ticket, ClientEvent::Reply(ticket, Box::new(reply)));
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use quorate_core::{Replica, Ticket};
 use quorate_protocol::client::ClientReply;
 use quorate_protocol::options::{Count, ReadOptions};
-use quorate_ring::{BucketId, NodeId};
+use quorate_ring::{BucketId, NodeId, RingVersion};
 
 use super::asking::Asker;
 use super::clients::{Client, ClientEvent};
@@ -90,6 +90,10 @@ pub struct World<'a> {
     pub(super) waiting: BTreeMap<Ticket, Waiting>,
     /// What became of requests of the driver.
     pub(super) driven: BTreeMap<Ticket, (u64, ClientEvent)>,
+    /// The numbers of rings in the headers of the replies to it.
+    pub(super) rings_told: BTreeMap<Ticket, RingVersion>,
+    /// Messages between nodes that were sent, and their bytes, by kind.
+    pub sent: BTreeMap<&'static str, (u64, u64)>,
     pub(super) last_write: u64,
     pub(super) last_ticket: u64,
     pub(super) healed: bool,
@@ -174,6 +178,8 @@ impl<'a> World<'a> {
             list_probes: BTreeMap::new(),
             waiting: BTreeMap::new(),
             driven: BTreeMap::new(),
+            rings_told: BTreeMap::new(),
+            sent: BTreeMap::new(),
             last_write: 0,
             last_ticket: 0,
             healed: false,

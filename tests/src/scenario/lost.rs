@@ -5,13 +5,14 @@ use quorate_protocol::ErrorCode;
 use super::Scenario;
 use super::failure::Failure;
 use super::request::{get, put};
-use super::stage::Weather;
+use super::stage::{Stage, Weather};
 use super::walk::{F4, F5, P1, P2, P3, Walk, Who};
 
 pub(super) const ALL: &[Scenario] = &[Scenario {
     name: "lost",
     sentence: "Three of five machines are gone for good. The two that are left are told so, one of them dies meanwhile, and the order is repeated: what they hold is all there, the map changes again, and a machine that was called gone and returns serves nobody.",
     weather: Weather::Stormy,
+    stage: Stage::FIVE,
     walk: lost,
 }];
 

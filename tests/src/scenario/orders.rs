@@ -83,10 +83,13 @@ impl Walk<'_> {
         };
         self.world.hang_up(ticket);
         match event {
-            Some(ClientEvent::Reply(_, reply)) => match *reply {
-                ClientReply::Failed(error) => Err(Refused::from(error)),
-                other => Ok(other),
-            },
+            Some(ClientEvent::Reply(_, reply)) => {
+                if let ClientReply::Failed(error) = *reply {
+                    Err(Refused::from(error))
+                } else {
+                    Ok(*reply)
+                }
+            }
             Some(_) | None => Err(Refused::silence()),
         }
     }

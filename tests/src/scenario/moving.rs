@@ -363,8 +363,13 @@ fn a05(walk: &mut Walk<'_>) -> Result<(), Failure> {
     // Reads of a key that changes all the time may be refused; while they are, siblings pile up to their limit, and writes are
     // refused, too.
     let missed = sent - done - open;
-    let most = sent / 2;
-    walk.expect("writes that were not done", most, missed, missed <= most)?;
+    let enough = done >= 300 && (missed <= sent / 2 || !walk.is_calm());
+    walk.expect(
+        "writes that were not done",
+        "half of them at most",
+        missed,
+        enough,
+    )?;
     for way in &under_way {
         // Whatever becomes of it is entered in the history, for the end of the walk.
         let _ = walk.wait(way);

@@ -215,7 +215,10 @@ fn both_quorums(walk: &mut Walk<'_>, key: Key, before: &Wrote) -> Result<Wrote, 
     let standing = walk.standing(key);
     let strict = put("new").of(key).over(Over::from(before)).silently();
     let strict = strict.writing(|options| options.sloppy = Some(false)).w(2);
-    let wrote = walk.put_at(&strict, None)?;
+    let wrote = walk.put_patiently(&strict)?;
+    if standing.state != ClassState::JointOld || walk.standing(key) != standing {
+        return Ok(wrote); // the order to pause came too late for this class
+    }
     for (set, which) in [(standing.old, "old"), (standing.new, "new")] {
         let nodes = 0..walk.world.nodes.len();
         let nodes = nodes.filter(|&place| set.contains(&walk.id(place)));
@@ -277,11 +280,11 @@ fn a04(walk: &mut Walk<'_>) -> Result<(), Failure> {
         for (index, &key) in keys.iter().enumerate() {
             let over = newest[index].clone();
             if (index + rounds) % 7 == 0 && !deleted.contains(&index) {
-                newest[index] = walk.put_at(&delete(&over).of(key).silently(), None)?;
+                newest[index] = walk.put_patiently(&delete(&over).of(key).silently())?;
                 deleted.insert(index);
             } else {
                 let write = put(format!("live {rounds}")).of(key).over(&over).silently();
-                newest[index] = walk.put_at(&write, None)?;
+                newest[index] = walk.put_patiently(&write)?;
                 deleted.remove(&index);
             }
         }
@@ -360,8 +363,13 @@ fn a05(walk: &mut Walk<'_>) -> Result<(), Failure> {
     // Reads of a key that changes all the time may be refused; while they are, siblings pile up to their limit, and writes are
     // refused, too.
     let missed = sent - done - open;
-    let most = sent / 2;
-    walk.expect("writes that were not done", most, missed, missed <= most)?;
+    let enough = done >= 300 && (missed <= sent / 2 || !walk.is_calm());
+    walk.expect(
+        "writes that were not done",
+        "half of them at most",
+        missed,
+        enough,
+    )?;
     for way in &under_way {
         // Whatever becomes of it is entered in the history, for the end of the walk.
         let _ = walk.wait(way);

@@ -212,15 +212,17 @@ impl Walk<'_> {
     /// # Errors
     /// It does not say.
     pub fn moves(&mut self, place: usize, order: Moves) -> Result<MovesReport, Failure> {
-        let what = "a question about moves".to_owned();
-        match self.call(place, order.into()) {
-            Ok(ClientReply::MovesReport(report)) => Ok(report),
-            Ok(_) => {
-                let refused = Refused::silence();
-                Err(Failure::Refused { what, refused })
+        let mut refused = Refused::silence();
+        for _ in 0..TRIES {
+            match self.call(place, order.into()) {
+                Ok(ClientReply::MovesReport(report)) => return Ok(report),
+                Ok(_) => {}
+                Err(why) => refused = why,
             }
-            Err(refused) => Err(Failure::Refused { what, refused }),
+            self.pass(200);
         }
+        let what = "a question about moves".to_owned();
+        Err(Failure::Refused { what, refused })
     }
 
     /// The same order for every node that runs.

@@ -309,7 +309,7 @@ const DECIDING: [&str; 5] = [
     "MapDecided",
 ];
 /// Versions that one change of the ring takes at most, whatever it moves; in bad weather, where words come late, twice as many.
-const VERSIONS_MAX: u64 = 12;
+const VERSIONS_MAX: u64 = 16;
 /// Messages for one version of six members at most, with rivals who propose it.
 const MESSAGES_MAX: u64 = 120;
 

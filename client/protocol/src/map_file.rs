@@ -13,7 +13,7 @@ use crate::codec::{self, DecodeError};
 use crate::versioned::VersionedMap;
 
 const MARK: [u8; 4] = *b"QMAP";
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const HEADER_BYTES: usize = 12;
 
 /// Why bytes are no cluster map file of this version.

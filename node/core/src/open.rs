@@ -311,6 +311,7 @@ impl Shared {
             settled: Clock::new(),
             actors: Default::default(),
             promised: Default::default(),
+            folding: 0,
             voids: Clock::new(),
             damaged: false,
             rebuilding: None,

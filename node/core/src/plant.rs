@@ -152,6 +152,12 @@ plants! {
     RebuildTrustsOldClock,
     /// What a member that is left has accepted is forgotten when the cluster is recovered.
     RecoveredFromNothing,
+    /// A member folds though it does not know all of an actor that is folded.
+    FoldTakenBlindly,
+    /// Actors are folded though writes of them are missing somewhere.
+    FoldedWhileOpen,
+    /// Actors are folded, and nobody asks what is in hints.
+    FoldedWithHints,
     /// A replica that refused a write counts as current all the same.
     RefusedAndCurrent,
     /// Every replica that answered a read is written to, stale or not.

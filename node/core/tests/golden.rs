@@ -131,6 +131,7 @@ fn vnode() -> VnodeRecord {
         settled: Clock::from_wire(&clock[..1]).unwrap(),
         actors: BTreeMap::from([(dot(1, 1).actor, (TARGET, RingVersion::new(1)))]),
         promised: BTreeSet::from([dot(4, 1).actor]),
+        folding: 3,
         voids: Clock::from_wire(&[ActorClock {
             actor: dot(3, 1).actor,
             base: 0,

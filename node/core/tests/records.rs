@@ -173,6 +173,7 @@ fn vnode() -> impl Strategy<Value = VnodeRecord> {
                 complete: (ring % 3 == 0).then(|| MapVersion::new(ring / 3)),
                 voids: clock(dots.clone()).rest_of(promised.iter().copied()),
                 promised,
+                folding: 7,
                 clock: clock(dots),
                 settled: clock(settled),
                 actors: actors
@@ -491,6 +492,7 @@ fn an_enormous_vnode_record_comes_back() {
         clock: clock(dots),
         actors: BTreeMap::new(),
         promised: Default::default(),
+        folding: 0,
         voids: clock(Vec::new()),
         damaged: false,
         rebuilding: None,

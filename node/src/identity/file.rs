@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! quorate data directory
-//! format 5
+//! format 6
 //! cluster 0123456789abcdef0123456789abcdef
 //! node 0123456789abcdef
 //! storage 0123456789abcdef
@@ -16,7 +16,7 @@ use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
 
 /// The format of the whole data directory that this build reads and writes.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 const TITLE: &str = "quorate data directory";
 

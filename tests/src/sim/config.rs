@@ -167,6 +167,8 @@ pub struct Config {
     pub scrub_bytes_per_s: u64,
     /// Bytes of a vnode's dot log beyond which it is cut.
     pub log_bytes_max: u64,
+    /// With so many retired actors in one clock they are folded.
+    pub fold_actors: usize,
     /// How much faster or slower than the world a clock runs at most, millionths.
     pub drift_ppm: u64,
     /// Which buckets clients ask for, if they do.
@@ -281,6 +283,7 @@ impl Config {
             scrub_every_us: 30_000_000,
             scrub_bytes_per_s: 16 * 1024,
             log_bytes_max: Timing::default().log_bytes_max,
+            fold_actors: draw_folding(seed),
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
             founding: None,
             expiring: 0,
@@ -307,6 +310,7 @@ impl Config {
             scrub_every_us: self.scrub_every_us,
             scrub_bytes_per_s: self.scrub_bytes_per_s,
             log_bytes_max: self.log_bytes_max,
+            fold_actors: self.fold_actors,
             ..Timing::default()
         }
     }
@@ -464,5 +468,15 @@ mod tests {
             let wanted = if is_small(seed) { 1..=4 } else { 5..=9 };
             assert!(wanted.contains(&nodes), "seed {seed}: {nodes}");
         }
+    }
+}
+
+/// In every other run actors are folded whenever a few are retired.
+fn draw_folding(seed: u64) -> usize {
+    let mut dice = Dice::new(seed, "folding");
+    if dice.chance(500) {
+        usize::try_from(dice.between(2, 8)).unwrap_or(2)
+    } else {
+        Timing::default().fold_actors
     }
 }

@@ -92,6 +92,7 @@ impl Words {
         for said in all {
             sum.word.merge(said.word);
             sum.hinting |= said.hinting;
+            sum.generation = sum.generation.max(said.generation);
         }
         Some(sum)
     }
@@ -291,6 +292,7 @@ mod tests {
     #[test]
     fn a_node_says_nothing_before_all_its_shards_have_and_then_the_least_of_it() {
         let said = |version, hinting| Said {
+            generation: 0,
             word: Word {
                 version: MapVersion::new(version),
                 complete: Vec::new(),

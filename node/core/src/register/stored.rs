@@ -27,7 +27,7 @@ use super::version::{Version, VersionError};
 use crate::record::{Reader, RecordError, Writer};
 
 const MARK: [u8; 4] = *b"QREG";
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const HEADER_BYTES: usize = 12;
 
 /// Why stored bytes are not a register's state.

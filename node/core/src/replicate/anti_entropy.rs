@@ -331,17 +331,15 @@ impl Shared {
         })
     }
 
-    /// Whether some of what a peer asks for is void.
+    /// Whether some of what a peer asks for is void, or folded.
     fn asks_for_voids(&self, ask: &DotsAsk) -> bool {
-        let Some(vnode) = self
-            .vnodes
-            .get(&ask.class)
-            .filter(|vnode| !vnode.voids.is_empty())
-        else {
+        let Some(vnode) = self.vnodes.get(&ask.class) else {
             return false;
         };
         let mut firsts = ask.runs.iter();
-        firsts.any(|&(actor, first, _)| vnode.is_void(Dot::new(actor, first)))
+        firsts.any(|&(actor, first, _)| {
+            actor == ActorId::FOLDED || vnode.is_void(Dot::new(actor, first))
+        })
     }
 
     /// A peer has dots that its log has no more: all members once had them durably. If this vnode lacks one,

@@ -221,6 +221,7 @@ mod tests {
             settled: Clock::new(),
             actors: Default::default(),
             promised: Default::default(),
+            folding: 0,
             voids: Clock::new(),
             damaged: false,
             rebuilding: None,

@@ -346,9 +346,11 @@ impl Shared {
         self.note(Note::HintDelivered);
     }
 
-    /// A new actor, of the generation that the map names: those of earlier ones may be folded at any time.
+    /// A new actor, of the generation that the map names: those of earlier ones may be folded at any time. Who has lost its
+    /// map goes by what it knows to be folded.
     fn draw_actor(&mut self) -> ActorId {
-        let generation = self.view.version.generation;
+        let known = u16::try_from(self.folded.saturating_add(1)).unwrap_or(u16::MAX);
+        let generation = self.view.version.generation.max(known);
         ActorId::drawn(generation, self.draw())
     }
 
@@ -365,7 +367,10 @@ impl Shared {
         let given = self.fallback_actors.entry(class).or_insert((fresh, 0));
         let next = Dot::new(given.0, given.1 + 1);
         if given.0.generation() < fresh.generation()
-            || object.context.covers(next) || object.has(next) || settles.contains(&next) {
+            || object.context.covers(next)
+            || object.has(next)
+            || settles.contains(&next)
+        {
             *given = (fresh, 0);
         }
         given.1 += 1;

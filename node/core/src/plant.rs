@@ -156,8 +156,6 @@ plants! {
     FoldTakenBlindly,
     /// Actors are folded though writes of them are missing somewhere.
     FoldedWhileOpen,
-    /// Actors are folded, and nobody asks what is in hints.
-    FoldedWithHints,
     /// A replica that refused a write counts as current all the same.
     RefusedAndCurrent,
     /// Every replica that answered a read is written to, stale or not.

@@ -96,6 +96,8 @@ pub(crate) struct Shared {
     /// Newcomers that were found complete, not fsynced yet.
     pub(crate) unsynced_claims: VecDeque<(BatchSeq, Class, MapVersion)>,
     /// Actors that contexts name and that keep these from being dropped.
+    /// The most generations of actors that any vnode here has folded.
+    pub(crate) folded: u64,
     /// The generation of actors that should begin by what is known here; 0: none.
     pub(crate) wanted_generation: u16,
     pub(crate) strange_actors: BTreeMap<Class, BTreeSet<ActorId>>,
@@ -164,6 +166,7 @@ impl Shared {
             unsynced_clocks: VecDeque::new(),
             unsynced_settled: VecDeque::new(),
             unsynced_claims: VecDeque::new(),
+            folded: 0,
             wanted_generation: 0,
             strange_actors: BTreeMap::new(),
             void_deletes: VoidDeletes::default(),

@@ -297,6 +297,7 @@ impl Vnode {
         self.durable = Clock::new();
         self.opened = None;
         self.filled = None;
+        self.folding = 0;
         self.deletes.clear();
         self.log_entries = 0;
         self.log_bytes = 0;

@@ -35,7 +35,7 @@ fn vnode() -> VnodeRecord {
         settled: Clock::new(),
         actors: BTreeMap::new(),
         promised: Default::default(),
-            folding: 0,
+        folding: 0,
         voids: Clock::new(),
         damaged: false,
         rebuilding: None,

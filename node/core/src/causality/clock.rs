@@ -58,7 +58,9 @@ impl Clock {
 
     /// Actors of so many generations that something may be missing of.
     pub fn open_of(&self, generations: u64) -> impl Iterator<Item = ActorId> + '_ {
-        let of_them = self.known().take_while(move |(actor, _)| actor.generation() <= generations);
+        let of_them = self
+            .known()
+            .take_while(move |(actor, _)| actor.generation() <= generations);
         let open = of_them.filter(|(_, runs)| !runs.is_complete());
         open.map(|(actor, _)| actor)
     }

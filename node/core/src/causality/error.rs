@@ -35,7 +35,9 @@ pub enum CausalityError {
         length: u64,
     },
     /// The entry of folded actors is none, or another stands beside it for one of them.
-    #[error("the entry of actor {0} contradicts what the clock says of all actors of earlier generations")]
+    #[error(
+        "the entry of actor {0} contradicts what the clock says of all actors of earlier generations"
+    )]
     BadFold(ActorId),
     /// An actor of whom the clock says nothing.
     #[error("a clock names actor {0} without one write of it")]

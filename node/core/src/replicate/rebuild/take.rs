@@ -249,6 +249,7 @@ impl Shared {
         vnode.clock.merge(&claimed);
         vnode.voids.merge(&voids.intersect(&claimed));
         vnode.forget_folded();
+        self.folded = self.folded.max(vnode.clock.folded());
         vnode.note_cut(); // the sender's log may have been
         vnode.fill_from = None;
         vnode.filled = Some(claimed.clone());

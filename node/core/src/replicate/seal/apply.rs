@@ -41,9 +41,8 @@ impl Cx<'_> {
         let Some(vnode) = self.s.vnodes.get(&class).filter(|vnode| vnode.is_whole()) else {
             return; // its source tells it
         };
-        let voids = voids.only(|actor| {
-            !self.s.writes_with(vnode, actor) && !vnode.clock.has_folded(actor)
-        });
+        let voids =
+            voids.only(|actor| !self.s.writes_with(vnode, actor) && !vnode.clock.has_folded(actor));
         if vnode.clock.covers(&voids) {
             return self.s.release(class, &voids);
         }

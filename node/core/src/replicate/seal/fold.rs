@@ -16,8 +16,8 @@
 //! it. A late copy reads as seen and superseded. Only a coordinator that does not know that its generation is over could
 //! still send a write that is news. It is refused, rather than acknowledged and left out.
 //!
-//! A member that is told of the fold and does not know one of these actors to the end has lost something since it
-//! promised, or came later. What it lacks cannot be asked for by dots any more: it is filled by ranges.
+//! A member that is told of the fold and has not promised came later, or has lost something since. What it lacks cannot
+//! be asked for by dots any more, nor be seen in its clock: it may not have heard of the actor. It is filled by ranges.
 
 use std::ops::ControlFlow;
 
@@ -53,8 +53,14 @@ impl Sealing {
         let is_ripe = |class: &Class| {
             self.asks_for(shared, *class).is_some_and(|vnode| {
                 let clock = &vnode.clock;
-                clock.actors().filter(|&actor| clock.is_complete(actor)).count() >= most
-                    && clock.actors().all(|actor| actor.generation() >= u64::from(present))
+                clock
+                    .actors()
+                    .filter(|&actor| clock.is_complete(actor))
+                    .count()
+                    >= most
+                    && clock
+                        .actors()
+                        .all(|actor| actor.generation() >= u64::from(present))
             })
         };
         let ripe = shared.vnodes.keys().any(is_ripe);
@@ -69,12 +75,13 @@ impl Cx<'_> {
         let over = u64::from(ask.fold) - 1;
         match ask.stage {
             SealStage::InUse => self.s.view.version.generation >= ask.fold,
-            SealStage::Hints if self.s.breaks(Plant::FoldedWithHints) => true,
             SealStage::Hints => {
                 let found = self.dots_in_hints(ask.class, |actor| actor.generation() <= over);
                 found.is_some_and(|found| found.is_empty())
             }
-            SealStage::Promise => self.has_nothing_open(ask.class, over) && self.s.promise_fold(ask),
+            SealStage::Promise => {
+                self.has_nothing_open(ask.class, over) && self.s.promise_fold(ask)
+            }
         }
     }
 
@@ -87,10 +94,14 @@ impl Cx<'_> {
             return true;
         }
         let mut logged = false;
-        let scanned = self.scan(Family::Log, keys::log_generations_range(class, over), |_, _| {
-            logged = true;
-            ControlFlow::Break(())
-        });
+        let scanned = self.scan(
+            Family::Log,
+            keys::log_generations_range(class, over),
+            |_, _| {
+                logged = true;
+                ControlFlow::Break(())
+            },
+        );
         vnode.clock.open_of(over).next().is_none() && scanned.is_ok() && !logged
     }
 
@@ -149,16 +160,22 @@ impl Shared {
         let seq = self.step_seq();
         let blind = self.breaks(Plant::FoldTakenBlindly);
         let known = generations <= self.generations_over();
-        let vnode = self.vnodes.get_mut(&class).filter(|vnode| vnode.is_whole() && known);
+        let vnode = self
+            .vnodes
+            .get_mut(&class)
+            .filter(|vnode| vnode.is_whole() && known);
         let Some(vnode) = vnode.filter(|vnode| vnode.clock.folded() < generations) else {
             return;
         };
-        if vnode.clock.open_of(generations).next().is_some() && !blind {
+        let promised = u64::from(vnode.folding) > generations;
+        let closed = vnode.clock.open_of(generations).next().is_none();
+        if !(promised && closed || blind) {
             return self.begin_snapshot(class);
         }
         let folded = Clock::of_folded(generations);
         vnode.clock.merge(&folded);
         vnode.forget_folded();
+        self.folded = self.folded.max(generations);
         vnode.revision += 1;
         self.unsynced_clocks.push_back((seq, class, folded));
         self.store_vnode(class);

@@ -2,6 +2,7 @@
 //! line. Faults beyond "this node is down" are the simulator's business.
 
 mod disk;
+mod generation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -123,8 +123,8 @@ mod tests {
         assert_eq!(decode(b""), Err(MapFileError::NotAMap));
         assert_eq!(decode(b"hello, world, hello"), Err(MapFileError::NotAMap));
         let mut later = encode(&map());
-        later[7] = 4;
-        assert_eq!(decode(&later), Err(MapFileError::Format(4)));
+        later[7] = 5;
+        assert_eq!(decode(&later), Err(MapFileError::Format(5)));
     }
 
     #[test]

@@ -199,7 +199,7 @@ fn a09(walk: &mut Walk<'_>) -> Result<(), Failure> {
 /// Requests of one measurement.
 const MEASURED: usize = 150;
 /// A slow pace, bytes a second.
-const SLOW: u64 = 4_000;
+const SLOW: u64 = 1_000;
 
 /// What one request of a hundred takes longer than, microseconds.
 fn p99(walk: &mut Walk<'_>) -> Result<u64, Failure> {
@@ -256,7 +256,7 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
         (report.pace.paused, report.pace.most / SLOW * SLOW),
     )?;
     let slow_us = p99(walk)?;
-    let under_way = walk.has_moved().is_err();
+    let under_way = walk.world.newest_map().before.is_some();
     walk.say(format!("p99 {idle_us} us without a move, {slow_us} us beside a slow one; under way still: {under_way}"));
     let most_us = walk.patience_ms(2 * idle_us);
     walk.expect(

@@ -33,7 +33,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "a10",
         sentence: "A move is slowed down, paused, resumed and cancelled; how far it is can be seen; requests beside a slow move take less than twice as long.",
-        weather: Weather::Stormy,
+        weather: Weather::Calm,
         stage: Stage::with_spares(1),
         walk: a10,
     },

@@ -95,6 +95,8 @@ plants! {
     FallbackAsPrimary,
     /// A replica serves requests of whatever epoch of the class.
     FenceOpen,
+    /// Fallbacks stand in for members that only have not heard of the class's epoch yet.
+    FencedStoodInFor,
     /// A vnode that lost something is filled by a copy without a place.
     FilledByTheGone,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
@@ -231,6 +233,7 @@ impl Plant {
         Self::CoveredUnsynced,
         Self::DeletedUncovered,
         Self::FenceOpen,
+        Self::FencedStoodInFor,
         Self::FilledByTheGone,
         Self::HintsOfTheGoneDropped,
         Self::HintsOfTheGoneKept,

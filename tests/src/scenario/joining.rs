@@ -7,7 +7,7 @@ use quorate_protocol::versioned::StagedChange;
 
 use super::Scenario;
 use super::failure::Failure;
-use super::moving::{N6, N7, hold_up, join, keys_at, let_go, replace, write_each};
+use super::moving::{N6, N7, SLOWEST, begin_held_up, join, keys_at, let_go, replace, write_each};
 use super::old_client::OldClient;
 use super::orders::Places;
 use super::request::{get, put};
@@ -200,7 +200,7 @@ fn a09(walk: &mut Walk<'_>) -> Result<(), Failure> {
 const MEASURED: usize = 150;
 /// A slow pace, bytes a second: in bad weather requests take longer, and so does the move beside them anyway.
 fn slow_pace(walk: &Walk<'_>) -> u64 {
-    if walk.is_calm() { 1_000 } else { 4_000 }
+    if walk.is_calm() { SLOWEST } else { 4 * SLOWEST }
 }
 
 /// What one request of a hundred takes longer than, microseconds.
@@ -225,8 +225,7 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let idle_us = p99(walk)?;
     let slow = slow_pace(walk);
     let joins = join(walk, N6);
-    walk.begin(&[joins])?;
-    hold_up(walk, N6)?;
+    begin_held_up(walk, &[joins], N6)?;
     let report = walk.moves(N6, Moves::default())?;
     walk.equal(
         "whether it says that it is paused",

@@ -95,7 +95,7 @@ plants! {
     FallbackAsPrimary,
     /// A replica serves requests of whatever epoch of the class.
     FenceOpen,
-    /// Fallbacks stand in for members that only have not heard of the class's epoch yet.
+    /// Fallbacks stand in, and count, for members that only work under another epoch of the class.
     FencedStoodInFor,
     /// A vnode that lost something is filled by a copy without a place.
     FilledByTheGone,

@@ -21,10 +21,10 @@ use crate::replicate::serve::blank_state;
 use crate::shared::{Asker, Cx, Shared};
 
 /// An answer of another epoch says nothing but that its sender is to be asked again.
-pub(super) fn fenced_state(state: &ReplicaState) -> ReplicaState {
+pub(super) fn fenced_state(state: &ReplicaState, role: Role) -> ReplicaState {
     ReplicaState {
         catching_up: true,
-        ..blank_state(state.op, state.epoch, Role::Primary)
+        ..blank_state(state.op, state.epoch, role)
     }
 }
 

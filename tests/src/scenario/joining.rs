@@ -7,7 +7,7 @@ use quorate_protocol::versioned::StagedChange;
 
 use super::Scenario;
 use super::failure::Failure;
-use super::moving::{N6, N7, SLOWEST, begin_held_up, join, keys_at, let_go, replace, write_each};
+use super::moving::{N6, N7, begin_held_up, join, keys_at, let_go, replace, write_each};
 use super::old_client::OldClient;
 use super::orders::Places;
 use super::request::{get, put};
@@ -196,12 +196,11 @@ fn a09(walk: &mut Walk<'_>) -> Result<(), Failure> {
     )
 }
 
-/// Requests of one measurement.
-const MEASURED: usize = 150;
-/// A slow pace, bytes a second: in bad weather requests take longer, and so does the move beside them anyway.
-fn slow_pace(walk: &Walk<'_>) -> u64 {
-    if walk.is_calm() { SLOWEST } else { 4 * SLOWEST }
-}
+/// Writes, and as many reads, of one measurement: over seconds, since in the moment in which everybody hears of the next version
+/// all requests of classes that move wait for it, and that moment counts by its share of the time.
+const MEASURED: usize = 400;
+/// A slow pace, bytes a second: the move lasts longer than what is measured beside it.
+const SLOW: u64 = 300;
 
 /// What one request of a hundred takes longer than, microseconds.
 fn p99(walk: &mut Walk<'_>) -> Result<u64, Failure> {
@@ -223,7 +222,6 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
     walk.at_rest()?;
     let before = walk.places_of_all();
     let idle_us = p99(walk)?;
-    let slow = slow_pace(walk);
     let joins = join(walk, N6);
     begin_held_up(walk, &[joins], N6)?;
     let report = walk.moves(N6, Moves::default())?;
@@ -247,15 +245,15 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
         "{progress} copies are to be filled, and nothing happens while it is paused"
     ));
     walk.moves_everywhere(Moves {
-        bytes_per_s: Some(slow),
+        bytes_per_s: Some(SLOW),
         ..Moves::default()
     })?;
     let_go(walk, N6)?;
     let report = walk.moves(N6, Moves::default())?;
     walk.equal(
         "the pace that it says it has",
-        (false, slow),
-        (report.pace.paused, report.pace.most / slow * slow),
+        (false, SLOW),
+        (report.pace.paused, report.pace.most / SLOW * SLOW),
     )?;
     let slow_us = p99(walk)?;
     let under_way = walk.world.newest_map().before.is_some();

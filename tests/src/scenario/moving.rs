@@ -126,7 +126,7 @@ fn a02(walk: &mut Walk<'_>) -> Result<(), Failure> {
 }
 
 /// The slowest pace of copies, bytes a second.
-pub(super) const SLOWEST: u64 = 1_000;
+const SLOWEST: u64 = 1_000;
 
 /// Changes set out, and their newcomer is not filled until told otherwise. Until that order has arrived copies travel as slowly as
 /// they can: few as they are, they would be there before it.

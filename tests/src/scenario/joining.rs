@@ -198,9 +198,9 @@ fn a09(walk: &mut Walk<'_>) -> Result<(), Failure> {
 
 /// Writes, and as many reads, of one measurement: over seconds, since in the moment in which everybody hears of the next version
 /// all requests of classes that move wait for it, and that moment counts by its share of the time.
-const MEASURED: usize = 400;
+const MEASURED: usize = 300;
 /// A slow pace, bytes a second: the move lasts longer than what is measured beside it.
-const SLOW: u64 = 300;
+const SLOW: u64 = 600;
 
 /// What one request of a hundred takes longer than, microseconds.
 fn p99(walk: &mut Walk<'_>) -> Result<u64, Failure> {
@@ -231,7 +231,8 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
         report.pace.paused,
     )?;
     let copied = |walk: &Walk<'_>| keys.iter().filter(|&&key| walk.has_object(N6, key)).count();
-    walk.pass(1_000);
+    // Words of what was filled before the order came are told within a second or two.
+    walk.pass(3_000);
     let (held, progress) = (copied(walk), left(walk)?);
     walk.pass(4_000);
     let now = copied(walk);
@@ -271,11 +272,17 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
         under_way,
         under_way || !walk.is_calm(),
     )?;
+    let fast = Moves {
+        bytes_per_s: Some(0),
+        ..Moves::default()
+    };
     // It may come to its end before the order to cancel does.
     if under_way && (walk.is_calm() || walk.cancel().is_ok()) {
         if walk.is_calm() {
             walk.cancel()?;
         }
+        // Classes that had moved go back, and their copies travel as all do.
+        walk.moves_everywhere(fast)?;
         walk.moved()?;
         walk.equal(
             "where classes stand after the cancellation",
@@ -288,10 +295,7 @@ fn a10(walk: &mut Walk<'_>) -> Result<(), Failure> {
         walk.begin(&[joins])?;
     }
     walk.pass(1_000);
-    walk.moves_everywhere(Moves {
-        bytes_per_s: Some(0),
-        ..Moves::default()
-    })?;
+    walk.moves_everywhere(fast)?;
     walk.moved()?;
     walk.at_rest()?;
     let share = walk

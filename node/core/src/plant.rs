@@ -95,6 +95,8 @@ plants! {
     FallbackAsPrimary,
     /// A replica serves requests of whatever epoch of the class.
     FenceOpen,
+    /// Fallbacks stand in, and count, for members that only work under another epoch of the class.
+    FencedStoodInFor,
     /// A vnode that lost something is filled by a copy without a place.
     FilledByTheGone,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
@@ -235,6 +237,7 @@ impl Plant {
         Self::CoveredUnsynced,
         Self::DeletedUncovered,
         Self::FenceOpen,
+        Self::FencedStoodInFor,
         Self::FilledByTheGone,
         Self::HintsOfTheGoneDropped,
         Self::HintsOfTheGoneKept,

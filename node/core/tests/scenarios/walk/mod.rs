@@ -2,6 +2,7 @@
 //! line. Faults beyond "this node is down" are the simulator's business.
 
 mod disk;
+mod fsync;
 mod generation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,6 +24,7 @@ use quorate_protocol::{ClusterId, RequestId, WireError};
 use quorate_ring::{BucketId, NodeId, PartitionCount, PreferenceList, Ring};
 
 pub use self::disk::Disk;
+use self::fsync::Unsynced;
 
 pub const SIBLINGS: BucketId = BucketId::new(1);
 pub const LWW: BucketId = BucketId::new(2);
@@ -31,6 +33,7 @@ struct Node {
     replica: Option<Replica>,
     disk: Disk,
     inbox: VecDeque<Input>,
+    unsynced: VecDeque<Unsynced>,
 }
 
 pub struct Walk {
@@ -52,6 +55,8 @@ pub struct Walk {
     losing: Vec<(&'static str, NodeId, u32)>,
     /// What was lost so: the network may have kept it back.
     kept_back: Vec<(NodeId, NodeId, PeerMessage)>,
+    /// How long fsyncs take.
+    fsync_us: u64,
 }
 
 impl Walk {
@@ -74,6 +79,7 @@ impl Walk {
             replica: None,
             disk: Disk::default(),
             inbox: VecDeque::new(),
+            unsynced: VecDeque::new(),
         };
         let nodes = ids.iter().map(|&id| (id, node())).collect();
         let now = Now {
@@ -95,6 +101,7 @@ impl Walk {
             timing,
             losing: Vec::new(),
             kept_back: Vec::new(),
+            fsync_us: 0,
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -166,6 +173,7 @@ impl Walk {
         let node = self.nodes.get_mut(&id).unwrap();
         node.replica = None;
         node.inbox.clear();
+        node.unsynced.clear();
         for other in self.up().collect::<Vec<_>>() {
             self.give(other, Input::PeerDown(id));
         }
@@ -203,6 +211,7 @@ impl Walk {
             self.now.mono_us += 10_000;
             self.now.wall_ms += 10;
             self.reopen_damaged();
+            self.end_fsyncs();
             for id in self.up().collect::<Vec<_>>() {
                 self.give(id, Input::Tick);
             }
@@ -260,10 +269,7 @@ impl Walk {
         }
         let step = replica.finish();
         node.disk.write(&step.batch.writes);
-        if let Some(seq) = step.seq {
-            node.inbox.push_back(Input::Synced(seq));
-        }
-        for effect in step.effects {
+        for effect in self.begin_fsync(id, step.seq, step.effects) {
             self.perform(id, effect);
         }
     }

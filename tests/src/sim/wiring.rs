@@ -185,7 +185,7 @@ impl World<'_> {
             self.violations.push(Violation::general("TTL", moved));
         }
         self.judge_retries(node, writes);
-        if self.config.faults.destroys() || self.config.turnover.forced {
+        if self.config.counts_copies() {
             self.copies.wrote((node, number), writes, self.at_us);
         }
         if self.config.fills_by_pages() {

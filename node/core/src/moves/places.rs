@@ -201,7 +201,7 @@ impl Shared {
                 wait.cover = None; // another vnode has not what the one before had
             }
             wait.is_peer = view.is_member(class, node);
-            view.map().member(node).is_some() && !view.is_dead(class, node)
+            view.may_be_asked(node) && !view.is_dead(class, node)
         });
         vnode
             .refused

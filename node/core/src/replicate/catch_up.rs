@@ -73,10 +73,11 @@ impl CatchUp {
         cx.s.alive.set_settled(false);
         self.valid_from.remove(&node);
         self.uncompared = true;
+        let may_know = cx.s.view.may_be_asked(node);
         for class in cx.s.vnodes.keys().copied().collect::<Vec<_>>() {
             let is_peer = cx.s.is_member(node, class);
             cx.s.hear_others(class, node);
-            if let Some(vnode) = cx.s.vnodes.get_mut(&class) {
+            if let Some(vnode) = cx.s.vnodes.get_mut(&class).filter(|_| may_know) {
                 vnode.wait_for(node, is_peer, 0);
                 vnode.revision += 1;
             }
@@ -246,7 +247,7 @@ impl Shared {
         let peers: Vec<(NodeId, bool)> = self
             .view
             .peers()
-            .filter(|&node| wanted(&self.view, node))
+            .filter(|&node| self.view.may_be_asked(node) && wanted(&self.view, node))
             .map(|node| (node, self.is_member(node, class)))
             .collect();
         let after = self.new_op();

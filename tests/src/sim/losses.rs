@@ -16,7 +16,8 @@ impl Config {
     /// Whether replicas may be filled with what no log has.
     pub fn fills_by_pages(&self) -> bool {
         let short_logs = self.log_bytes_max < Timing::default().log_bytes_max;
-        self.faults.destroys() || short_logs || self.operate_every_us > 0
+        let refilled = self.turnover.majority_us.is_some();
+        self.faults.destroys() || short_logs || self.operate_every_us > 0 || refilled
     }
 }
 

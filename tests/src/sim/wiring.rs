@@ -168,7 +168,7 @@ impl World<'_> {
             .map()
             .recovered_without(self.nodes[from].id)
             .is_some();
-        let works = self.nodes[to].is_running();
+        let works = self.nodes[to].guards_its_door();
         let map = theirs.bytes().clone();
         (given_up && works).then(|| MapDecided { map }.into())
     }

@@ -215,8 +215,7 @@ impl Config {
         repairing::draw(&mut config);
         operators::draw(&mut config);
         turnover::draw(&mut config);
-        turnover::majority::draw(&mut config);
-        if losing && config.turnover.majority_us.is_none() {
+        if losing {
             config.lose_a_majority();
         }
         dropping::draw(&mut config);

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::record::{decode_hint, keys};
+use quorate_core::record::{decode_hint, decode_object, decode_vnode, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::ids::Dot;
 use quorate_ring::Class;
@@ -28,6 +28,8 @@ pub struct Copies {
     /// Nodes that are gone for good: what only they hold is lost.
     gone: BTreeSet<usize>,
     lost: Vec<Lost>,
+    /// Vnodes that are being filled page by page.
+    filling: BTreeSet<(usize, Class)>,
 }
 
 impl Copies {
@@ -72,6 +74,40 @@ impl Copies {
                     to,
                 } => self.forgets(node, (from, to), at_us),
                 Write::Put { .. } | Write::Delete { .. } | Write::Clear { .. } => {}
+            }
+        }
+    }
+
+    /// What a node has without a log entry of its own, since it came in pages: with the last of them it has all that its sender had,
+    /// deletes and what they superseded included.
+    pub fn wrote_with_pages(&mut self, (node, batch): (usize, u64), writes: &[Write], at_us: u64) {
+        for write in writes {
+            let Write::Put { family, key, value } = write else {
+                continue;
+            };
+            let dots: Vec<Dot> = match family {
+                Family::Objects => decode_object(key, value)
+                    .map(|object| object.dots().collect())
+                    .unwrap_or_default(),
+                Family::Vnodes => match (keys::parse_vnode_key(key), decode_vnode(key, value)) {
+                    (Some(class), Ok(vnode)) if vnode.rebuilding.is_some() => {
+                        self.filling.insert((node, class));
+                        Vec::new()
+                    }
+                    (Some(class), Ok(vnode)) if self.filling.remove(&(node, class)) => {
+                        let known = self.held.keys().copied();
+                        known.filter(|dot| vnode.clock.contains(*dot)).collect()
+                    }
+                    _ => Vec::new(),
+                },
+                Family::Log
+                | Family::Chunks
+                | Family::Hints
+                | Family::Requests
+                | Family::Expiry => Vec::new(),
+            };
+            for dot in dots {
+                self.holds(dot, (node, batch), at_us);
             }
         }
     }

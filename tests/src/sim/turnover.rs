@@ -7,7 +7,7 @@
 //! (`force`). All else may be refused, overtaken or forgotten, and is not asked for again.
 
 mod force;
-pub(super) mod majority;
+mod majority;
 
 use std::collections::BTreeSet;
 

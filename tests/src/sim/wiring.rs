@@ -188,6 +188,10 @@ impl World<'_> {
         if self.config.counts_copies() {
             self.copies.wrote((node, number), writes, self.at_us);
         }
+        if self.config.turnover.majority_us.is_some() {
+            let batch = (node, number);
+            self.copies.wrote_with_pages(batch, writes, self.at_us);
+        }
         if self.config.fills_by_pages() {
             self.ack_truth.wrote_with_pages(node, number, writes);
         }

@@ -146,9 +146,7 @@ fn recoveries() -> Vec<Row> {
     vec![
         row(Plant::DoorOpen, lost),
         row(Plant::GivenUpWaitedFor, &["stuck"]),
-        row(Plant::LineageIgnored, &["map", "stuck"]),
         row(Plant::PledgeOfAFew, &["map", "stuck"]),
-        row(Plant::RecoveredFromNothing, &["map", "stuck"]),
         row(Plant::VetoOfThePast, &["stuck"]),
     ]
 }

@@ -12,21 +12,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::versioned::VersionedMap;
 
-use super::super::config::{Config, Profile, is_small};
+use super::super::config::Config;
 use super::super::counters::Counter;
 use super::super::dice::Dice;
 use super::super::map;
 use super::super::network::between;
 use super::super::world::World;
 
-/// In so many of a thousand storms over large clusters a majority is lost: of all runs one in twenty.
-const LOSING: u32 = 75;
 /// Between two orders to recover at least, microseconds.
 const AGAIN_US: u64 = 2_500_000;
 
 /// What became of a majority.
 #[derive(Clone, Debug)]
-pub(in crate::sim) struct Majority {
+pub(super) struct Majority {
     dice: Dice,
     /// It is lost at the first look after this time at which it can be, microseconds.
     due_us: Option<u64>,
@@ -41,14 +39,6 @@ pub(in crate::sim) struct Majority {
     /// The cluster goes on without all of them since then, microseconds.
     recovered_us: Option<u64>,
     asked_us: u64,
-}
-
-/// Decides whether a majority is lost in a run.
-pub(in crate::sim) fn draw(config: &mut Config) {
-    let chosen = Dice::new(config.seed, "majority").chance(LOSING);
-    if chosen && config.profile == Profile::Storm && !is_small(config.seed) {
-        config.lose_a_majority();
-    }
 }
 
 impl Config {

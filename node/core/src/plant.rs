@@ -69,6 +69,8 @@ plants! {
     /// An answer shows a version that another reply knows to be superseded, if it came from the node
     /// that is first in order.
     DominatedShown,
+    /// Members talk with one that was called gone when the cluster was recovered.
+    DoorOpen,
     /// A write that may have been stored somewhere is reported as certainly not done.
     DoubtReportedAsFailure,
     /// What is in dropped buckets is found when the map drops them, and not looked for after a restart.
@@ -103,6 +105,8 @@ plants! {
     ForgetsWhoWasAlive,
     /// The first voters of a map are named by most of them, not all.
     FoundedByMajority,
+    /// A vnode waits for what members know who were given up.
+    GivenUpWaitedFor,
     /// Whoever makes the next version of the map takes it that all work under the present one.
     GoesOnUnheard,
     /// Whoever makes the next version of the map takes every copy without a place for deleted.
@@ -204,6 +208,8 @@ plants! {
     TrustsAnIncompleteWitness,
     /// While a class moves, nodes of both sets are read.
     UnionRead,
+    /// A member that is left says of all who are called gone that they live, for it saw them once.
+    VetoOfThePast,
     /// A voter answers before its word is on disk.
     VoteBeforeFsync,
     /// A write's context is returned although a replica holds what its coordinator has lost of the same actor.

@@ -197,12 +197,14 @@ impl Config {
     /// The configuration of a seed, with other parts than it decides.
     #[must_use]
     pub fn of(case: &Case) -> Self {
-        let profile = match Dice::new(case.seed, "weather").below(10) {
+        let drawn = match Dice::new(case.seed, "weather").below(10) {
             0..=1 if is_small(case.seed) => Profile::Calm,
             0..=1 => Profile::OneDown,
             2 if !is_small(case.seed) => Profile::Returning,
             _ => Profile::Storm,
         };
+        let losing = case.overrides.majority_lost && !is_small(case.seed);
+        let profile = if losing { Profile::Storm } else { drawn };
         let mut config = Self::drawn(case.seed, profile, &case.overrides);
         if Dice::new(case.seed, "buckets").chance(FOUNDING) {
             config.found_buckets();
@@ -215,6 +217,9 @@ impl Config {
         repairing::draw(&mut config);
         operators::draw(&mut config);
         turnover::draw(&mut config);
+        if losing {
+            config.lose_a_majority();
+        }
         dropping::draw(&mut config);
         case.overrides.apply(&mut config);
         config

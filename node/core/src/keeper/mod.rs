@@ -183,7 +183,7 @@ impl Keeper {
             KeeperInput::Peer {
                 from,
                 message: PeerMessage::MapForsake(asked),
-            } if asked.gone.iter().any(|node| self.up.contains(node)) => {
+            } if asked.gone.iter().any(|&node| self.seems_alive(node)) => {
                 effects.push(self.tells_who_lives(from, asked));
             }
             KeeperInput::Peer { from, message } => {
@@ -238,9 +238,14 @@ impl Keeper {
         self.answer_settled(now, effects);
     }
 
+    fn seems_alive(&self, node: NodeId) -> bool {
+        self.up.contains(&node) || self.planted == Some(Plant::VetoOfThePast)
+    }
+
     /// Nothing is given up for nodes that answer this one.
     fn tells_who_lives(&self, to: NodeId, asked: MapForsake) -> KeeperEffect {
-        let alive = asked.gone.iter().filter(|node| self.up.contains(node));
+        let gone = asked.gone.iter();
+        let alive = gone.filter(|&&node| self.seems_alive(node));
         let message = MapNotForsaken {
             lineage: asked.lineage,
             ballot: asked.ballot,

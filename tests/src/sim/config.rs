@@ -452,6 +452,16 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
     }
 }
 
+/// In every other run actors are folded whenever a few are retired.
+fn draw_folding(seed: u64) -> usize {
+    let mut dice = Dice::new(seed, "folding");
+    if dice.chance(500) {
+        usize::try_from(dice.between(2, 8)).unwrap_or(2)
+    } else {
+        Timing::default().fold_actors
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -473,15 +483,5 @@ mod tests {
             let wanted = if is_small(seed) { 1..=4 } else { 5..=9 };
             assert!(wanted.contains(&nodes), "seed {seed}: {nodes}");
         }
-    }
-}
-
-/// In every other run actors are folded whenever a few are retired.
-fn draw_folding(seed: u64) -> usize {
-    let mut dice = Dice::new(seed, "folding");
-    if dice.chance(500) {
-        usize::try_from(dice.between(2, 8)).unwrap_or(2)
-    } else {
-        Timing::default().fold_actors
     }
 }

@@ -96,7 +96,12 @@ impl Copies {
                     }
                     (Some(class), Ok(vnode)) if self.filling.remove(&(node, class)) => {
                         let known = self.held.keys().copied();
-                        known.filter(|dot| vnode.clock.contains(*dot)).collect()
+                        // Of what is folded a clock does not say what there was, and void is what nobody has.
+                        let says_nothing = |dot: &Dot| {
+                            vnode.clock.has_folded(dot.actor) || vnode.voids.contains(*dot)
+                        };
+                        let has = |dot: &Dot| vnode.clock.contains(*dot) && !says_nothing(dot);
+                        known.filter(has).collect()
                     }
                     _ => Vec::new(),
                 },

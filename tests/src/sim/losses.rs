@@ -17,7 +17,9 @@ impl Config {
     pub fn fills_by_pages(&self) -> bool {
         let short_logs = self.log_bytes_max < Timing::default().log_bytes_max;
         let refilled = self.turnover.majority_us.is_some();
-        self.faults.destroys() || short_logs || self.operate_every_us > 0 || refilled
+        // Who is told of a fold that it did not promise is filled.
+        let folds = self.fold_actors < Timing::default().fold_actors;
+        self.faults.destroys() || short_logs || folds || self.operate_every_us > 0 || refilled
     }
 }
 

@@ -53,7 +53,8 @@ impl Clock {
     /// Whether an actor is among those that are folded.
     #[must_use]
     pub fn has_folded(&self, actor: ActorId) -> bool {
-        actor != ActorId::FOLDED && actor.generation() <= self.folded()
+        let folded = self.folded();
+        folded > 0 && actor != ActorId::FOLDED && actor.generation() <= folded
     }
 
     /// Actors of so many generations that something may be missing of.
@@ -138,8 +139,9 @@ impl Clock {
             let runs = self.of(actor);
             (actor, runs.map_or_else(|| Runs::EMPTY.rest(), Runs::rest))
         };
+        let actors = actors.into_iter().filter(|&actor| actor != ActorId::FOLDED);
         Self {
-            actors: actors.into_iter().map(rest).collect(),
+            actors: actors.map(rest).collect(),
         }
     }
 
@@ -178,7 +180,7 @@ impl Clock {
     pub fn merge(&mut self, other: &Self) {
         let folded = self.folded().max(other.folded());
         for (actor, theirs) in &other.actors {
-            if *actor != ActorId::FOLDED && actor.generation() <= folded {
+            if self.has_folded(*actor) || other.has_folded(*actor) {
                 continue;
             }
             let own = self.actors.entry(*actor).or_default();

@@ -11,6 +11,9 @@ pub enum CausalityError {
     /// A counter that only the end of a closed actor has.
     #[error("{0} names no write: no actor writes so often")]
     EndlessCounter(Dot),
+    /// A write of the actor that is none.
+    #[error("{0} is nobody's write: actor 0 stands for those that are folded")]
+    NobodysDot(Dot),
     /// Actors out of order or named twice.
     #[error("actor {0} stands out of order or twice: the sender's encoding is wrong")]
     ActorOrder(ActorId),

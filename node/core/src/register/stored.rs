@@ -293,10 +293,10 @@ mod tests {
             Some(StoredRegisterError::OtherCluster(found))
         );
         let mut later = bytes();
-        later[7] = 4;
+        later[7] = 5;
         assert_eq!(
             decode(found, &later).err(),
-            Some(StoredRegisterError::Format(4))
+            Some(StoredRegisterError::Format(5))
         );
     }
 }

@@ -18,6 +18,10 @@ const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.99
 #[derive(Clone, Debug)]
 pub struct Latencies(Histogram<u64>);
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Default for Latencies {
     fn default() -> Self {
         let times = Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
@@ -28,8 +32,7 @@ impl Default for Latencies {
 impl Latencies {
     /// One more request.
     pub fn add(&mut self, took: Duration) {
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(LONGEST_US);
-        self.0.saturating_record(took_us.max(1));
+        self.0.saturating_record(micros(took).clamp(1, LONGEST_US));
     }
 
     /// How many there were.
@@ -65,7 +68,7 @@ impl Measured {
         let of = |times: &Latencies| {
             let mut figures = json!({ "requests": times.count() });
             for (name, share) in QUANTILES {
-                figures[name] = json!(times.at(share).as_micros() as u64);
+                figures[name] = json!(micros(times.at(share)));
             }
             figures
         };

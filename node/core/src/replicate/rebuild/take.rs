@@ -156,7 +156,9 @@ impl Cx<'_> {
             merged.context = local.context; // no log entry would come to drop more
         }
         if merged != old {
+            let expired = self.expired_elsewhere(place, &old, &merged)?;
             self.s.store_object(place, &old, &merged);
+            self.log_as_deletes(place, expired);
         }
         for dot in entries {
             self.s.log_dot(place, dot, kind_of(&merged, dot), None);

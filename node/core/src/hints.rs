@@ -386,7 +386,8 @@ impl Shared {
         let reused = self.breaks(Plant::ActorReused);
         let vnode = self.vnodes.get_mut(&class)?;
         if reused {
-            let actor = ActorId::new(me.get() << 32 | u64::from(class.partition.get()));
+            let fixed = me.get() << 48 | u64::from(class.partition.get()) << 16;
+            let actor = ActorId::drawn(1, fixed);
             vnode.actor = Some((actor, vnode.clock.last(actor)));
         }
         let given = vnode.actor.get_or_insert((fresh, 0));

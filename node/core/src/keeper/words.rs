@@ -125,15 +125,15 @@ impl Words {
             }
             heard.words.insert(me, own.word);
         }
-        for &node in up {
-            let said = self.heard.get(&node).and_then(|told| told.storage);
-            let named = || version.voter(node).and_then(|voter| voter.storage);
-            if let Some(storage) = said.or_else(named) {
-                heard.running.insert(node, storage);
-            }
-        }
+        heard.running = self.running(up);
         heard.running.insert(me, storage);
         heard
+    }
+
+    /// Who of these runs, with which storage. Who came back and has not said that yet may have lost the one that is named.
+    fn running(&self, up: &BTreeSet<NodeId>) -> BTreeMap<NodeId, StorageId> {
+        let said = |&node: &NodeId| Some((node, self.heard.get(&node)?.storage?));
+        up.iter().filter_map(said).collect()
     }
 }
 
@@ -251,6 +251,21 @@ mod tests {
             .iter()
             .map(|(class, _)| class.partition.get());
         (word.version.get(), claims.collect(), left.collect())
+    }
+
+    #[test]
+    fn who_came_back_and_has_not_said_its_storage_does_not_count_as_running() {
+        let node = NodeId::new(2);
+        let up = BTreeSet::from([node]);
+        let running = |words: &Words| words.running(&up).get(&node).copied();
+        let mut words = Words::default();
+        assert_eq!(running(&words), None);
+        words.hear(node, word(7, &[], None));
+        assert_eq!(running(&words), Some(StorageId::new(5)));
+        words.doubt_storage(node);
+        assert_eq!(running(&words), None);
+        words.hear(node, word(7, &[], None));
+        assert_eq!(running(&words), Some(StorageId::new(5)));
     }
 
     #[test]

@@ -258,6 +258,21 @@ fn rule_7_a_copy_without_a_place_is_found_by_what_it_left_though_its_own_record_
     assert_eq!(holds(false, record_lost, None), Ok(()));
 }
 
+/// Found by the simulator's seed 935: it answered nobody, and everybody lacked what it said to have.
+#[test]
+fn rule_7_a_copy_without_a_place_that_lost_what_it_had_keeps_nobody_waiting() {
+    let mut script = Script::new(None, false);
+    only_the_cancelled_newcomer_has_it(&mut script);
+    let copies = |script: &Script| script.world.words()[&script.c].departing.len();
+    assert_eq!(copies(&script), 1);
+    let c = script.c;
+    script.damage_objects(c);
+    let (a, b, p, f) = (script.a, script.b, script.p, script.f);
+    script.meet(&[a, b, p, c, f]);
+    script.synced_talk(60_000, &|_, _, _| true);
+    assert_eq!(copies(&script), 0);
+}
+
 #[test]
 fn rule_7_it_stays_until_they_have_it_durably() {
     needs_in_the_end(Wrong::Replica(Plant::CoveredUnsynced), |script| {

@@ -123,6 +123,8 @@ plants! {
     HintsOfTheGoneKept,
     /// An acknowledgement of an older write counts for whatever is under way.
     LateAckCounted,
+    /// A request that may have waited in a pause is taken for new.
+    LateTryTrusted,
     /// A version of an earlier lineage with a higher number is taken for the newer one.
     LineageIgnored,
     /// Log entries are dropped once this node alone has them durably.

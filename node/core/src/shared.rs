@@ -119,6 +119,8 @@ pub(crate) struct Shared {
     pub(crate) said: Option<Said>,
     /// How fast copies travel.
     pub(crate) throttle: Throttle,
+    /// Until then requests may be older than they seem: this node was paused.
+    pub(crate) late_until_us: u64,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -177,6 +179,7 @@ impl Shared {
             taken: BTreeMap::new(),
             digests_changed: BTreeSet::new(),
             throttle: Throttle::new(timing.handoff_bytes_per_s, timing.handoff_latency_us),
+            late_until_us: 0,
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,
@@ -360,6 +363,12 @@ impl Shared {
             .batch
             .writes
             .push(Write::Clear { family, from, to });
+    }
+
+    /// Whether a request may have waited here, or on its way, for longer than its client waited for the answer: there may
+    /// have been another try meanwhile, and this one be the first.
+    pub(crate) fn may_be_late(&self) -> bool {
+        self.now.mono_us < self.late_until_us && !self.breaks(Plant::LateTryTrusted)
     }
 
     /// Ends the step.

@@ -319,6 +319,7 @@ const WALKED: &[Plant] = &[
     Plant::DifferenceIgnored,
     Plant::ExpiryForgetsContext,
     Plant::ForgetsWhoWasAlive,
+    Plant::LateTryTrusted,
     Plant::OldStorageTrusted,
     Plant::PromiseBroken,
     Plant::RangeLossIgnored,

@@ -57,6 +57,8 @@ pub struct Walk {
     kept_back: Vec<(NodeId, NodeId, PeerMessage)>,
     /// How long fsyncs take.
     fsync_us: u64,
+    /// These stand still, and what comes to them waits.
+    paused: BTreeSet<NodeId>,
 }
 
 impl Walk {
@@ -102,6 +104,7 @@ impl Walk {
             losing: Vec::new(),
             kept_back: Vec::new(),
             fsync_us: 0,
+            paused: BTreeSet::new(),
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -187,6 +190,15 @@ impl Walk {
         self.ahead = Some((node, ms));
     }
 
+    pub fn pause(&mut self, node: NodeId) {
+        self.paused.insert(node);
+    }
+
+    /// All that stood still go on.
+    pub fn resume(&mut self) {
+        self.paused.clear();
+    }
+
     pub fn heal(&mut self) {
         self.cut = None;
     }
@@ -212,7 +224,8 @@ impl Walk {
             self.now.wall_ms += 10;
             self.reopen_damaged();
             self.end_fsyncs();
-            for id in self.up().collect::<Vec<_>>() {
+            let running = |id: &NodeId| !self.paused.contains(id);
+            for id in self.up().filter(running).collect::<Vec<_>>() {
                 self.give(id, Input::Tick);
             }
             self.deliver();
@@ -241,7 +254,7 @@ impl Walk {
         let ids: Vec<NodeId> = self
             .nodes
             .iter()
-            .filter(|(_, node)| !node.inbox.is_empty())
+            .filter(|(id, node)| !node.inbox.is_empty() && !self.paused.contains(id))
             .map(|(&id, _)| id)
             .collect();
         for &id in &ids {

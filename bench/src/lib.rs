@@ -28,6 +28,8 @@ pub mod merkle;
 #[cfg(feature = "processes")]
 mod progress;
 #[cfg(feature = "processes")]
+pub mod rate;
+#[cfg(feature = "processes")]
 mod stage;
 mod workload;
 

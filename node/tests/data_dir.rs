@@ -147,10 +147,10 @@ fn a_newer_format_is_refused_by_its_number() {
     let file = made.path.join("identity");
     let text = fs::read_to_string(&file)
         .unwrap()
-        .replace("format 5", "format 6");
+        .replace("format 6", "format 7");
     fs::write(&file, text).unwrap();
     let error = refused(&made.path, ME, CLUSTER);
-    assert!(error.to_string().contains("format 6"), "{error}");
+    assert!(error.to_string().contains("format 7"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::ids::ClusterId;
 /// Opcode of [`Hello`], the same on both wires and in every version.
 pub const HELLO: u16 = 0x0001;
 /// Newest protocol version this build speaks.
-pub const PROTOCOL_VERSION: u16 = 7;
+pub const PROTOCOL_VERSION: u16 = 8;
 /// Oldest protocol version this build speaks.
 pub const PROTOCOL_VERSION_MIN: u16 = 7;
 /// QUIC application protocol of the client port.

@@ -53,8 +53,27 @@ random_id! {
     TransferId, u64, 16
 }
 random_id! {
-    /// One life of one vnode, as the issuer of dots. Never issued twice: 64 random bits.
+    /// One life of one vnode, as the issuer of dots. Never issued twice: its upper 16 bits are the
+    /// [generation](ActorId::generation) in which it was drawn, the others are random. So actors of one generation stand
+    /// together in their order, and those of all that are over can be named by one number.
     ActorId, u64, 16
+}
+
+impl ActorId {
+    /// Nobody's: in a clock it stands for all actors of the generations that are folded.
+    pub const FOLDED: Self = Self(0);
+
+    /// An actor of a generation, from a number that was drawn at random.
+    #[must_use]
+    pub const fn drawn(generation: u16, random: u64) -> Self {
+        Self((generation as u64) << 48 | random >> 16)
+    }
+
+    /// The generation of actors that the cluster map named when it was drawn; from 1.
+    #[must_use]
+    pub const fn generation(self) -> u64 {
+        self.0 >> 48
+    }
 }
 random_id! {
     /// One vnode: one node's replica of one replication class, from gaining it to losing it. The number of the

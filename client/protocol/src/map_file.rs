@@ -13,7 +13,7 @@ use crate::codec::{self, DecodeError};
 use crate::versioned::VersionedMap;
 
 const MARK: [u8; 4] = *b"QMAP";
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const HEADER_BYTES: usize = 12;
 
 /// Why bytes are no cluster map file of this version.
@@ -123,8 +123,8 @@ mod tests {
         assert_eq!(decode(b""), Err(MapFileError::NotAMap));
         assert_eq!(decode(b"hello, world, hello"), Err(MapFileError::NotAMap));
         let mut later = encode(&map());
-        later[7] = 4;
-        assert_eq!(decode(&later), Err(MapFileError::Format(4)));
+        later[7] = 5;
+        assert_eq!(decode(&later), Err(MapFileError::Format(5)));
     }
 
     #[test]

@@ -104,6 +104,9 @@ pub struct VersionedMap {
     pub uses: Vec<Use>,
     /// The last version that dropped a bucket; 0: none did.
     pub dropped: MapVersion,
+    /// The generation of which actors are drawn now, from 1. It goes up when so many are retired that their clocks
+    /// are worth folding.
+    pub generation: u16,
     /// How its lineage came to be: one for each time that the cluster was recovered after a majority of its members
     /// was gone for good, the youngest last.
     pub recoveries: Vec<Recovery>,
@@ -134,6 +137,7 @@ impl VersionedMap {
             going: Vec::new(),
             expelled: Vec::new(),
             before: None,
+            generation: 1,
             recoveries: Vec::new(),
         }
     }
@@ -183,6 +187,9 @@ impl VersionedMap {
         self.check_bounds()?;
         self.check_chain()?;
         self.check_lineage()?;
+        if self.generation == 0 {
+            return Err("actors are of generation 1 at least".to_owned());
+        }
         self.check_voters()?;
         self.change.check()?;
         if !self.records.is_sorted_by(|a, b| a.class < b.class) {

@@ -225,6 +225,8 @@ pub enum Note {
     HeldAlike,
     /// Actors that write no more were sealed: it is agreed which writes they have left.
     Sealed,
+    /// All actors of earlier generations were folded in one class.
+    Folded,
     /// A version was removed because its dot is void: a late copy of a write that nobody was to have.
     LateCopyRemoved,
     /// A read showed a version although a replica had seen it and held nothing in its place: another one proved

@@ -346,6 +346,14 @@ impl Shared {
         self.note(Note::HintDelivered);
     }
 
+    /// A new actor, of the generation that the map names: those of earlier ones may be folded at any time. Who has lost its
+    /// map goes by what it knows to be folded.
+    fn draw_actor(&mut self) -> ActorId {
+        let known = u16::try_from(self.folded.saturating_add(1)).unwrap_or(u16::MAX);
+        let generation = self.view.version.generation.max(known);
+        ActorId::drawn(generation, self.draw())
+    }
+
     /// The next dot of this node as a fallback coordinator of a class, for a write into `object`, which
     /// settles these dots so far. An actor of which dots are known that it has not given out is
     /// somebody else's as well, and is given up.
@@ -355,10 +363,14 @@ impl Shared {
         object: &Object,
         settles: &[Dot],
     ) -> Dot {
-        let fresh = ActorId::new(self.draw());
+        let fresh = self.draw_actor();
         let given = self.fallback_actors.entry(class).or_insert((fresh, 0));
         let next = Dot::new(given.0, given.1 + 1);
-        if object.context.covers(next) || object.has(next) || settles.contains(&next) {
+        if given.0.generation() < fresh.generation()
+            || object.context.covers(next)
+            || object.has(next)
+            || settles.contains(&next)
+        {
             *given = (fresh, 0);
         }
         given.1 += 1;
@@ -369,18 +381,20 @@ impl Shared {
     /// known that it has not given out is somebody else's as well, and is given up: a dot must
     /// never stand for two writes, nor be superseded before it is written.
     pub(crate) fn mint_dot(&mut self, class: Class, object: &Object) -> Option<Dot> {
-        let fresh = ActorId::new(self.draw());
+        let fresh = self.draw_actor();
         let (me, ring) = (self.view.me, self.view.map().ring.version());
         let reused = self.breaks(Plant::ActorReused);
         let vnode = self.vnodes.get_mut(&class)?;
         if reused {
-            let actor = ActorId::new(me.get() << 32 | u64::from(class.partition.get()));
+            let fixed = me.get() << 48 | u64::from(class.partition.get()) << 16;
+            let actor = ActorId::drawn(1, fixed);
             vnode.actor = Some((actor, vnode.clock.last(actor)));
         }
         let given = vnode.actor.get_or_insert((fresh, 0));
         let next = Dot::new(given.0, given.1 + 1);
         let known = vnode.clock.contains(next) || object.context.covers(next) || object.has(next);
-        if known && !reused {
+        let former = given.0.generation() < fresh.generation();
+        if (known || former) && !reused {
             *given = (fresh, 0);
         }
         given.1 += 1;

@@ -217,6 +217,8 @@ impl Shared {
     /// Gives each vnode its digest. One whose digest cannot be read has lost something of its own.
     fn take_digests(&mut self, found: &FoundVnodes) {
         let mut unread = Vec::new();
+        let folded = self.vnodes.values().map(|vnode| vnode.clock.folded());
+        self.folded = folded.max().unwrap_or(0);
         for (class, vnode) in &mut self.vnodes {
             match found.digests.get(class) {
                 Some(Some(digest)) => vnode.digest = *digest,
@@ -311,6 +313,7 @@ impl Shared {
             settled: Clock::new(),
             actors: Default::default(),
             promised: Default::default(),
+            folding: 0,
             voids: Clock::new(),
             damaged: false,
             rebuilding: None,

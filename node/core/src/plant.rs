@@ -69,6 +69,8 @@ plants! {
     /// An answer shows a version that another reply knows to be superseded, if it came from the node
     /// that is first in order.
     DominatedShown,
+    /// Members talk with one that was called gone when the cluster was recovered.
+    DoorOpen,
     /// A write that may have been stored somewhere is reported as certainly not done.
     DoubtReportedAsFailure,
     /// What is in dropped buckets is found when the map drops them, and not looked for after a restart.
@@ -95,12 +97,16 @@ plants! {
     FallbackAsPrimary,
     /// A replica serves requests of whatever epoch of the class.
     FenceOpen,
+    /// Fallbacks stand in, and count, for members that only work under another epoch of the class.
+    FencedStoodInFor,
     /// A vnode that lost something is filled by a copy without a place.
     FilledByTheGone,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
     ForgetsWhoWasAlive,
     /// The first voters of a map are named by most of them, not all.
     FoundedByMajority,
+    /// A vnode waits for what members know who were given up.
+    GivenUpWaitedFor,
     /// Whoever makes the next version of the map takes it that all work under the present one.
     GoesOnUnheard,
     /// Whoever makes the next version of the map takes every copy without a place for deleted.
@@ -117,6 +123,8 @@ plants! {
     HintsOfTheGoneKept,
     /// An acknowledgement of an older write counts for whatever is under way.
     LateAckCounted,
+    /// A request that may have waited in a pause is taken for new.
+    LateTryTrusted,
     /// A version of an earlier lineage with a higher number is taken for the newer one.
     LineageIgnored,
     /// Log entries are dropped once this node alone has them durably.
@@ -152,6 +160,10 @@ plants! {
     RebuildTrustsOldClock,
     /// What a member that is left has accepted is forgotten when the cluster is recovered.
     RecoveredFromNothing,
+    /// A member folds though it does not know all of an actor that is folded.
+    FoldTakenBlindly,
+    /// Actors are folded though writes of them are missing somewhere.
+    FoldedWhileOpen,
     /// A replica that refused a write counts as current all the same.
     RefusedAndCurrent,
     /// Every replica that answered a read is written to, stale or not.
@@ -198,6 +210,8 @@ plants! {
     TrustsAnIncompleteWitness,
     /// While a class moves, nodes of both sets are read.
     UnionRead,
+    /// A member that is left says of all who are called gone that they live, for it saw them once.
+    VetoOfThePast,
     /// A voter answers before its word is on disk.
     VoteBeforeFsync,
     /// A write's context is returned although a replica holds what its coordinator has lost of the same actor.
@@ -231,6 +245,7 @@ impl Plant {
         Self::CoveredUnsynced,
         Self::DeletedUncovered,
         Self::FenceOpen,
+        Self::FencedStoodInFor,
         Self::FilledByTheGone,
         Self::HintsOfTheGoneDropped,
         Self::HintsOfTheGoneKept,

@@ -61,6 +61,12 @@ pub struct Replica {
     presumed_until_us: u64,
 }
 
+/// Who is late by more with a timer has not been running, microseconds.
+const PAUSE_US: u64 = 200_000;
+
+/// After a pause, however long, requests are taken for late ones no longer than this, microseconds.
+const LATE_US_MAX: u64 = 10_000_000;
+
 impl Replica {
     pub(crate) fn assemble(mut shared: Shared, collector: Collector) -> Self {
         let catch_up = CatchUp::open(&mut shared);
@@ -92,6 +98,7 @@ impl Replica {
 
     /// Takes one event. See the contract.
     pub fn handle(&mut self, now: Now, input: Input, store: &dyn Store) {
+        self.notice_pause(now.mono_us);
         self.shared.now = now;
         match input {
             Input::Client {
@@ -163,6 +170,16 @@ impl Replica {
     #[must_use]
     pub fn requests_in_flight(&self) -> usize {
         self.gets.ops.len() + self.puts.ops.len() + self.listings.len() + self.forwards.len()
+    }
+
+    /// Finds that the process did not run although a timer was due: stopped, swapped out, or on a machine that stood still. What
+    /// comes now may have waited as long, and what was sent in vain meanwhile comes again within as long once more.
+    fn notice_pause(&mut self, now_us: u64) {
+        let slept_us = now_us.saturating_sub(self.shared.now.mono_us);
+        if slept_us > PAUSE_US && now_us > self.next_timer() + PAUSE_US {
+            let until_us = now_us + slept_us.clamp(PAUSE_US, LATE_US_MAX);
+            self.shared.late_until_us = self.shared.late_until_us.max(until_us);
+        }
     }
 
     fn run_local(&mut self, store: &dyn Store) {

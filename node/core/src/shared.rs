@@ -96,6 +96,10 @@ pub(crate) struct Shared {
     /// Newcomers that were found complete, not fsynced yet.
     pub(crate) unsynced_claims: VecDeque<(BatchSeq, Class, MapVersion)>,
     /// Actors that contexts name and that keep these from being dropped.
+    /// The most generations of actors that any vnode here has folded.
+    pub(crate) folded: u64,
+    /// The generation of actors that should begin by what is known here; 0: none.
+    pub(crate) wanted_generation: u16,
     pub(crate) strange_actors: BTreeMap<Class, BTreeSet<ActorId>>,
     /// Deletes coordinated here that found nothing.
     pub(crate) void_deletes: VoidDeletes,
@@ -115,6 +119,8 @@ pub(crate) struct Shared {
     pub(crate) said: Option<Said>,
     /// How fast copies travel.
     pub(crate) throttle: Throttle,
+    /// Until then requests may be older than they seem: this node was paused.
+    pub(crate) late_until_us: u64,
     /// Request ids stored since they were last taken into account.
     pub(crate) fresh_requests: Vec<(Class, RequestId)>,
     rng: ChaCha12Rng,
@@ -162,6 +168,8 @@ impl Shared {
             unsynced_clocks: VecDeque::new(),
             unsynced_settled: VecDeque::new(),
             unsynced_claims: VecDeque::new(),
+            folded: 0,
+            wanted_generation: 0,
             strange_actors: BTreeMap::new(),
             void_deletes: VoidDeletes::default(),
             removal: RemovalClock::new(now),
@@ -171,6 +179,7 @@ impl Shared {
             taken: BTreeMap::new(),
             digests_changed: BTreeSet::new(),
             throttle: Throttle::new(timing.handoff_bytes_per_s, timing.handoff_latency_us),
+            late_until_us: 0,
             fresh_requests: Vec::new(),
             rng,
             hlc: 0,
@@ -354,6 +363,12 @@ impl Shared {
             .batch
             .writes
             .push(Write::Clear { family, from, to });
+    }
+
+    /// Whether a request may have waited here, or on its way, for longer than its client waited for the answer: there may
+    /// have been another try meanwhile, and this one be the first.
+    pub(crate) fn may_be_late(&self) -> bool {
+        self.now.mono_us < self.late_until_us && !self.breaks(Plant::LateTryTrusted)
     }
 
     /// Ends the step.

@@ -35,6 +35,9 @@ pub struct Timing {
     /// The dot log of one vnode is cut where it grows beyond so many bytes: a member that was away for longer is filled by
     /// comparing ranges of keys.
     pub log_bytes_max: u64,
+    /// With so many retired actors in the clock of one vnode the next generation of actors begins, and they are folded:
+    /// some 2 KiB of clock, against a version of the cluster map.
+    pub fold_actors: usize,
     /// Requests in flight on one replica beyond which new ones are refused as overloaded.
     pub requests_max: usize,
 }
@@ -57,6 +60,7 @@ impl Default for Timing {
             scrub_bytes_per_s: 8 * 1024 * 1024,
             scrub_every_us: 7 * 24 * 3_600_000_000,
             log_bytes_max: 32 * 1024 * 1024,
+            fold_actors: 64,
             requests_max: 20_000,
         }
     }

@@ -190,6 +190,13 @@ impl View {
             .is_some_and(|record| record.is_dead(node))
     }
 
+    /// Whether a node may know what a vnode here lacks: a member that nobody has given up. What only those know who were given up
+    /// is lost, and they stay members until no class waits for them: who waited for them in turn would wait for ever.
+    #[must_use]
+    pub fn may_be_asked(&self, node: NodeId) -> bool {
+        self.version.admits(node)
+    }
+
     /// Whether a member of a class can be asked.
     #[must_use]
     pub fn reaches(&self, class: Class, node: NodeId) -> bool {

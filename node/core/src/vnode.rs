@@ -114,8 +114,9 @@ pub(crate) struct Vnode {
     /// This life's actor and the last counter it gave out; drawn at the first write.
     pub(crate) actor: Option<(ActorId, u64)>,
     pub(crate) actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
-    /// See [`crate::replicate::seal`] for these two.
+    /// See [`crate::replicate::seal`] for these three.
     pub(crate) promised: BTreeSet<ActorId>,
+    pub(crate) folding: u16,
     pub(crate) voids: Clock,
     pub(crate) peers: BTreeMap<NodeId, PeerVnode>,
     /// Counts changes of `peers`, and of who they are.
@@ -181,6 +182,7 @@ impl Vnode {
             actor: None,
             actors: record.actors,
             promised: record.promised,
+            folding: record.folding,
             voids: record.voids,
             peers: BTreeMap::new(),
             heard: 0,
@@ -215,6 +217,7 @@ impl Vnode {
             settled: self.settled.clone(),
             actors: self.actors.clone(),
             promised: self.promised.clone(),
+            folding: self.folding,
             voids: self.voids.clone(),
             damaged: self.damaged,
             rebuilding: self.rebuilding.clone(),
@@ -294,6 +297,7 @@ impl Vnode {
         self.durable = Clock::new();
         self.opened = None;
         self.filled = None;
+        self.folding = 0;
         self.deletes.clear();
         self.log_entries = 0;
         self.log_bytes = 0;
@@ -358,6 +362,14 @@ impl Vnode {
                 .map(|(&actor, &(node, born))| (actor, node, born))
                 .collect(),
         }
+    }
+
+    /// Drops what is known of actors that are folded, beside dots that no write has.
+    pub(crate) fn forget_folded(&mut self) {
+        let (clock, folded) = (&self.clock, self.clock.folded());
+        self.actors.retain(|actor, _| !clock.has_folded(*actor));
+        self.promised.retain(|actor| !clock.has_folded(*actor));
+        self.voids = self.voids.without_ends_of(folded);
     }
 
     /// Takes a dot as applied. Returns whether it is new.

@@ -13,7 +13,12 @@ const ACTORS: u64 = 4;
 const COUNTERS: u64 = 24;
 
 fn dot(actor: u64, counter: u64) -> Dot {
-    Dot::new(ActorId::new(actor), counter)
+    Dot::new(actor_of(actor), counter)
+}
+
+/// The actor of that number, which is never the entry of those that are folded.
+fn actor_of(number: u64) -> ActorId {
+    ActorId::new(number + 1)
 }
 
 fn dots() -> impl Strategy<Value = Vec<Dot>> {
@@ -58,9 +63,9 @@ proptest! {
             prop_assert_eq!(clock.add(dot), oracle.insert(dot));
         }
         for actor in 0..ACTORS {
-            let last = oracle.iter().filter(|dot| dot.actor.get() == actor).map(|dot| dot.counter).max();
-            prop_assert_eq!(clock.base(ActorId::new(actor)), base(&oracle, actor));
-            prop_assert_eq!(clock.last(ActorId::new(actor)), last.unwrap_or(0));
+            let last = oracle.iter().filter(|dot| dot.actor == actor_of(actor)).map(|dot| dot.counter).max();
+            prop_assert_eq!(clock.base(actor_of(actor)), base(&oracle, actor));
+            prop_assert_eq!(clock.last(actor_of(actor)), last.unwrap_or(0));
             for counter in 0..COUNTERS + 2 {
                 prop_assert_eq!(clock.contains(dot(actor, counter)), oracle.contains(&dot(actor, counter)));
             }
@@ -100,7 +105,7 @@ proptest! {
     fn whatever_comes_from_the_wire_and_is_taken_is_in_the_only_form(
         entries in prop::collection::vec(
             (0..ACTORS, 0..4u64, prop::collection::vec((0..20u64, 0..4u64), 0..4)).prop_map(|(actor, base, runs)| ActorClock {
-                actor: ActorId::new(actor), base, runs,
+                actor: actor_of(actor), base, runs,
             }), 0..3),
     ) {
         if let Ok(clock) = Clock::from_wire(&entries) {
@@ -232,7 +237,7 @@ fn malformed_contexts_are_refused_by_name() {
         VersionVector::from_wire(&[(low, 1), (low, 2)]),
         Err(CausalityError::ActorOrder(low))
     );
-    let many: Vec<_> = (0..20_000).map(|actor| (ActorId::new(actor), 1)).collect();
+    let many: Vec<_> = (0..20_000).map(|actor| (actor_of(actor), 1)).collect();
     assert!(matches!(
         VersionVector::from_wire(&many),
         Err(CausalityError::TooManyActors { found: 20_000, .. })
@@ -253,7 +258,7 @@ fn closed_clock((dots, ends): &(Vec<Dot>, Vec<(u64, u64)>)) -> Clock {
     for &(actor, first) in ends {
         // All but what is before the end.
         let before: Vec<Dot> = (1..first).map(|at| dot(actor, at)).collect();
-        clock.merge(&self::clock(before).rest_of([ActorId::new(actor)]));
+        clock.merge(&self::clock(before).rest_of([actor_of(actor)]));
     }
     clock
 }
@@ -312,7 +317,7 @@ proptest! {
     #[test]
     fn an_actor_with_its_rest_is_complete(some in closed(), added in dots()) {
         let clock = closed_clock(&some);
-        let actors = || (0..ACTORS).map(ActorId::new);
+        let actors = || (0..ACTORS).map(actor_of);
         let rest = clock.rest_of(actors());
         prop_assert!(rest.covers(&clock.rest_of(actors())));
         let both = clock.intersect(&rest);
@@ -331,7 +336,7 @@ proptest! {
 
 #[test]
 fn a_closed_actor_is_complete_once_the_last_gap_is_filled() {
-    let actor = ActorId::new(1);
+    let actor = actor_of(1);
     let rest = clock([dot(1, 1), dot(1, 3)]).rest_of([actor]);
     let mut late = clock([dot(1, 1)]);
     late.merge(&rest);
@@ -340,4 +345,98 @@ fn a_closed_actor_is_complete_once_the_last_gap_is_filled() {
     assert!(late.add(dot(1, 3)));
     assert!(late.is_complete(actor));
     assert_eq!((late.base(actor), late.last(actor)), (3, 3));
+}
+
+/// Dots of some actors in each of three generations.
+fn dots_of_generations() -> impl Strategy<Value = Vec<Dot>> {
+    let one = (1..=3_u16, 0..3_u64, 1..6_u64);
+    let dot = one.prop_map(|(generation, number, counter)| {
+        Dot::new(ActorId::drawn(generation, number << 16), counter)
+    });
+    prop::collection::vec(dot, 0..30)
+}
+
+/// A clock that has these and, of so many generations, everything.
+fn folded(dots: &[Dot], generations: u64) -> Clock {
+    let mut clock = clock(dots.iter().copied());
+    clock.merge(&Clock::of_folded(generations));
+    clock
+}
+
+fn all_dots_of_generations() -> Vec<Dot> {
+    let actors = (1..=3_u16).flat_map(|generation| {
+        (0..3_u64).map(move |number| ActorId::drawn(generation, number << 16))
+    });
+    let dots = actors.flat_map(|actor| (1..7).map(move |counter| Dot::new(actor, counter)));
+    dots.collect()
+}
+
+proptest! {
+    #[test]
+    fn a_folded_clock_has_all_dots_of_its_generations_and_its_own(
+        dots in dots_of_generations(), generations in 0..=3_u64,
+    ) {
+        let clock = folded(&dots, generations);
+        for dot in all_dots_of_generations() {
+            let over = dot.actor.generation() <= generations;
+            prop_assert_eq!(clock.contains(dot), over || dots.contains(&dot));
+            prop_assert_eq!(clock.has_folded(dot.actor), over);
+            prop_assert!(!over || clock.known_up_to(dot.actor, u64::MAX));
+            prop_assert!(!over || !clock.clone().add(dot));
+        }
+        prop_assert!(clock.actors().all(|actor| actor.generation() > generations));
+        prop_assert_eq!(Clock::from_wire(&clock.to_wire()), Ok(clock));
+    }
+
+    #[test]
+    fn folded_clocks_unite_meet_and_compare_as_sets(
+        one in dots_of_generations(), of_one in 0..=3_u64,
+        other in dots_of_generations(), of_other in 0..=3_u64,
+    ) {
+        let (left, right) = (folded(&one, of_one), folded(&other, of_other));
+        let both = left.intersect(&right);
+        let mut either = left.clone();
+        either.merge(&right);
+        let mut covers = of_one >= of_other;
+        for dot in all_dots_of_generations() {
+            let (here, there) = (left.contains(dot), right.contains(dot));
+            prop_assert_eq!(both.contains(dot), here && there);
+            prop_assert_eq!(either.contains(dot), here || there);
+            covers &= here || !there;
+        }
+        prop_assert_eq!(left.covers(&right), covers);
+        prop_assert_eq!(right.intersect(&left), both.clone());
+        prop_assert!(left.covers(&both) && either.covers(&left) && either.covers(&right));
+        let mut turned = right.clone();
+        turned.merge(&left);
+        prop_assert_eq!(turned, either);
+        let missing = expand(left.missing_from(&right).filter(|(actor, ..)| *actor != ActorId::FOLDED));
+        prop_assert!(missing.iter().all(|&dot| right.contains(dot) && !left.contains(dot)));
+        prop_assert_eq!(Clock::from_wire(&both.to_wire()), Ok(both));
+    }
+}
+
+#[test]
+fn an_entry_for_folded_actors_that_is_none_is_refused() {
+    let fold = |base, runs: Vec<(u64, u64)>| ActorClock {
+        actor: ActorId::FOLDED,
+        base,
+        runs,
+    };
+    for bad in [
+        fold(65_536, vec![]),
+        fold(1, vec![(3, 1)]),
+        fold(0, vec![(2, 1)]),
+    ] {
+        let error = Clock::from_wire(&[bad]).unwrap_err();
+        assert_eq!(error, CausalityError::BadFold(ActorId::FOLDED));
+    }
+    let actor = ActorId::drawn(1, 99 << 16);
+    let beside = ActorClock {
+        actor,
+        base: 1,
+        runs: vec![],
+    };
+    let error = Clock::from_wire(&[fold(1, vec![]), beside]).unwrap_err();
+    assert_eq!(error, CausalityError::BadFold(actor));
 }

@@ -131,6 +131,7 @@ fn vnode() -> VnodeRecord {
         settled: Clock::from_wire(&clock[..1]).unwrap(),
         actors: BTreeMap::from([(dot(1, 1).actor, (TARGET, RingVersion::new(1)))]),
         promised: BTreeSet::from([dot(4, 1).actor]),
+        folding: 3,
         voids: Clock::from_wire(&[ActorClock {
             actor: dot(3, 1).actor,
             base: 0,
@@ -149,7 +150,7 @@ fn a_small_object_has_the_bytes_of_format_5_and_costs_36_beside_key_and_value() 
     assert!(pieces.is_empty());
     assert_eq!(storage_key.len() + bytes.len() - KEY.len() - 4, 11 + 8 + 17);
     check(
-        "5-object-small",
+        "6-object-small",
         &storage_key,
         &bytes,
         &small(),
@@ -163,7 +164,7 @@ fn a_full_object_has_the_bytes_of_format_5() {
     let (bytes, pieces) = record::encode_object(&storage_key, &full());
     assert!(pieces.is_empty(), "its large value lies in pieces already");
     check(
-        "5-object-full",
+        "6-object-full",
         &storage_key,
         &bytes,
         &full(),
@@ -180,7 +181,7 @@ fn a_deleted_object_has_the_bytes_of_format_5() {
     let storage_key = keys::object_key(CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_object(&storage_key, &object);
     check(
-        "5-object-deleted",
+        "6-object-deleted",
         &storage_key,
         &bytes,
         &object,
@@ -192,7 +193,7 @@ fn a_deleted_object_has_the_bytes_of_format_5() {
 fn a_hint_has_the_bytes_of_format_5() {
     let storage_key = keys::hint_key(TARGET, CLASS, BUCKET, KEY);
     let (bytes, _) = record::encode_hint(&storage_key, &hint());
-    check("5-hint", &storage_key, &bytes, &hint(), record::decode_hint);
+    check("6-hint", &storage_key, &bytes, &hint(), record::decode_hint);
 }
 
 #[test]
@@ -206,9 +207,9 @@ fn log_entries_have_the_bytes_of_format_5() {
     };
     let storage_key = keys::log_key(CLASS, dot(1, 300));
     let all = [
-        ("5-log-put", entry(LogKind::Put, Some(REQUEST))),
-        ("5-log-delete", entry(LogKind::Delete, Some(REQUEST))),
-        ("5-log-merged", entry(LogKind::Merged, None)),
+        ("6-log-put", entry(LogKind::Put, Some(REQUEST))),
+        ("6-log-delete", entry(LogKind::Delete, Some(REQUEST))),
+        ("6-log-merged", entry(LogKind::Merged, None)),
     ];
     for (name, entry) in all {
         check(
@@ -225,7 +226,7 @@ fn log_entries_have_the_bytes_of_format_5() {
 fn a_vnode_has_the_bytes_of_format_5() {
     let storage_key = keys::vnode_key(CLASS);
     check(
-        "5-vnode",
+        "6-vnode",
         &storage_key,
         &record::encode_vnode(&storage_key, &vnode()),
         &vnode(),
@@ -264,7 +265,7 @@ fn who_was_alive_has_the_bytes_of_format_5() {
         ..record.clone()
     };
     let storage_key = keys::alive_key(0x0102);
-    for (name, record) in [("5-alive", record), ("5-alive-settled", settled)] {
+    for (name, record) in [("6-alive", record), ("6-alive-settled", settled)] {
         let bytes = record::encode_alive(&storage_key, &record);
         check(name, &storage_key, &bytes, &record, record::decode_alive);
     }
@@ -276,7 +277,7 @@ fn a_digest_has_the_bytes_of_format_5() {
     let storage_key = keys::digest_key(CLASS);
     let bytes = record::encode_digest(&storage_key, &digest);
     check(
-        "5-digest",
+        "6-digest",
         &storage_key,
         &bytes,
         &digest,
@@ -293,7 +294,7 @@ fn what_was_removed_of_dropped_buckets_has_the_bytes_of_format_5() {
     let storage_key = keys::swept_key(2);
     let bytes = record::encode_swept(&storage_key, swept);
     check(
-        "5-swept",
+        "6-swept",
         &storage_key,
         &bytes,
         &swept,
@@ -347,7 +348,7 @@ fn a_vnode_that_is_rebuilt_has_the_bytes_of_format_5() {
             ..vnode()
         };
         check(
-            &format!("5-vnode-{name}"),
+            &format!("6-vnode-{name}"),
             &storage_key,
             &record::encode_vnode(&storage_key, &vnode),
             &vnode,
@@ -367,7 +368,7 @@ fn a_request_has_the_bytes_of_format_5() {
     let storage_key = keys::request_key(CLASS, REQUEST);
     let bytes = record::encode_request(&storage_key, &request);
     check(
-        "5-request",
+        "6-request",
         &storage_key,
         &bytes,
         &request,
@@ -396,13 +397,13 @@ fn a_piece_has_the_bytes_of_format_5() {
     );
     let (dot, number, bytes) = pieces.last().unwrap();
     let storage_key = keys::chunk_key(keys::ChunkOwner::Hint(TARGET), CLASS, BUCKET, *dot, *number);
-    compare("record-5-piece", &storage_key, bytes);
+    compare("record-6-piece", &storage_key, bytes);
 }
 
 #[test]
 fn an_expiry_is_noted_with_the_bytes_of_format_5() {
     let storage_key = keys::expiry_key(WALL_MS + 60_000, CLASS, BUCKET, KEY);
-    compare("record-5-expiry", &storage_key, b"");
+    compare("record-6-expiry", &storage_key, b"");
 }
 
 #[test]

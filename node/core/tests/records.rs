@@ -173,6 +173,7 @@ fn vnode() -> impl Strategy<Value = VnodeRecord> {
                 complete: (ring % 3 == 0).then(|| MapVersion::new(ring / 3)),
                 voids: clock(dots.clone()).rest_of(promised.iter().copied()),
                 promised,
+                folding: 7,
                 clock: clock(dots),
                 settled: clock(settled),
                 actors: actors
@@ -461,8 +462,8 @@ fn an_intact_record_of_a_newer_format_is_told_from_damage() {
         bytes[at] = byte;
         record::decode_object(b"k", &forge(b"k", bytes)).unwrap_err()
     };
-    assert_eq!(with(0, 6), RecordError::NewerFormat { found: 6, known: 5 });
-    assert_eq!(with(0, 4), RecordError::OlderFormat { found: 4, known: 5 });
+    assert_eq!(with(0, 7), RecordError::NewerFormat { found: 7, known: 6 });
+    assert_eq!(with(0, 5), RecordError::OlderFormat { found: 5, known: 6 });
     assert!(matches!(with(0, 0), RecordError::Malformed(_)));
     let data_type = RecordKind::DataType as u8;
     assert_eq!(
@@ -491,6 +492,7 @@ fn an_enormous_vnode_record_comes_back() {
         clock: clock(dots),
         actors: BTreeMap::new(),
         promised: Default::default(),
+        folding: 0,
         voids: clock(Vec::new()),
         damaged: false,
         rebuilding: None,

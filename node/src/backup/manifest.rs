@@ -270,7 +270,7 @@ mod tests {
         let checksum = "0a".repeat(32);
         let text = format!(
             "quorate backup\nformat 1\nbackup 3\nlabel nightly\ncluster 00000000000000010000000000000002\n\
-             node 0000000000000003\nstorage 0000000000000004\ndata-format 5\nmap-format 1\nring 1\n\
+             node 0000000000000003\nstorage 0000000000000004\ndata-format 6\nmap-format 1\nring 1\n\
              build 0.1.0 (of today)\nbegan 1800000000000\nended 1800000004000\nnew 4096\n\
              file {checksum} 4096 1800000000000000000 db/000012.sst\n\
              file {checksum} 4096 1800000000000000000 map\n"
@@ -307,7 +307,7 @@ mod tests {
             ManifestError::Format(2)
         );
         assert_eq!(
-            refusal("data-format 5", "data-format 9"),
+            refusal("data-format 6", "data-format 9"),
             ManifestError::DataFormat(9)
         );
     }

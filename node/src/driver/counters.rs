@@ -54,6 +54,7 @@ named! { NOTES, note_name, Note {
     ExpiredHidden => "expired_hidden", "Reads that found versions whose time had passed";
     HeldAlike => "ranges_held_alike", "Ranges of keys that needed no transfer because both sides held them alike";
     Sealed => "actors_sealed", "Rounds after which it was agreed which writes retired actors have left";
+    Folded => "actors_folded", "Rounds after which one clock entry stands for all actors of earlier generations";
     LateCopyRemoved => "late_copies_removed", "Versions removed because all members know their writes to be lost";
     DenialDisproved => "denials_disproved", "Times a read showed what a replica denied to be there, because another one proved that nobody replaced it";
     DenialDoubted => "denials_doubted", "Vnodes read through because a read proved that they denied what they should hold";

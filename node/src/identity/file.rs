@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! quorate data directory
-//! format 5
+//! format 6
 //! cluster 0123456789abcdef0123456789abcdef
 //! node 0123456789abcdef
 //! storage 0123456789abcdef
@@ -16,7 +16,7 @@ use quorate_protocol::{ClusterId, StorageId};
 use quorate_ring::NodeId;
 
 /// The format of the whole data directory that this build reads and writes.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 const TITLE: &str = "quorate data directory";
 
@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn the_file_of_format_5_stays_readable() {
-        let text = "quorate data directory\nformat 5\ncluster 00000000000000010000000000000002\n\
-                    node 0000000000000003\nstorage 0000000000000004\nchecksum 130b1faf\n";
+    fn the_file_of_format_6_stays_readable() {
+        let text = "quorate data directory\nformat 6\ncluster 00000000000000010000000000000002\n\
+                    node 0000000000000003\nstorage 0000000000000004\nchecksum ed73406f\n";
         assert_eq!(identity().to_text(), text);
         assert_eq!(Identity::parse(text.as_bytes()), Ok(identity()));
     }
@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn another_format_is_refused_by_name() {
         for (other, expected) in [
-            (4, IdentityFileError::Older(4)),
-            (6, IdentityFileError::Newer(6)),
+            (5, IdentityFileError::Older(5)),
+            (7, IdentityFileError::Newer(7)),
         ] {
             let text = identity().to_text();
-            let text = text.replace("format 5", &format!("format {other}"));
+            let text = text.replace("format 6", &format!("format {other}"));
             let error = Identity::parse(text.as_bytes()).unwrap_err();
             assert_eq!(error, expected);
             assert!(error.to_string().contains(&format!("format {other}")));

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::atomic;
 
 const MARK: [u8; 7] = *b"QNOD\0\0\0";
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 const HEADER_BYTES: usize = 12;
 
 /// What a node knows about its cluster before it speaks to anybody.

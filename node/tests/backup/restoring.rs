@@ -35,6 +35,7 @@ fn vnode() -> VnodeRecord {
         settled: Clock::new(),
         actors: BTreeMap::new(),
         promised: Default::default(),
+        folding: 0,
         voids: Clock::new(),
         damaged: false,
         rebuilding: None,
@@ -202,7 +203,7 @@ fn only_the_owner_s_own_backups_are_restored() {
 
     let manifest = stage.shelf().list().unwrap().remove(0).path;
     let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, text.replace("data-format 5", "data-format 9")).unwrap();
+    fs::write(&manifest, text.replace("data-format 6", "data-format 9")).unwrap();
     let text = refused(&|_| ());
     assert!(text.contains("format 9"), "{text}");
 }

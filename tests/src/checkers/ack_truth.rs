@@ -269,6 +269,7 @@ mod tests {
             settled: Clock::new(),
             actors: BTreeMap::default(),
             promised: BTreeSet::default(),
+            folding: 0,
             voids: Clock::new(),
             damaged: false,
             rebuilding,

@@ -8,7 +8,7 @@
 //! * with the default (sloppy) quorums as well, where links work and nobody stands still, so that only
 //!   processes die (calm, one down, returning) and w >= 2.
 //!
-//! Left out are what a forced removal excuses (`removal`), reads of a key of which a replica has lost its record without any sign and nobody could
+//! Left out are what a forced removal excuses (`removal`), what was lost with a majority (`given_up`), reads of a key of which a replica has lost its record without any sign and nobody could
 //! find that out yet, reads that say of themselves that they may be stale (`maybe_stale`, `fallbacks_only`),
 //! reads with `stale_ok`, and, with sloppy quorums:
 //!
@@ -21,7 +21,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::causal::Causal;
-use super::{Evidence, Violation, removal};
+use super::{Evidence, Violation, given_up, removal};
 use crate::history::{Key, Kind, Operation, WriteId};
 use crate::sim::config::Profile;
 
@@ -83,12 +83,14 @@ pub(super) fn must_meet(evidence: &Evidence<'_>, write: &Operation, read: &Opera
     let Some(n) = evidence.copies.get(&read.key.bucket) else {
         return false;
     };
-    if removal::excuses(evidence, write, read) {
+    if removal::excuses(evidence, write, read) || given_up::hides(evidence, write, read) {
         return false;
     }
     let overlap = u16::from(*r) + u16::from(*w) > u16::from(*n);
     let strict = !sloppy_write && !sloppy_read;
-    overlap && evidence.is_kept(write) && (strict || (*w >= 2 && is_mild(evidence, write, read)))
+    overlap
+        && evidence.was_promised(write)
+        && (strict || (*w >= 2 && is_mild(evidence, write, read)))
 }
 
 /// Whether only processes died, and copies that were under way have arrived.

@@ -5,7 +5,7 @@
 //! Source: keys that listings of other stores missed while replicas came back.
 
 use super::causal::Causal;
-use super::{Evidence, Violation};
+use super::{Evidence, Violation, given_up};
 use crate::history::{Kind, Operation, Outcome};
 
 /// Listings that are wrong.
@@ -108,7 +108,8 @@ fn must_be_there(
             return false;
         };
         let meets = u16::from(w) + u16::from(r) > u16::from(n);
-        meets && evidence.is_kept(op) && op.completed_us < listing.invoked_us
+        let promised = evidence.was_promised(op) && !given_up::hides(evidence, op, listing);
+        meets && promised && op.completed_us < listing.invoked_us
     });
     let mut key = listing.key;
     key.number = number;

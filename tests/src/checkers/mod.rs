@@ -17,6 +17,7 @@
 //! | `bounded` | I14 a quiet cluster has let go of everything | nodes at the end |
 //! | `maps` | the cluster map: one content for each version, and none forgotten | every change at any node, answers, final state |
 //! | `availability` | I15 writes succeed beside a dead node | history, outages |
+//! | `given_up` | what a majority excuses that is lost for good | history, batches |
 //! | `removal` | what a forced removal excuses, rule 13 | history, versions, batches |
 //! | `zones` | A11 no two copies in one zone | every version |
 //! | `retries` | I11 a request gets one dot while somebody remembers it | every batch, disks |
@@ -34,6 +35,7 @@ pub mod dot_uniqueness;
 pub mod expiry;
 pub mod false_siblings;
 pub mod freshness;
+pub mod given_up;
 pub mod invention;
 pub mod last_write;
 pub mod listings;
@@ -55,6 +57,7 @@ use quorate_ring::BucketId;
 use crate::history::{History, Key, Kind, Operation, Shown, WriteId};
 use crate::sim::config::Profile;
 use causal::Causal;
+pub use given_up::Lost;
 pub use removal::{Missing, Unaware};
 
 /// An invariant that did not hold.
@@ -124,6 +127,8 @@ pub struct Evidence<'a> {
     pub unaware: &'a [Unaware],
     /// When nobody else held an acknowledged write.
     pub missing: &'a [Missing],
+    /// When nobody held a write but members that are gone for good.
+    pub lost: &'a [Lost],
     /// The time stamp of every version that any node ever stored.
     pub stamps: &'a BTreeMap<Dot, u64>,
     /// By how much two clocks differed at most, at any two times of the run, milliseconds.
@@ -186,10 +191,16 @@ impl Evidence<'_> {
         by_key
     }
 
-    /// Whether a write that ended ok must still be known somewhere. Where power went off, a single copy
-    /// that was not synced may be gone; the fault schedule never takes two holders of one write.
+    /// Whether a write that ended ok must be known somewhere in the end.
     #[must_use]
     pub fn is_kept(&self, operation: &Operation) -> bool {
+        self.was_promised(operation) && !given_up::is_lost(self, operation)
+    }
+
+    /// Whether a write that ended ok must be known somewhere as long as somebody is left who held it. Where power went off, a
+    /// single copy that was not synced may be gone; the fault schedule never takes two holders of one write.
+    #[must_use]
+    pub fn was_promised(&self, operation: &Operation) -> bool {
         let Kind::Write { w, dw, .. } = operation.kind else {
             return false;
         };

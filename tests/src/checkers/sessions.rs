@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::causal::Causal;
-use super::{Evidence, Violation};
+use super::{Evidence, Violation, given_up};
 use crate::history::{Key, Kind, Operation, WriteId};
 
 /// Guarantees that a session was not given.
@@ -20,7 +20,9 @@ pub fn judge(evidence: &Evidence<'_>, causal: &Causal<'_>) -> Vec<Violation> {
         let shown: BTreeSet<WriteId> = operation.shown.iter().map(|shown| shown.write).collect();
         if under_session(operation) && !evidence.is_blind(operation) {
             let forgotten = known.iter().find(|write| {
-                !causal.accounts_for(**write, operation.key, &shown, operation.completed_us)
+                let lost = given_up::hides_all((evidence, causal), **write, operation);
+                !lost
+                    && !causal.accounts_for(**write, operation.key, &shown, operation.completed_us)
             });
             if let Some(write) = forgotten {
                 let what = format!("the session knew {write}: {}", operation.line());

@@ -6,7 +6,7 @@ use quorate_protocol::ids::{ActorId, Dot};
 use quorate_ring::BucketId;
 
 use super::causal::Causal;
-use super::{Blind, Evidence, Expiries, Missing, Outage, Unaware, Violation};
+use super::{Blind, Evidence, Expiries, Lost, Missing, Outage, Unaware, Violation};
 use crate::history::{History, Key, Kind, Operation, Outcome, Shown, WriteId};
 use crate::sim::config::Profile;
 
@@ -48,6 +48,7 @@ pub(crate) struct Story {
     pub(crate) by_stamp: bool,
     pub(crate) unaware: Vec<Unaware>,
     pub(crate) missing: Vec<Missing>,
+    pub(crate) lost: Vec<Lost>,
     pub(crate) stamps: Vec<(u64, u64)>,
     pub(crate) skew_ms: u64,
     pub(crate) expiries: BTreeMap<WriteId, Expiries>,
@@ -74,6 +75,7 @@ impl Default for Story {
             by_stamp: false,
             unaware: Vec::new(),
             missing: Vec::new(),
+            lost: Vec::new(),
             stamps: Vec::new(),
             skew_ms: 0,
             expiries: BTreeMap::new(),
@@ -206,6 +208,7 @@ impl Story {
             unaware: &self.unaware,
             members: &self.members,
             missing: &self.missing,
+            lost: &self.lost,
             stamps: &stamps,
             skew_ms: self.skew_ms,
             expiries: self.expiries.clone(),

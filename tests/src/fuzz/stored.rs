@@ -250,6 +250,7 @@ fn draw_vnode(source: &mut Source<'_>) -> Vec<u8> {
                 .collect(),
             voids: clock(draw).rest_of(promised.iter().copied()),
             promised,
+            folding: u16::from(draw.source.below(2) == 1),
             damaged: draw.source.below(2) == 1,
             rebuilding: draw_rebuilding(draw),
         };

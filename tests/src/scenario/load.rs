@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::ask::{Seen, UnderWay};
 use super::failure::{Failure, Refused};
 use super::request::{Over, Request, get, put};
+use super::stage::Weather;
 use super::walk::{BUCKET, Walk};
 use crate::sim::history::{Key, WriteId};
 
@@ -213,6 +214,14 @@ impl Walk<'_> {
             (WRITE, Some(over)) => put(format!("{}", line.written.len() + 1)).over(over.clone()),
             (WRITE, None) => put("1"),
             (_, _) => get(),
+        };
+        // Where messages are lost, whoever stands in may be taken for the only one there: r + w > n holds for strict quorums.
+        let request = if self.weather == Weather::Stormy {
+            request
+                .writing(|options| options.sloppy = Some(false))
+                .reading(|options| options.sloppy = Some(false))
+        } else {
+            request
         };
         Current {
             request: request.of(line.key).deadline_ms(TRY_MS).silently(),

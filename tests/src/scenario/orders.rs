@@ -22,6 +22,8 @@ use crate::sim::operators::unfinished;
 const DEADLINE_MS: u32 = 4_000;
 /// An order is asked for so often.
 const TRIES: usize = 30;
+/// So many refuse what cannot be.
+const ASKED: usize = 8;
 /// Within this time a change of the ring comes to its end, milliseconds.
 const SETTLE_MS: u64 = 60_000;
 
@@ -109,7 +111,10 @@ impl Walk<'_> {
             let asked = ChangeRing::new(request, change.clone()).into();
             match self.call(place, asked) {
                 Ok(_) => return Ok(()),
-                Err(refused) if refused.code == Some(ErrorCode::Invalid) => return Err(refused),
+                // Who has not heard of the newest version may refuse what it allows: several are asked.
+                Err(refused) if refused.code == Some(ErrorCode::Invalid) && round >= ASKED => {
+                    return Err(refused);
+                }
                 Err(refused) => last = refused,
             }
             self.pass(200);
@@ -128,6 +133,13 @@ impl Walk<'_> {
     /// # Errors
     /// One is refused.
     pub fn stage(&mut self, changes: &[StagedChange]) -> Result<(), Failure> {
+        let founded = |walk: &Self| match walk.world.newest_map().is_founded() {
+            true => Ok(()),
+            false => Err("some storage is not named yet".to_owned()),
+        };
+        if founded(self).is_err() {
+            self.until("every member has run once", 10_000, founded)?;
+        }
         for change in changes {
             self.say(format!("staged: {}", told(change)));
             self.ordered("a staged change", RingChange::Stage(change.clone()))?;

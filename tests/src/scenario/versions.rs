@@ -9,7 +9,7 @@ use quorate_ring::{Class, Weight};
 use super::Scenario;
 use super::ask::Wrote;
 use super::failure::Failure;
-use super::moving::{N6, N7, hold_up, join, keys_at, let_go, replace, write_each};
+use super::moving::{N6, N7, begin_held_up, join, keys_at, let_go, replace, write_each};
 use super::old_client::OldClient;
 use super::request::{get, put};
 use super::stage::{self, Stage, Weather};
@@ -153,8 +153,7 @@ fn v03(walk: &mut Walk<'_>) -> Result<(), Failure> {
     let old = write_each(walk, &keys, "old", &[])?;
     walk.at_rest()?;
     let joins = join(walk, N6);
-    walk.begin(&[joins])?;
-    hold_up(walk, N6)?;
+    begin_held_up(walk, &[joins], N6)?;
     let here = [walk.place(P1), walk.place(P2), N6];
     let there = [walk.place(P3), walk.place(F4), walk.place(F5)];
     let cuts = [

@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// With --seed: leave out these faults, by their numbers in the order in which they are drawn.
     #[arg(long, value_name = "3,5,9-12", requires = "seed")]
     without_faults: Option<Numbers>,
+    /// In every run of a large cluster a majority of the members is lost for good, and the cluster is recovered.
+    #[arg(long, conflicts_with = "scenario")]
+    pub(super) majority_lost: bool,
     /// Walk a scenario with commentary: its name, such as r10, or all; list names them. With --seed or --seeds
     /// in the weather that the seed decides: messages late, repeated and lost, clocks that jump, slow fsyncs.
     #[arg(long, value_name = "NAME|all|list", conflicts_with_all = ["minutes", "plant", "nodes", "clients", "operations", "keys", "without_faults", "twice"])]
@@ -96,16 +99,17 @@ Exit codes:
   64 the command line is wrong";
 
 impl Args {
-    /// The run that `--seed` and its companions describe.
-    pub(super) fn case(&self) -> Option<Case> {
+    /// The run of this seed that `--seed` and its companions describe.
+    pub(super) fn case(&self, seed: u64) -> Case {
         let overrides = Overrides {
             nodes: self.nodes,
             clients: self.clients,
             operations: self.operations,
             keys: self.keys,
             without_faults: self.without_faults.clone().unwrap_or_default().0,
+            majority_lost: self.majority_lost,
         };
-        self.seed.map(|seed| Case { seed, overrides })
+        Case { seed, overrides }
     }
 }
 
@@ -147,10 +151,9 @@ mod tests {
 
     #[test]
     fn a_case_is_read_as_it_is_written() -> Result<(), clap::Error> {
-        let options =
-            "--seed 7 --nodes 5 --clients 2 --operations 40 --keys 3 --without-faults 3,5,9-11";
-        let case = parse(&format!("quorate-sim {options}"))?.case();
-        assert_eq!(case.map(|case| case.to_string()), Some(options.to_owned()));
+        let options = "--seed 7 --nodes 5 --clients 2 --operations 40 --keys 3 --without-faults 3,5,9-11 --majority-lost";
+        let case = parse(&format!("quorate-sim {options}"))?.case(7);
+        assert_eq!(case.to_string(), options);
         Ok(())
     }
 

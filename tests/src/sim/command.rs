@@ -218,7 +218,7 @@ struct Course {
 
 impl Course {
     fn run(args: &Args, seed: u64, prepare: Prepare<'_>) -> Self {
-        let case = args.case().unwrap_or_else(|| Case::from(seed));
+        let case = args.case(seed);
         let first = attempt(&case, Trace::new(args.trace), prepare);
         let again = || attempt(&case, Trace::default(), prepare).course();
         let second = args.twice.then(again);

@@ -167,6 +167,8 @@ pub struct Config {
     pub scrub_bytes_per_s: u64,
     /// Bytes of a vnode's dot log beyond which it is cut.
     pub log_bytes_max: u64,
+    /// With so many retired actors in one clock they are folded.
+    pub fold_actors: usize,
     /// How much faster or slower than the world a clock runs at most, millionths.
     pub drift_ppm: u64,
     /// Which buckets clients ask for, if they do.
@@ -195,12 +197,14 @@ impl Config {
     /// The configuration of a seed, with other parts than it decides.
     #[must_use]
     pub fn of(case: &Case) -> Self {
-        let profile = match Dice::new(case.seed, "weather").below(10) {
+        let drawn = match Dice::new(case.seed, "weather").below(10) {
             0..=1 if is_small(case.seed) => Profile::Calm,
             0..=1 => Profile::OneDown,
             2 if !is_small(case.seed) => Profile::Returning,
             _ => Profile::Storm,
         };
+        let losing = case.overrides.majority_lost && !is_small(case.seed);
+        let profile = if losing { Profile::Storm } else { drawn };
         let mut config = Self::drawn(case.seed, profile, &case.overrides);
         if Dice::new(case.seed, "buckets").chance(FOUNDING) {
             config.found_buckets();
@@ -213,6 +217,9 @@ impl Config {
         repairing::draw(&mut config);
         operators::draw(&mut config);
         turnover::draw(&mut config);
+        if losing {
+            config.lose_a_majority();
+        }
         dropping::draw(&mut config);
         case.overrides.apply(&mut config);
         config
@@ -281,6 +288,7 @@ impl Config {
             scrub_every_us: 30_000_000,
             scrub_bytes_per_s: 16 * 1024,
             log_bytes_max: Timing::default().log_bytes_max,
+            fold_actors: draw_folding(seed),
             drift_ppm: if dice.chance(300) { 10_000 } else { 0 },
             founding: None,
             expiring: 0,
@@ -307,6 +315,7 @@ impl Config {
             scrub_every_us: self.scrub_every_us,
             scrub_bytes_per_s: self.scrub_bytes_per_s,
             log_bytes_max: self.log_bytes_max,
+            fold_actors: self.fold_actors,
             ..Timing::default()
         }
     }
@@ -440,6 +449,16 @@ fn draw_faults(dice: &mut Dice, profile: Profile) -> FaultPlan {
             ..FaultPlan::default()
         }
         .or_kill(),
+    }
+}
+
+/// In every other run actors are folded whenever a few are retired.
+fn draw_folding(seed: u64) -> usize {
+    let mut dice = Dice::new(seed, "folding");
+    if dice.chance(500) {
+        usize::try_from(dice.between(2, 8)).unwrap_or(2)
+    } else {
+        Timing::default().fold_actors
     }
 }
 

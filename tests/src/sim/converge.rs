@@ -23,9 +23,11 @@ const SOON_MS: u64 = 120_000;
 #[must_use]
 pub fn unsettled(world: &World<'_>) -> Option<String> {
     let members = world.members();
-    members
-        .iter()
-        .find_map(|&member| unsettled_node(&world.nodes[member]))
+    still_a_member(world, &members)
+        .or_else(|| {
+            let mut nodes = members.iter().map(|&member| &world.nodes[member]);
+            nodes.find_map(unsettled_node)
+        })
         .or_else(|| world.unfinished_removal())
         .or_else(|| unsettled_map(world, &members))
         .or_else(|| of_members(world).find_map(dropping::left_of_dropped))
@@ -36,6 +38,14 @@ pub fn unsettled(world: &World<'_>) -> Option<String> {
         })
         .or_else(|| of_members(world).find_map(|node| expiring(world, node)))
         .or_else(|| of_members(world).find_map(|node| unsealed(world, node)))
+}
+
+/// A member whose machine is gone for good, and what the ring waits for.
+fn still_a_member(world: &World<'_>, members: &[usize]) -> Option<String> {
+    let node = members.iter().find(|&&member| world.is_buried(member))?;
+    let id = world.nodes[*node].id;
+    let left = operators::unfinished(&world.newest_map()).unwrap_or_default();
+    Some(format!("{id} is gone for good and a member still; {left}"))
 }
 
 /// The members. What others have is looked at by [`left_behind`].

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quorate_core::record::{decode_hint, keys};
+use quorate_core::record::{decode_hint, decode_object, decode_vnode, keys};
 use quorate_core::{Family, Write};
 use quorate_protocol::ids::Dot;
 use quorate_ring::Class;
 
+use crate::checkers::given_up::Lost;
 use crate::checkers::removal::Missing;
 
 /// The copies of all acknowledged writes.
@@ -24,6 +25,11 @@ pub struct Copies {
     /// Nodes that were removed by force: what only they hold is missing from reads.
     removed: BTreeSet<usize>,
     missing: Vec<Missing>,
+    /// Nodes that are gone for good: what only they hold is lost.
+    gone: BTreeSet<usize>,
+    lost: Vec<Lost>,
+    /// Vnodes that are being filled page by page.
+    filling: BTreeSet<(usize, Class)>,
 }
 
 impl Copies {
@@ -59,29 +65,72 @@ impl Copies {
                 } => {
                     for dot in self.hints.remove(&(node, key.clone())).unwrap_or_default() {
                         self.drops(dot, node);
+                        self.note_lost(&[dot], at_us);
                     }
                 }
                 Write::Clear {
                     family: Family::Log,
                     from,
                     to,
-                } => self.forgets(node, from, to),
+                } => self.forgets(node, (from, to), at_us),
                 Write::Put { .. } | Write::Delete { .. } | Write::Clear { .. } => {}
             }
         }
     }
 
+    /// What a node has without a log entry of its own, since it came in pages: with the last of them it has all that its sender had,
+    /// deletes and what they superseded included.
+    pub fn wrote_with_pages(&mut self, (node, batch): (usize, u64), writes: &[Write], at_us: u64) {
+        for write in writes {
+            let Write::Put { family, key, value } = write else {
+                continue;
+            };
+            let dots: Vec<Dot> = match family {
+                Family::Objects => decode_object(key, value)
+                    .map(|object| object.dots().collect())
+                    .unwrap_or_default(),
+                Family::Vnodes => match (keys::parse_vnode_key(key), decode_vnode(key, value)) {
+                    (Some(class), Ok(vnode)) if vnode.rebuilding.is_some() => {
+                        self.filling.insert((node, class));
+                        Vec::new()
+                    }
+                    (Some(class), Ok(vnode)) if self.filling.remove(&(node, class)) => {
+                        let known = self.held.keys().copied();
+                        // Of what is folded a clock does not say what there was, and void is what nobody has.
+                        let says_nothing = |dot: &Dot| {
+                            vnode.clock.has_folded(dot.actor) || vnode.voids.contains(*dot)
+                        };
+                        let has = |dot: &Dot| vnode.clock.contains(*dot) && !says_nothing(dot);
+                        known.filter(has).collect()
+                    }
+                    _ => Vec::new(),
+                },
+                Family::Log
+                | Family::Chunks
+                | Family::Hints
+                | Family::Requests
+                | Family::Expiry => Vec::new(),
+            };
+            for dot in dots {
+                self.holds(dot, (node, batch), at_us);
+            }
+        }
+    }
+
     /// A vnode that lost something forgets what it had: nobody may count on the rest.
-    fn forgets(&mut self, node: usize, from: &[u8], to: &[u8]) {
+    fn forgets(&mut self, node: usize, (from, to): (&[u8], &[u8]), at_us: u64) {
+        let mut forgotten = Vec::new();
         for (dot, class) in &self.classes {
             let key = keys::log_key(*class, *dot);
             if from <= key.as_slice()
                 && key.as_slice() < to
                 && let Some(nodes) = self.held.get_mut(dot)
+                && nodes.remove(&node).is_some()
             {
-                nodes.remove(&node);
+                forgotten.push(*dot);
             }
         }
+        self.note_lost(&forgotten, at_us);
     }
 
     fn holds(&mut self, dot: Dot, (node, batch): (usize, u64), at_us: u64) {
@@ -93,6 +142,13 @@ impl Copies {
             if let Some(open) = open {
                 open.until_us = at_us;
             }
+        }
+        if self.gone.contains(&node) {
+            self.note_lost(&[dot], at_us);
+        } else if !self.gone.is_empty() {
+            let is_open = |lost: &&mut Lost| lost.dot == dot && lost.until_us == u64::MAX;
+            let open = self.lost.iter_mut().filter(is_open);
+            open.for_each(|lost| lost.until_us = at_us);
         }
     }
 
@@ -126,6 +182,39 @@ impl Copies {
         &self.missing
     }
 
+    /// Nodes are gone for good, whatever is left of their disks.
+    pub fn are_gone(&mut self, nodes: &BTreeSet<usize>, at_us: u64) {
+        self.gone.extend(nodes);
+        let all: Vec<Dot> = self.held.keys().copied().collect();
+        self.note_lost(&all, at_us);
+    }
+
+    /// Writes that only nodes held which are gone for good, and when.
+    #[must_use]
+    pub fn lost_with_the_gone(&self) -> &[Lost] {
+        &self.lost
+    }
+
+    /// Notes those of these writes that only nodes hold which are gone for good.
+    fn note_lost(&mut self, dots: &[Dot], at_us: u64) {
+        if self.gone.is_empty() {
+            return;
+        }
+        for &dot in dots {
+            let only_there = self.held.get(&dot).is_some_and(|holders| {
+                !holders.is_empty() && holders.keys().all(|node| self.gone.contains(node))
+            });
+            let is_open = |lost: &Lost| lost.dot == dot && lost.until_us == u64::MAX;
+            if only_there && !self.lost.iter().any(is_open) {
+                self.lost.push(Lost {
+                    dot,
+                    from_us: at_us,
+                    until_us: u64::MAX,
+                });
+            }
+        }
+    }
+
     /// Notes those of these writes that only nodes hold which were removed.
     fn note_missing(&mut self, dots: &[Dot], at_us: u64) {
         if self.removed.is_empty() {
@@ -157,6 +246,7 @@ impl Copies {
             }
         }
         self.note_missing(&lost, at_us);
+        self.note_lost(&lost, at_us);
     }
 
     /// Whether each acknowledged write that a node took in after this batch has another holder, whose
@@ -167,7 +257,8 @@ impl Copies {
         concerned
             .filter(|nodes| nodes.get(&node).is_some_and(|batch| *batch > after))
             .all(|nodes| {
-                let mut others = nodes.iter().filter(|(other, _)| **other != node);
+                let counts = |other: usize| other != node && !self.gone.contains(&other);
+                let mut others = nodes.iter().filter(|(other, _)| counts(**other));
                 others.any(|(other, batch)| *batch <= synced(*other))
             })
     }
@@ -231,5 +322,23 @@ mod tests {
             until_us: 9,
         };
         assert_eq!(copies.missing(), [known]);
+    }
+    #[test]
+    fn what_only_those_hold_who_are_gone_is_lost_until_one_who_is_left_has_it() {
+        let mut copies = Copies::default();
+        copies.wrote((0, 5), &log(1), 1);
+        copies.wrote((0, 6), &log(2), 1);
+        copies.wrote((1, 7), &log(2), 1);
+        copies.wrote((0, 7), &log(3), 1);
+        copies.are_gone(&BTreeSet::from([0]), 3);
+        copies.wrote((1, 8), &log(3), 9);
+        let lost = |counter, until_us| Lost {
+            dot: dot(counter),
+            from_us: 3,
+            until_us,
+        };
+        assert_eq!(copies.lost_with_the_gone(), [lost(1, u64::MAX), lost(3, 9)]);
+        copies.acked(dot(2), 10);
+        assert!(!copies.may_lose(1, 0, |_| 100), "the other holder is gone");
     }
 }

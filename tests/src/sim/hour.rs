@@ -4,14 +4,14 @@
 //! is: killed and paused processes, power cuts, cut and lossy links, destroyed, old and damaged disks, clocks that
 //! jump. Then all faults end, the checkers of all runs judge, siblings are resolved, and everything that lies on
 //! the disks is counted. At its floor a node holds one dot for each object, no context, no log entry, no hint, and
-//! nothing of deleted keys; and no clock has a gap but of an actor that somebody writes with. Entries of actors that are
-//! sealed stay in the clocks: they are told, and not judged, as long as nothing folds them.
+//! nothing of deleted keys; no clock has a gap but of an actor that somebody writes with; and of actors that nobody writes
+//! with any more a clock has no more entries than are worth a new generation.
 
 use std::process::ExitCode;
 
 use quorate_core::causality::Clock;
 use quorate_core::record::{decode_vnode, keys};
-use quorate_core::{Census, Family};
+use quorate_core::{Census, Family, Timing};
 use quorate_protocol::client::ClientReply;
 use quorate_protocol::options::{ReadOptions, WriteOptions};
 
@@ -31,7 +31,7 @@ const HOUR_US: u64 = 3_600_000_000;
 /// How often it is told what lies on the disks, microseconds.
 const TELL_EVERY_US: u64 = 600_000_000;
 /// How long resolving siblings may take to settle, microseconds.
-const FLOOR_WITHIN_US: u64 = 60_000_000;
+const FLOOR_WITHIN_US: u64 = 120_000_000;
 /// How often the cluster is looked at meanwhile, microseconds.
 const LOOK_US: u64 = 250_000;
 /// Nodes, clients, operations of each, and keys of each bucket.
@@ -43,6 +43,8 @@ const KEYS: u32 = 60;
 const EXPIRING: u32 = 250;
 /// The client in whose name siblings are resolved.
 const RESOLVER: u32 = 1_000;
+/// Entries of actors that somebody writes with, or did a moment ago, in one clock at most.
+const LIVING_MAX: u64 = 2 * NODES as u64;
 /// What an object's record and its storage key need beside what a client gave, of one version.
 pub const METADATA_BYTES_MAX: u64 = 64;
 
@@ -107,6 +109,7 @@ fn config(seed: u64) -> Config {
     (config.clients, config.operations, config.keys) = (CLIENTS, OPERATIONS, KEYS);
     config.think_us = HOUR_US / u64::from(OPERATIONS);
     config.founding = None;
+    config.fold_actors = Timing::default().fold_actors;
     config.network = NetworkPlan {
         loss: 20,
         duplication: 20,
@@ -245,6 +248,10 @@ fn left_at(node: &super::node::Node) -> Option<String> {
     ];
     if let Some((what, count)) = left.iter().find(|(_, count)| *count > 0) {
         return Some(format!("{id} has {count} {what}"));
+    }
+    let entries = census.clocks.actors_max;
+    if entries > Timing::default().fold_actors as u64 + LIVING_MAX {
+        return Some(format!("{id} has {entries} entries in one clock"));
     }
     let bytes = census.objects.metadata_bytes;
     (bytes > objects * METADATA_BYTES_MAX)

@@ -149,6 +149,17 @@ impl Process {
     }
 
     /// Breaks the rule that is broken in the replicas, should it be one of the map's.
+    /// Whether it lets in who was called gone, as nobody may: see `Plant::DoorOpen`.
+    pub(super) fn leaves_the_door_open(&self) -> bool {
+        #[cfg(feature = "planted")]
+        {
+            let mut replicas = self.shards.iter().filter_map(Shard::replica);
+            replicas.any(|replica| replica.planted() == Some(quorate_core::Plant::DoorOpen))
+        }
+        #[cfg(not(feature = "planted"))]
+        false
+    }
+
     #[cfg(feature = "planted")]
     pub(super) fn plant_keeper(&mut self) {
         let replica = self.shards.first().and_then(Shard::replica);

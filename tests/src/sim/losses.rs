@@ -7,10 +7,19 @@ use super::config::Config;
 use super::dice::Dice;
 
 impl Config {
+    /// Whether who holds which write is kept account of.
+    pub(super) const fn counts_copies(&self) -> bool {
+        let turnover = &self.turnover;
+        self.faults.destroys() || turnover.forced || turnover.majority_us.is_some()
+    }
+
     /// Whether replicas may be filled with what no log has.
     pub fn fills_by_pages(&self) -> bool {
         let short_logs = self.log_bytes_max < Timing::default().log_bytes_max;
-        self.faults.destroys() || short_logs || self.operate_every_us > 0
+        let refilled = self.turnover.majority_us.is_some();
+        // Who is told of a fold that it did not promise is filled.
+        let folds = self.fold_actors < Timing::default().fold_actors;
+        self.faults.destroys() || short_logs || folds || self.operate_every_us > 0 || refilled
     }
 }
 

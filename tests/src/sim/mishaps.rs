@@ -115,7 +115,7 @@ impl World<'_> {
         if self.destroyed.is_some_and(whole) {
             self.destroyed = None;
         }
-        self.destroyed.is_some()
+        self.destroyed.is_some() || self.lacks_a_majority()
     }
 
     /// Whether something vanished from a node and is not made good.

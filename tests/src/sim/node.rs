@@ -108,6 +108,12 @@ impl Node {
         self.process.is_some()
     }
 
+    /// Whether it turns away who was called gone when the cluster was recovered.
+    pub(super) fn guards_its_door(&self) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| !process.leaves_the_door_open())
+    }
+
     /// The reports of its replicas; `None` while one of them does not live.
     #[must_use]
     pub fn status(&self) -> Option<Vec<ReplicaStatus>> {

@@ -241,14 +241,11 @@ impl World<'_> {
 
 /// What a change of the ring has left to do.
 pub(crate) fn unfinished(version: &VersionedMap) -> Option<String> {
-    if version.before.is_some() {
-        return Some("a change of the ring has not come to its end".to_owned());
-    }
     for record in &version.records {
         let class = record.class;
         if record.state != ClassState::Stable {
             return Some(format!(
-                "class {class} is under way in version {}",
+                "class {class} is under way in version {}: {record:?}",
                 version.version
             ));
         }
@@ -263,5 +260,6 @@ pub(crate) fn unfinished(version: &VersionedMap) -> Option<String> {
             return Some(format!("class {class} is not where the ring wants it"));
         }
     }
-    None
+    let under_way = version.before.is_some();
+    under_way.then(|| "a change of the ring has not come to its end".to_owned())
 }

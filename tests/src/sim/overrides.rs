@@ -18,13 +18,19 @@ pub struct Overrides {
     pub keys: Option<u32>,
     /// Faults that do not happen, by their number in the order in which they are drawn, from 1.
     pub without_faults: BTreeSet<u64>,
+    /// A majority of the members is lost for good, whatever the seed decides.
+    pub majority_lost: bool,
 }
 
 impl Overrides {
-    /// Whether everything is as the seed decides.
+    /// Whether there is as much of everything as the seed decides.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        *self
+            == Self {
+                majority_lost: self.majority_lost,
+                ..Self::default()
+            }
     }
 
     /// Changes all but the nodes, which are needed before the rest is drawn.
@@ -72,6 +78,7 @@ impl std::fmt::Display for Case {
             operations,
             keys,
             without_faults,
+            majority_lost,
         } = &self.overrides;
         for (option, value) in [
             ("nodes", nodes),
@@ -85,6 +92,9 @@ impl std::fmt::Display for Case {
         }
         if !without_faults.is_empty() {
             write!(f, " --without-faults {}", as_ranges(without_faults))?;
+        }
+        if *majority_lost {
+            write!(f, " --majority-lost")?;
         }
         Ok(())
     }

@@ -74,7 +74,8 @@ impl World<'_> {
         let knows = known.is_some_and(|known| {
             known.name().version >= version.name().version || is_out(known.map(), id)
         });
-        if !knows && !self.is_buried(node) && self.removed.open.insert(id) {
+        let must_not_serve = self.is_back_from_the_gone(node);
+        if !knows && !must_not_serve && !self.is_buried(node) && self.removed.open.insert(id) {
             self.removed.unaware.push(Unaware {
                 node: id,
                 from_us: self.at_us,

@@ -217,6 +217,7 @@ fn evidence<'a>(
         unaware: &world.removed.unaware,
         members: &world.removed.members,
         missing: world.copies.missing(),
+        lost: world.copies.lost_with_the_gone(),
         stamps: world.dots.stamps(),
         skew_ms: world.skew_ms(),
         expiries: world.expiries(),

@@ -38,7 +38,7 @@ impl World<'_> {
             keys: self.config.keys,
             strict: self.config.strict,
             expiring: self.config.expiring,
-            explain: self.config.turnover.forced,
+            explain: self.config.turnover.forced || self.config.turnover.majority_us.is_some(),
             think_us: self.config.think_us,
             healed: self.healed,
             wants: Vec::new(),

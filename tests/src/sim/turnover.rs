@@ -7,6 +7,7 @@
 //! (`force`). All else may be refused, overtaken or forgotten, and is not asked for again.
 
 mod force;
+mod majority;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ use quorate_protocol::map::Member;
 use quorate_protocol::versioned::{StagedChange, VersionedMap};
 
 use self::force::Force;
+use self::majority::Majority;
 use super::config::{Config, Profile, is_small};
 use super::counters::Counter;
 use super::dice::Dice;
@@ -42,6 +44,8 @@ pub struct TurnoverPlan {
     pub forced: bool,
     /// Whether members stand in three zones, and stay there.
     pub zoned: bool,
+    /// A majority of the members is lost for good after this time, microseconds.
+    pub majority_us: Option<u64>,
 }
 
 /// Decides how members of a run come and go.
@@ -94,7 +98,7 @@ impl Config {
     }
 
     /// The most copies of any bucket of a run, those included that it makes.
-    fn copies_wanted(&self) -> usize {
+    pub(super) fn copies_wanted(&self) -> usize {
         let made = self.founding.iter().flat_map(|plan| &plan.names);
         let own = self.map.buckets.iter().map(|bucket| bucket.props.n);
         let all = own.chain(made.map(|asked| asked.props.n));
@@ -108,6 +112,7 @@ pub(super) struct Turnover {
     dice: Dice,
     every_us: u64,
     pub(super) force: Force,
+    majority: Majority,
     /// There were fewer than three zones to place data in, and classes may stand as they could then.
     few_zones: bool,
     /// Who was a member in any version.
@@ -120,6 +125,7 @@ impl Turnover {
             dice: Dice::new(config.seed, "who comes and goes"),
             every_us: config.turnover.every_us,
             force: Force::default(),
+            majority: Majority::new(config),
             few_zones: false,
             were_members: (0..config.map.members.len()).collect(),
         }
@@ -154,6 +160,7 @@ impl World<'_> {
     pub(super) fn operate(&mut self) {
         let members = self.members();
         self.turnover.were_members.extend(members);
+        self.mind_the_majority();
         self.insist();
         let every_us = self.turnover.every_us;
         if !self.healed && self.turnover.dice.below(every_us) < LOOK_US {

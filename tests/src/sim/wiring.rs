@@ -168,7 +168,7 @@ impl World<'_> {
             .map()
             .recovered_without(self.nodes[from].id)
             .is_some();
-        let works = self.nodes[to].is_running();
+        let works = self.nodes[to].guards_its_door();
         let map = theirs.bytes().clone();
         (given_up && works).then(|| MapDecided { map }.into())
     }
@@ -185,8 +185,12 @@ impl World<'_> {
             self.violations.push(Violation::general("TTL", moved));
         }
         self.judge_retries(node, writes);
-        if self.config.faults.destroys() || self.config.turnover.forced {
+        if self.config.counts_copies() {
             self.copies.wrote((node, number), writes, self.at_us);
+        }
+        if self.config.turnover.majority_us.is_some() {
+            let batch = (node, number);
+            self.copies.wrote_with_pages(batch, writes, self.at_us);
         }
         if self.config.fills_by_pages() {
             self.ack_truth.wrote_with_pages(node, number, writes);

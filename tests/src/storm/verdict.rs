@@ -166,6 +166,7 @@ impl Verdict {
                 unaware: &[],
                 members: &[],
                 missing: &[],
+                lost: &[],
                 stamps: &BTreeMap::new(),
                 skew_ms: u64::MAX,
                 expiries: BTreeMap::new(),

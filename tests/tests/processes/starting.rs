@@ -224,9 +224,9 @@ async fn a_damaged_identity_or_map_is_refused_and_left_as_it_is(programs: &Progr
 
 async fn another_disk_format_is_refused_and_left_as_it_is(programs: &Programs) -> Outcome {
     let bench = Bench::new(programs, 1)?;
-    bench.replace("data/identity", "format 5", "format 6");
-    bench.refuses(&["format 6", "newer build"]);
-    bench.replace("data/identity", "format 6", "format 2");
+    bench.replace("data/identity", "format 6", "format 7");
+    bench.refuses(&["format 7", "newer build"]);
+    bench.replace("data/identity", "format 7", "format 2");
     bench.refuses(&["format 2", "the build that wrote it"]);
     Ok(())
 }

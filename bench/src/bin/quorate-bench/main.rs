@@ -5,6 +5,7 @@ mod churn;
 mod connect;
 mod delete;
 mod load;
+mod rate;
 
 use std::fmt::Display;
 use std::fs;
@@ -30,6 +31,7 @@ enum Command {
     Churn(churn::Churn),
     CatchUp(catch_up::CatchUp),
     Delete(delete::Delete),
+    Rate(rate::Rate),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -39,6 +41,7 @@ async fn main() -> ExitCode {
         Command::Churn(churn) => churn.run().await,
         Command::CatchUp(catch_up) => catch_up.run().await,
         Command::Delete(delete) => delete.run().await,
+        Command::Rate(rate) => rate.run().await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
 //! Sealing: the members of a class agree which writes an actor that writes no more has left, so that those
-//! which nobody has are waited for no longer.
+//! which nobody has are waited for no longer; and folding: that of all actors of earlier generations nothing is open.
 
 use quorate_ring::Class;
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,9 @@ pub struct SealAsk {
     pub stage: SealStage,
     /// The actors, ascending.
     pub actors: Vec<ActorId>,
+    /// 0, or instead of some actors it is all of the generations before this one that are asked about: whether anybody
+    /// may still write with one, whether hints name any, and last which of them the vnode does not know all of.
+    pub fold: u16,
 }
 
 /// The answer to [`SealAsk`]. What it says is durable.

@@ -11,6 +11,9 @@ pub enum CausalityError {
     /// A counter that only the end of a closed actor has.
     #[error("{0} names no write: no actor writes so often")]
     EndlessCounter(Dot),
+    /// A write of the actor that is none.
+    #[error("{0} is nobody's write: actor 0 stands for those that are folded")]
+    NobodysDot(Dot),
     /// Actors out of order or named twice.
     #[error("actor {0} stands out of order or twice: the sender's encoding is wrong")]
     ActorOrder(ActorId),
@@ -34,6 +37,11 @@ pub enum CausalityError {
         /// Its length.
         length: u64,
     },
+    /// The entry of folded actors is none, or another stands beside it for one of them.
+    #[error(
+        "the entry of actor {0} contradicts what the clock says of all actors of earlier generations"
+    )]
+    BadFold(ActorId),
     /// An actor of whom the clock says nothing.
     #[error("a clock names actor {0} without one write of it")]
     EmptyActor(ActorId),

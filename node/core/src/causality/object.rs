@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_protocol::limits::{CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX, VALUE_BYTES_MAX};
 use quorate_protocol::peer::{ENDLESS, PeerBody, PeerObject, PeerVersion};
-use quorate_protocol::{Dot, RequestId, client};
+use quorate_protocol::{ActorId, Dot, RequestId, client};
 
 use super::error::CausalityError;
 use super::{Clock, VersionVector};
@@ -270,9 +270,11 @@ impl Version {
 /// # Errors
 /// A counter of 0, or one from [`ENDLESS`] on: these name no write, and could not be read back once stored.
 pub fn check_dots<'a>(dots: impl IntoIterator<Item = &'a Dot>) -> Result<(), CausalityError> {
-    let names_none = |dot: &&Dot| !(1..ENDLESS).contains(&dot.counter);
+    let nobody = |dot: &Dot| dot.actor == ActorId::FOLDED;
+    let names_none = |dot: &&Dot| !(1..ENDLESS).contains(&dot.counter) || nobody(dot);
     match dots.into_iter().find(names_none) {
         Some(dot) if dot.counter == 0 => Err(CausalityError::ZeroCounter(dot.actor)),
+        Some(dot) if nobody(dot) => Err(CausalityError::NobodysDot(*dot)),
         Some(dot) => Err(CausalityError::EndlessCounter(*dot)),
         None => Ok(()),
     }

@@ -28,6 +28,22 @@ impl Runs {
         end: None,
     };
 
+    /// Every counter, of an actor of which it is not known any more which was the last.
+    pub(super) const ALL: Self = Self {
+        base: 0,
+        later: Vec::new(),
+        end: Some(1),
+    };
+
+    /// All counters up to this one.
+    pub(super) const fn up_to(base: u64) -> Self {
+        Self {
+            base,
+            later: Vec::new(),
+            end: None,
+        }
+    }
+
     pub(super) fn base(&self) -> u64 {
         self.base
     }

@@ -153,8 +153,16 @@ impl Gets {
             .entry(from)
             .or_insert(cx.s.now.mono_us - op.started_us);
         let fenced = state.epoch != op.epoch;
-        let state = if fenced { fenced_state(&state) } else { state };
+        let role = role_of(op.stand_ins.contains_key(&from));
+        let state = if fenced {
+            fenced_state(&state, role)
+        } else {
+            state
+        };
         op.take(cx.s, from, state);
+        if fenced && !cx.s.breaks(Plant::FencedStoodInFor) {
+            op.tally.note(from, role, Answer::Fenced);
+        }
         self.keep_or_end(cx, id, op);
     }
 
@@ -343,7 +351,8 @@ impl GetOp {
             .keys()
             .copied()
             .filter(|&node| {
-                self.tally.answer_of(node) == Some(Answer::CatchingUp)
+                let answer = self.tally.answer_of(node);
+                matches!(answer, Some(Answer::CatchingUp | Answer::Fenced))
                     || self
                         .replies
                         .get(&node)

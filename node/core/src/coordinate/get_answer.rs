@@ -327,6 +327,7 @@ pub(crate) const fn answer_name(answer: Answer) -> &'static str {
             "empty"
         }
         Answer::CatchingUp => "catching_up",
+        Answer::Fenced => "stale_ring",
         Answer::Failed => "failed",
     }
 }

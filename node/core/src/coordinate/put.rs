@@ -11,6 +11,7 @@ use quorate_protocol::peer::{PeerObject, ReplicaAck};
 use quorate_protocol::versioned::MapVersion;
 use quorate_ring::NodeId;
 
+use super::fence::Fenced;
 use super::put_find::Search;
 use super::{Ask, Work, WriteAsk, read_first};
 use crate::causality::{Body, Object, Version, VersionVector};
@@ -57,7 +58,7 @@ pub(crate) struct PutOp {
     /// Under which epoch of the class it is shipped: only acknowledgements of this one count.
     pub(crate) epoch: MapVersion,
     /// Nodes that work under another epoch: they are asked again.
-    pub(crate) fenced: BTreeSet<NodeId>,
+    pub(crate) fenced: BTreeMap<NodeId, Fenced>,
 }
 
 /// The writes that this replica coordinates.
@@ -82,7 +83,7 @@ impl Puts {
             asker,
             tally: WriteTally::new(ask.quorum, cx.s.write_sets(place.class)),
             epoch: cx.s.view.epoch(place.class),
-            fenced: BTreeSet::new(),
+            fenced: BTreeMap::new(),
             place,
             ask,
             deadline_us,

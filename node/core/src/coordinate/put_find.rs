@@ -179,7 +179,7 @@ impl PutOp {
 
     /// Whether there may have been a try before this one.
     pub(crate) fn may_be_a_retry(&self, cx: &Cx<'_>) -> bool {
-        self.ask.retry || (self.may_be_repeated() && self.is_known(cx))
+        self.ask.retry || cx.s.may_be_late() || (self.may_be_repeated() && self.is_known(cx))
     }
 
     /// Whether this node has seen the request.

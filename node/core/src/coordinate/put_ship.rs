@@ -124,12 +124,12 @@ impl PutOp {
         shared.view.sets_of(self.place.class, place)
     }
 
-    /// Silent primaries are given stand-ins, while their own answers are still welcome.
-    pub(super) fn hedge(&mut self, cx: &mut Cx<'_>, id: u64) {
+    /// Silent primaries but these are given stand-ins, while their own answers are still welcome.
+    pub(super) fn hedge(&mut self, cx: &mut Cx<'_>, id: u64, but: &BTreeSet<NodeId>) {
         let silent: Vec<NodeId> = self
             .tally
             .silent()
-            .filter(|node| !self.stand_ins.contains_key(node))
+            .filter(|node| !self.stand_ins.contains_key(node) && !but.contains(node))
             .collect();
         for node in silent {
             self.add_stand_in(cx, id, node);

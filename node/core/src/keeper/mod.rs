@@ -27,6 +27,7 @@
 
 mod buckets;
 mod effects;
+mod generation;
 mod going_on;
 mod naming;
 mod pursue;
@@ -73,6 +74,7 @@ pub struct Keeper {
     settling: Vec<Settling>,
     /// Not before that is this node's storage asked to be named again, microseconds.
     name_at_us: u64,
+    generation_at_us: u64,
     /// What members have done of what the map asks for.
     words: Words,
     /// When is looked whether there is a next version to propose, microseconds.
@@ -107,6 +109,7 @@ impl Keeper {
             known_at: BTreeMap::new(),
             settling: Vec::new(),
             name_at_us: 0,
+            generation_at_us: 0,
             words: Words::default(),
             go_on_at_us: None,
             changed: false,
@@ -162,6 +165,7 @@ impl Keeper {
             .min(settling.unwrap_or(u64::MAX))
             .min(self.words.next_timer().unwrap_or(u64::MAX))
             .min(self.next_going_on())
+            .min(self.next_generation())
     }
 
     /// Takes one event and appends what follows from it.
@@ -179,7 +183,7 @@ impl Keeper {
             KeeperInput::Peer {
                 from,
                 message: PeerMessage::MapForsake(asked),
-            } if asked.gone.iter().any(|node| self.up.contains(node)) => {
+            } if asked.gone.iter().any(|&node| self.seems_alive(node)) => {
                 effects.push(self.tells_who_lives(from, asked));
             }
             KeeperInput::Peer { from, message } => {
@@ -228,14 +232,20 @@ impl Keeper {
         }
         self.look_again(now, effects);
         self.ask_for_a_name(now, effects);
+        self.ask_for_a_generation(now, effects);
         self.tell_word(now, effects);
         self.go_on(now, effects);
         self.answer_settled(now, effects);
     }
 
+    fn seems_alive(&self, node: NodeId) -> bool {
+        self.up.contains(&node) || self.planted == Some(Plant::VetoOfThePast)
+    }
+
     /// Nothing is given up for nodes that answer this one.
     fn tells_who_lives(&self, to: NodeId, asked: MapForsake) -> KeeperEffect {
-        let alive = asked.gone.iter().filter(|node| self.up.contains(node));
+        let gone = asked.gone.iter();
+        let alive = gone.filter(|&&node| self.seems_alive(node));
         let message = MapNotForsaken {
             lineage: asked.lineage,
             ballot: asked.ballot,

@@ -106,7 +106,7 @@ impl Keeper {
             Outcome::Made(made) => return self.granted(now, ticket, made),
             Outcome::Refused(refusal) => refusal,
         };
-        if wish.what == What::GoOn {
+        if matches!(wish.what, What::GoOn | What::Generation(_)) {
             return self.end(now, ticket, None, effects);
         }
         match refusal {
@@ -161,6 +161,7 @@ impl Keeper {
         match (wish.waiter, reply) {
             (Some(ticket), Some(reply)) => effects.push(KeeperEffect::Reply { ticket, reply }),
             (None, _) if wish.what == What::GoOn => self.plan_to_go_on_again(now),
+            (None, _) if matches!(wish.what, What::Generation(_)) => self.plan_a_generation(now),
             (None, _) => {
                 let more_us = self.rng.next_u64() % NAMING_PAUSE_US;
                 self.name_at_us = now.mono_us.saturating_add(NAMING_PAUSE_US + more_us);

@@ -18,6 +18,8 @@ pub(super) enum What {
     Ring(Box<ChangeRing>),
     /// This node's storage named.
     Name,
+    /// The next generation of actors begun.
+    Generation(u16),
     /// The change of the ring that is under way taken a step further.
     GoOn,
 }
@@ -63,6 +65,7 @@ impl Keeper {
             What::Put(name, props) => self.judge_put(&newest, name, props),
             What::Ring(asked) => self.judge_ring(asked),
             What::Name => self.judge_name(&newest),
+            What::Generation(wanted) => Self::judge_generation(&newest, *wanted),
             What::GoOn => self.judge_going_on(),
         }
     }
@@ -78,7 +81,7 @@ impl Keeper {
         match &wish.what {
             What::Put(name, _) => Some(Self::put_made(newest, name)),
             What::Ring(_) => Some(self.ring_changed()),
-            What::Name | What::GoOn => None,
+            What::Name | What::Generation(_) | What::GoOn => None,
         }
     }
 }

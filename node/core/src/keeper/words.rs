@@ -92,6 +92,7 @@ impl Words {
         for said in all {
             sum.word.merge(said.word);
             sum.hinting |= said.hinting;
+            sum.generation = sum.generation.max(said.generation);
         }
         Some(sum)
     }
@@ -124,15 +125,15 @@ impl Words {
             }
             heard.words.insert(me, own.word);
         }
-        for &node in up {
-            let said = self.heard.get(&node).and_then(|told| told.storage);
-            let named = || version.voter(node).and_then(|voter| voter.storage);
-            if let Some(storage) = said.or_else(named) {
-                heard.running.insert(node, storage);
-            }
-        }
+        heard.running = self.running(up);
         heard.running.insert(me, storage);
         heard
+    }
+
+    /// Who of these runs, with which storage. Who came back and has not said that yet may have lost the one that is named.
+    fn running(&self, up: &BTreeSet<NodeId>) -> BTreeMap<NodeId, StorageId> {
+        let said = |&node: &NodeId| Some((node, self.heard.get(&node)?.storage?));
+        up.iter().filter_map(said).collect()
     }
 }
 
@@ -253,6 +254,21 @@ mod tests {
     }
 
     #[test]
+    fn who_came_back_and_has_not_said_its_storage_does_not_count_as_running() {
+        let node = NodeId::new(2);
+        let up = BTreeSet::from([node]);
+        let running = |words: &Words| words.running(&up).get(&node).copied();
+        let mut words = Words::default();
+        assert_eq!(running(&words), None);
+        words.hear(node, word(7, &[], None));
+        assert_eq!(running(&words), Some(StorageId::new(5)));
+        words.doubt_storage(node);
+        assert_eq!(running(&words), None);
+        words.hear(node, word(7, &[], None));
+        assert_eq!(running(&words), Some(StorageId::new(5)));
+    }
+
+    #[test]
     fn words_under_one_version_add_up_in_whatever_order_they_come() {
         let early = word(7, &[1], Some(&[4, 5]));
         let late = word(7, &[1, 2], Some(&[5]));
@@ -291,6 +307,7 @@ mod tests {
     #[test]
     fn a_node_says_nothing_before_all_its_shards_have_and_then_the_least_of_it() {
         let said = |version, hinting| Said {
+            generation: 0,
             word: Word {
                 version: MapVersion::new(version),
                 complete: Vec::new(),

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use quorate_protocol::ids::StorageId;
 use quorate_protocol::peer::{HintsAck, VnodeClock};
 use quorate_ring::{Class, NodeId};
 
@@ -138,6 +139,15 @@ impl Shared {
         };
         let mine = self.hints.for_class(self.view.me, class) == 0;
         mine && !members.is_empty() && members.iter().all(has_all)
+    }
+
+    /// A departing copy that lost something says no more what it has seen, under a new storage id. Says which, if it had lost
+    /// anything.
+    pub(super) fn take_back_what_it_said(&mut self, class: Class) -> Option<StorageId> {
+        self.departing.get(&class).filter(|vnode| vnode.damaged)?;
+        let storage = self.forget_content(class);
+        self.set_rebuilding(class);
+        Some(storage)
     }
 
     fn delete_departed(&mut self, covered: Vec<Class>) {

@@ -4,6 +4,9 @@
 //! objects that its clock says nothing of: nobody would ask for them, and everybody covers what it says to have. So all of
 //! its objects go to a member, as hints do, and count as handed over when that one has them durably; the others get
 //! them by anti-entropy. What is superseded is known there and discarded.
+//!
+//! One that lost something answers no question, or a loss would be taken for a delete. When it has pushed what it can still
+//! read it therefore takes back what it said to have: of the rest nobody can be given anything.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -61,6 +64,11 @@ pub(super) fn push(pushes: &mut Pushes, cx: &mut Cx<'_>, class: Class) -> bool {
     pushed.sent.take_if(late);
     if pushed.sent.is_none() && !pushed.done {
         pushed.send_next(cx, class);
+    }
+    if pushed.done
+        && let Some(storage) = cx.s.take_back_what_it_said(class)
+    {
+        pushed.storage = storage;
     }
     pushed.done
 }

@@ -175,6 +175,7 @@ impl Shared {
     /// Words of vnodes that are none any more count no longer, and nobody waits for who is gone.
     fn forget_who_left(&mut self, class: Class) {
         let view = &self.view;
+        let careless = self.planted == Some(Plant::GivenUpWaitedFor);
         let Some(vnode) = self.vnodes.get_mut(&class) else {
             return;
         };
@@ -201,7 +202,8 @@ impl Shared {
                 wait.cover = None; // another vnode has not what the one before had
             }
             wait.is_peer = view.is_member(class, node);
-            view.map().member(node).is_some() && !view.is_dead(class, node)
+            let may_know = view.may_be_asked(node) || careless && view.map().member(node).is_some();
+            may_know && !view.is_dead(class, node)
         });
         vnode
             .refused

@@ -46,6 +46,8 @@ pub struct Said {
     pub word: Word,
     /// Whether it keeps hints for others, or anything of dropped buckets may be left.
     pub hinting: bool,
+    /// The generation of actors that should begin, since many of the present one are retired; 0: none.
+    pub generation: u16,
 }
 
 impl Replica {
@@ -62,6 +64,7 @@ impl Shared {
         let said = Said {
             word: self.word(),
             hinting: !self.hints.is_empty() || self.swept().is_none(),
+            generation: self.wanted_generation,
         };
         if self.said.as_ref() != Some(&said) {
             self.said = Some(said.clone());

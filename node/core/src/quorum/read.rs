@@ -5,6 +5,8 @@
 //! * a primary's answer, found or not, if its replica is current;
 //! * a primary that is catching up never counts: its absence is no absence. What it does hold is
 //!   merged all the same;
+//! * a node that works under another epoch of the class says what it has once the two agree, as one that is
+//!   still to answer;
 //! * a fallback that holds the key counts for the primary it stands in for, once no primary is outstanding
 //!   and beside a current one: it knows what was written while it stood in, and nothing older;
 //! * a fallback that holds nothing knows nothing. It counts only where `notfound_ok` says so, only
@@ -30,6 +32,9 @@ pub enum Answer {
     },
     /// A primary is catching up.
     CatchingUp,
+    /// A node works under another epoch of the class. It is there, and no fallback counts in its place: the two sides of a
+    /// change would each find a quorum of their own, one of them with what the other has written since.
+    Fenced,
     /// A fallback holds something of the key; whether that is a value.
     Holds {
         /// At least one version.
@@ -111,10 +116,10 @@ impl ReadTally {
         self.number(|_, answer| matches!(answer, Answer::Current { .. }))
     }
 
-    /// Replicas that answered while catching up.
+    /// Replicas that answered while catching up, or under another epoch.
     #[must_use]
     pub fn catching_up(&self) -> usize {
-        self.number(|_, answer| answer == Answer::CatchingUp)
+        self.number(|_, answer| matches!(answer, Answer::CatchingUp | Answer::Fenced))
     }
 
     /// Fallbacks that hold something.
@@ -131,29 +136,35 @@ impl ReadTally {
         self.number(|role, answer| role == Role::Primary && answer == Answer::Outstanding) > 0
     }
 
-    /// Fallbacks whose holdings count. A primary that is still to answer may know more than all of them.
-    fn keepers(&self) -> usize {
-        if self.primaries_outstanding() {
-            0
-        } else {
-            self.holding()
-        }
+    /// Whether every primary that is there has said what it has: one that has not may know more than all fallbacks.
+    fn have_primaries_spoken(&self) -> bool {
+        let to_come = |answer| matches!(answer, Answer::Outstanding | Answer::Fenced);
+        self.number(|role, answer| role == Role::Primary && to_come(answer)) == 0
     }
 
     /// Empty fallbacks that may stand in for an unreachable primary.
     fn stand_ins(&self) -> usize {
         let known = self.primaries() + self.holding();
-        if !self.need.notfound_ok || self.primaries_outstanding() || known == 0 {
+        if !self.need.notfound_ok || known == 0 {
             return 0;
         }
         let places = self.unreachable_primaries().saturating_sub(self.holding());
         self.number(|_, answer| answer == Answer::Empty).min(places)
     }
 
+    /// Fallbacks that count once all primaries have spoken.
+    fn fallbacks(&self) -> usize {
+        self.holding() + self.stand_ins()
+    }
+
     /// Answers that count towards r.
     #[must_use]
     pub fn counted(&self) -> usize {
-        self.primaries() + self.keepers() + self.stand_ins()
+        if self.have_primaries_spoken() {
+            self.primaries() + self.fallbacks()
+        } else {
+            self.primaries()
+        }
     }
 
     /// Whether a node's answer counts, for a report.
@@ -161,9 +172,10 @@ impl ReadTally {
     pub fn counts(&self, node: NodeId) -> bool {
         match self.answer_of(node) {
             Some(Answer::Current { .. }) => true,
-            Some(Answer::Holds { .. }) => self.keepers() > 0,
-            Some(Answer::Empty) => self.stand_ins() > 0,
-            Some(Answer::Outstanding | Answer::CatchingUp | Answer::Failed) | None => false,
+            Some(Answer::Holds { .. }) => self.have_primaries_spoken(),
+            Some(Answer::Empty) => self.have_primaries_spoken() && self.stand_ins() > 0,
+            Some(Answer::Outstanding | Answer::CatchingUp | Answer::Fenced | Answer::Failed)
+            | None => false,
         }
     }
 
@@ -178,6 +190,7 @@ impl ReadTally {
                 Answer::Current { found: true }
                     | Answer::Holds { found: true }
                     | Answer::CatchingUp
+                    | Answer::Fenced
             )
         }) == 0
     }
@@ -204,7 +217,10 @@ impl ReadTally {
             ReadVerdict::Met
         } else if self.anything_outstanding() {
             ReadVerdict::Pending
-        } else if self.enough(self.counted() + waiting, self.primaries() + waiting) {
+        } else if self.enough(
+            self.primaries() + self.fallbacks() + waiting,
+            self.primaries() + waiting,
+        ) {
             ReadVerdict::Waiting
         } else {
             ReadVerdict::OutOfReach
@@ -248,6 +264,7 @@ mod tests {
     const DOWN: (Role, Answer) = (Role::Primary, Answer::Failed);
     const SLOW: (Role, Answer) = (Role::Primary, Answer::Outstanding);
     const BEHIND: (Role, Answer) = (Role::Primary, Answer::CatchingUp);
+    const FENCED: (Role, Answer) = (Role::Primary, Answer::Fenced);
     const EMPTY: (Role, Answer) = (Role::Fallback, Answer::Empty);
     const HOLDS: (Role, Answer) = (Role::Fallback, Answer::Holds { found: true });
 
@@ -289,6 +306,23 @@ mod tests {
         assert_eq!(
             tally(1, true, &[BEHIND, BEHIND, DOWN, EMPTY]).verdict(),
             ReadVerdict::Waiting
+        );
+    }
+
+    #[test]
+    fn no_fallback_overtakes_a_primary_of_another_epoch() {
+        for fallback in [HOLDS, EMPTY] {
+            for r in [2, 3] {
+                let fenced = tally(r, true, &[VALUE, DOWN, FENCED, fallback]);
+                assert_eq!(fenced.verdict(), ReadVerdict::Waiting);
+                assert_eq!(fenced.counted(), 1);
+            }
+            let met = tally(2, true, &[VALUE, DOWN, DOWN, fallback]);
+            assert_eq!(met.verdict(), ReadVerdict::Met);
+        }
+        assert_eq!(
+            tally(2, true, &[VALUE, VALUE, FENCED]).verdict(),
+            ReadVerdict::Met
         );
     }
 

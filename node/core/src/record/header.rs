@@ -6,7 +6,7 @@ use super::body::{Reader, Writer};
 use super::error::RecordError;
 
 /// The number of the format that is written.
-pub const FORMAT: u8 = 5;
+pub const FORMAT: u8 = 6;
 
 pub(super) const HEADER_BYTES: usize = 8;
 const CODEC_NONE: u8 = 0;

@@ -138,6 +138,15 @@ pub fn log_run_range(class: Class, actor: ActorId, first: u64, length: u64) -> K
     }
 }
 
+/// The log entries of all actors of so many generations, the first ones.
+#[must_use]
+pub fn log_generations_range(class: Class, generations: u64) -> KeyRange {
+    let first = Dot::new(ActorId::FOLDED, 0);
+    let next = u16::try_from(generations.saturating_add(1)).unwrap_or(u16::MAX);
+    let end = Dot::new(ActorId::drawn(next, 0), 0);
+    (log_key(class, first), log_key(class, end))
+}
+
 /// The parts of a log entry's storage key; `None` if it is none.
 #[must_use]
 pub fn parse_log_key(storage_key: &[u8]) -> Option<(Class, Dot)> {

@@ -17,6 +17,7 @@
 //! settled       as clock: what every member had confirmed when contexts were last dropped
 //! actors        count varint, then each, ascending: actor u64, node u64, ring version varint
 //! promised      count varint, then each, ascending: actor u64
+//! folding       varint: all actors before this generation are promised; 0: none
 //! voids         as clock: dots of sealed actors that no write has
 //! rebuilding    if flagged, see `rebuilding.rs`
 //! ```
@@ -68,6 +69,8 @@ pub struct VnodeRecord {
     pub actors: BTreeMap<ActorId, (NodeId, RingVersion)>,
     /// Retired actors of which new dots are taken by anti-entropy only, until they are sealed.
     pub promised: BTreeSet<ActorId>,
+    /// The same of all actors before this generation; 0: of none.
+    pub folding: u16,
     /// Dots of sealed actors that no write has. The clock has them, too.
     pub voids: Clock,
     /// Something of its own was unreadable or missing: its absences count for nothing.
@@ -106,6 +109,7 @@ pub fn encode_vnode(storage_key: &[u8], vnode: &VnodeRecord) -> Bytes {
     for actor in &vnode.promised {
         record.actor(*actor);
     }
+    record.varint(u64::from(vnode.folding));
     write_clock(&vnode.voids, &mut record);
     if let Some(rebuilding) = &vnode.rebuilding {
         rebuilding::write(rebuilding, &mut record);
@@ -132,6 +136,7 @@ pub fn decode_vnode(storage_key: &[u8], record: &[u8]) -> Result<VnodeRecord, Re
         settled: read_clock(&mut body)?,
         actors: read_actors(&mut body)?,
         promised: read_promised(&mut body)?,
+        folding: u16::try_from(body.varint()?).map_err(|_| BAD_GENERATION)?,
         voids: read_clock(&mut body)?,
         damaged: flags & DAMAGED != 0,
         rebuilding: (flags & REBUILDING != 0)
@@ -224,4 +229,5 @@ fn read_promised(body: &mut Reader<'_>) -> Result<BTreeSet<ActorId>, RecordError
     Ok(promised)
 }
 
+const BAD_GENERATION: RecordError = RecordError::Malformed("a generation of actors that is none");
 const BAD_CLOCK: RecordError = RecordError::Malformed("a clock that is none");

@@ -27,7 +27,7 @@ use super::version::{Version, VersionError};
 use crate::record::{Reader, RecordError, Writer};
 
 const MARK: [u8; 4] = *b"QREG";
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const HEADER_BYTES: usize = 12;
 
 /// Why stored bytes are not a register's state.
@@ -293,10 +293,10 @@ mod tests {
             Some(StoredRegisterError::OtherCluster(found))
         );
         let mut later = bytes();
-        later[7] = 4;
+        later[7] = 5;
         assert_eq!(
             decode(found, &later).err(),
-            Some(StoredRegisterError::Format(4))
+            Some(StoredRegisterError::Format(5))
         );
     }
 }

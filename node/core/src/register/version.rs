@@ -50,6 +50,8 @@ pub struct Draft {
     pub expelled: Vec<NodeId>,
     /// Where the change of the ring began that is under way.
     pub before: Option<Before>,
+    /// The generation of which actors are drawn.
+    pub generation: u16,
 }
 
 impl From<&VersionedMap> for Draft {
@@ -63,6 +65,7 @@ impl From<&VersionedMap> for Draft {
             going: map.going,
             expelled: map.expelled,
             before: map.before,
+            generation: map.generation,
         }
     }
 }
@@ -204,6 +207,7 @@ impl Version {
             going: draft.going,
             expelled: draft.expelled,
             before: draft.before,
+            generation: draft.generation,
             recoveries,
         })
     }

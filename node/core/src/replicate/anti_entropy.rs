@@ -331,17 +331,15 @@ impl Shared {
         })
     }
 
-    /// Whether some of what a peer asks for is void.
+    /// Whether some of what a peer asks for is void, or folded.
     fn asks_for_voids(&self, ask: &DotsAsk) -> bool {
-        let Some(vnode) = self
-            .vnodes
-            .get(&ask.class)
-            .filter(|vnode| !vnode.voids.is_empty())
-        else {
+        let Some(vnode) = self.vnodes.get(&ask.class) else {
             return false;
         };
         let mut firsts = ask.runs.iter();
-        firsts.any(|&(actor, first, _)| vnode.is_void(Dot::new(actor, first)))
+        firsts.any(|&(actor, first, _)| {
+            actor == ActorId::FOLDED || vnode.is_void(Dot::new(actor, first))
+        })
     }
 
     /// A peer has dots that its log has no more: all members once had them durably. If this vnode lacks one,
@@ -374,6 +372,7 @@ impl Cx<'_> {
             if !gone.is_empty() {
                 self.s.note(Note::DotGone);
             }
+            let is_durable = self.are_durable(class, &objects);
             let answer = DotsAnswer {
                 class,
                 number: ask.number,
@@ -381,8 +380,20 @@ impl Cx<'_> {
                 gone,
                 dropped: self.s.view.version.dropped,
             };
-            self.s.send(from, answer, 0, Priority::Background);
+            if is_durable {
+                self.s.send(from, answer, 0, Priority::Background);
+            } else {
+                // A key that is written all the time is never durable at the moment somebody asks for it.
+                self.s.send_synced(from, answer, Priority::Background);
+            }
         }
+    }
+
+    /// Whether all that objects settle is fsynced here: what is passed on may not be lost here afterwards.
+    fn are_durable(&self, class: Class, objects: &[SettledObject]) -> bool {
+        let mut settled = objects.iter().flat_map(|object| &object.settles);
+        let vnode = self.s.held(class);
+        vnode.is_some_and(|vnode| settled.all(|&dot| vnode.durable.contains(dot)))
     }
 
     fn collect_dots(&self, ask: &DotsAsk) -> Result<(Vec<SettledObject>, Vec<Dot>), StoreError> {
@@ -411,13 +422,6 @@ impl Cx<'_> {
             let slot = (entry.bucket, entry.key.clone());
             if !by_key.contains_key(&slot) {
                 let object = self.settled_object(ask.class, entry.bucket, entry.key)?;
-                if !object
-                    .settles
-                    .iter()
-                    .all(|&dot| vnode.durable.contains(dot))
-                {
-                    continue;
-                }
                 bytes += object
                     .object
                     .versions

@@ -73,10 +73,11 @@ impl CatchUp {
         cx.s.alive.set_settled(false);
         self.valid_from.remove(&node);
         self.uncompared = true;
+        let may_know = cx.s.is_waited_for(node);
         for class in cx.s.vnodes.keys().copied().collect::<Vec<_>>() {
             let is_peer = cx.s.is_member(node, class);
             cx.s.hear_others(class, node);
-            if let Some(vnode) = cx.s.vnodes.get_mut(&class) {
+            if let Some(vnode) = cx.s.vnodes.get_mut(&class).filter(|_| may_know) {
                 vnode.wait_for(node, is_peer, 0);
                 vnode.revision += 1;
             }
@@ -241,12 +242,17 @@ impl Shared {
         self.wait_for_those(class, |_, _| true);
     }
 
+    /// Whether what a peer knows may be what a vnode here lacks.
+    fn is_waited_for(&self, node: NodeId) -> bool {
+        self.view.may_be_asked(node) || self.breaks(Plant::GivenUpWaitedFor)
+    }
+
     /// A vnode begins to wait for these nodes: only what they are asked from now on counts.
     pub(crate) fn wait_for_those(&mut self, class: Class, wanted: impl Fn(&View, NodeId) -> bool) {
         let peers: Vec<(NodeId, bool)> = self
             .view
             .peers()
-            .filter(|&node| wanted(&self.view, node))
+            .filter(|&node| self.is_waited_for(node) && wanted(&self.view, node))
             .map(|node| (node, self.is_member(node, class)))
             .collect();
         let after = self.new_op();

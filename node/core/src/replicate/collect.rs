@@ -175,7 +175,9 @@ impl Progress {
                 dropped = true;
             }
         }
-        for actor in common.actors().collect::<Vec<_>>() {
+        self.looked_at.retain(|actor, _| !common.has_folded(*actor));
+        let actors = std::iter::once(ActorId::FOLDED).chain(common.actors());
+        for actor in actors.collect::<Vec<_>>() {
             dropped |= self.collect_actor(cx, class, actor, common, budget);
         }
         if dropped {
@@ -188,6 +190,7 @@ impl Progress {
         finished
     }
 
+    /// Goes through the log entries of one actor, or of all that are folded: a vnode that was filled again may have some.
     fn collect_actor(
         &mut self,
         cx: &mut Cx<'_>,
@@ -197,11 +200,20 @@ impl Progress {
         budget: &mut usize,
     ) -> bool {
         let looked_at = self.looked_at.entry(actor).or_insert(0);
-        let last = common.base(actor);
+        let folded = actor == ActorId::FOLDED;
+        let last = if folded {
+            common.folded()
+        } else {
+            common.base(actor)
+        };
         if last <= *looked_at || *budget == 0 {
             return false;
         }
-        let range = keys::log_run_range(class, actor, *looked_at + 1, last - *looked_at);
+        let range = if folded {
+            keys::log_generations_range(class, last)
+        } else {
+            keys::log_run_range(class, actor, *looked_at + 1, last - *looked_at)
+        };
         let mut entries: Vec<(Dot, Bytes)> = Vec::new();
         let limit = *budget;
         let scanned = cx.scan(Family::Log, range, |key, record| {
@@ -222,6 +234,8 @@ impl Progress {
         let complete = entries.len() < limit;
         *looked_at = if complete {
             last
+        } else if folded {
+            *looked_at // those that went make room
         } else {
             entries.last().map_or(last, |(dot, _)| dot.counter)
         };

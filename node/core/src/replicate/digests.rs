@@ -68,7 +68,7 @@ impl Shared {
 
     /// Counting begins again with the first object.
     pub(crate) fn reset_digest(&mut self, class: Class) {
-        if let Some(vnode) = self.vnodes.get_mut(&class) {
+        if let Some(vnode) = self.held_mut(class) {
             vnode.digest = Digest::EMPTY;
             self.digests_changed.insert(class);
         }

@@ -269,6 +269,9 @@ impl Cx<'_> {
             Some(target) => self.keep_hint(target, &place, arrival).map(|()| false),
             None if self.s.vnodes.contains_key(&place.class) => {
                 self.s.keep_promise(place.class, &arrival)?;
+                if let Some((_, dot)) = put.request.filter(|_| !put.repair) {
+                    self.refuse_folded(&place, dot)?;
+                }
                 let applied = self.apply(&place, arrival);
                 if put.repair && applied.as_ref().is_ok_and(|applied| applied.at_a_loss) {
                     self.s.doubt(place.class);

@@ -177,9 +177,8 @@ impl Shared {
         if !vnode.went_back(from, &settled) || self.planted == Some(Plant::OldStorageTrusted) {
             return;
         }
-        if vnode.joining.is_some() {
-            return self.begin_snapshot(class); // it never had what was settled before its time
-        }
+        // A newcomer that began with nothing never had what was settled before its time. One that had something may be on an
+        // old copy too, and a fill would end as soon as its clock lacks nothing (seed 967).
         let empty = vnode.opened.as_ref().is_some_and(Clock::is_empty);
         self.note(Note::OldStorageFound);
         if empty {
@@ -221,6 +220,7 @@ mod tests {
             settled: Clock::new(),
             actors: Default::default(),
             promised: Default::default(),
+            folding: 0,
             voids: Clock::new(),
             damaged: false,
             rebuilding: None,

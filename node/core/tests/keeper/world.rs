@@ -215,6 +215,7 @@ impl World {
         let said = Said {
             word,
             hinting: false,
+            generation: 0,
         };
         let (shard, shards) = (0, 1);
         self.give(

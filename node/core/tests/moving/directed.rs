@@ -258,6 +258,21 @@ fn rule_7_a_copy_without_a_place_is_found_by_what_it_left_though_its_own_record_
     assert_eq!(holds(false, record_lost, None), Ok(()));
 }
 
+/// Found by the simulator's seed 935: it answered nobody, and everybody lacked what it said to have.
+#[test]
+fn rule_7_a_copy_without_a_place_that_lost_what_it_had_keeps_nobody_waiting() {
+    let mut script = Script::new(None, false);
+    only_the_cancelled_newcomer_has_it(&mut script);
+    let copies = |script: &Script| script.world.words()[&script.c].departing.len();
+    assert_eq!(copies(&script), 1);
+    let c = script.c;
+    script.damage_objects(c);
+    let (a, b, p, f) = (script.a, script.b, script.p, script.f);
+    script.meet(&[a, b, p, c, f]);
+    script.synced_talk(60_000, &|_, _, _| true);
+    assert_eq!(copies(&script), 0);
+}
+
 #[test]
 fn rule_7_it_stays_until_they_have_it_durably() {
     needs_in_the_end(Wrong::Replica(Plant::CoveredUnsynced), |script| {
@@ -352,4 +367,24 @@ fn a_write_under_way_is_shipped_to_the_sets_of_the_next_epoch() {
     };
     assert_eq!(acknowledged(None), 1);
     assert_eq!(acknowledged(Some(Wrong::Replica(Plant::NotShippedAnew))), 0);
+}
+
+#[test]
+fn nobody_stands_in_for_members_that_only_have_not_heard_of_the_version() {
+    let acknowledged = |wrong: Option<Wrong>| {
+        let mut script = Script::new(wrong, false);
+        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
+        let about_the_write = |_, _, name: &str| name == "ReplicaPut" || name == "ReplicaAck";
+        script.replace(a, c);
+        script.adopt(&[p, c, f]);
+        script.put(p, &[a, b, c]);
+        script.talk(1_000, &about_the_write);
+        let early = script.world.history.acknowledged();
+        script.adopt(&[a, b]);
+        script.talk(500, &about_the_write);
+        (early, script.world.history.acknowledged())
+    };
+    assert_eq!(acknowledged(None), (0, 1));
+    let stood_in = acknowledged(Some(Wrong::Replica(Plant::FencedStoodInFor)));
+    assert_eq!(stood_in, (1, 1));
 }

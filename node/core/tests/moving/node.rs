@@ -152,6 +152,20 @@ impl Node {
         self.synced.lose(family, key);
     }
 
+    /// All objects on its disk become unreadable.
+    pub(crate) fn damage_objects(&mut self) {
+        let family = Family::Objects;
+        let objects = self.disk.records(family).into_keys();
+        let garbage = objects.map(|key| Write::Put {
+            family,
+            key,
+            value: Bytes::from_static(b"garbage"),
+        });
+        let garbage: Vec<Write> = garbage.collect();
+        self.disk.write(&garbage);
+        self.synced.write(&garbage);
+    }
+
     /// Takes a newer version: on disk first, unless that is the bug.
     pub(crate) fn adopt(
         &mut self,

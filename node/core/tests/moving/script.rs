@@ -266,6 +266,13 @@ impl Script {
         self.world.start_unseen_by(node, node);
     }
 
+    /// What a node holds of the class cannot be read any more.
+    pub(crate) fn damage_objects(&mut self, node: NodeId) {
+        self.world.die(node, false);
+        self.world.nodes.get_mut(&node).unwrap().damage_objects();
+        self.world.start_unseen_by(node, node);
+    }
+
     /// Two nodes think that they cannot reach each other.
     pub(crate) fn part(&mut self, one: NodeId, other: NodeId) {
         self.world.give(one, Input::PeerDown(other));

@@ -30,7 +30,7 @@ fn a_stored_state_has_the_bytes_of_format_3() {
 
 /// Both directions: today's writer makes these bytes, and today's reader is given them.
 fn compare(bytes: &[u8]) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/register-3.hex");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/register-4.hex");
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let lines: Vec<String> = hex.chunks(32).map(|line| line.concat()).collect();
     let actual = lines.join("\n") + "\n";

@@ -147,3 +147,32 @@ fn a_read_asks_a_replica_again_that_restarted_unnoticed() {
     };
     assert_eq!(got.info.primaries, 3);
 }
+
+#[test]
+fn a_missed_write_of_a_key_that_never_rests_comes_all_the_same() {
+    let (mut walk, [p1, _, p3]) = with_an_old_value(sound);
+    walk.slow_fsyncs(50);
+    let mut context = walk.get(p1, crate::walk::a_get(KEY)).unwrap().context;
+    let mut most = 0;
+    for round in 0..400 {
+        // Each write names what it replaces: of several in a row that were missed, the next one makes up for the last only.
+        if round == 0 {
+            walk.lose("ReplicaPut", p3, 0);
+        } else if round == 3 {
+            walk.lose_nothing();
+        }
+        let mut put = walk.a_put(KEY, &format!("{round}"));
+        put.context = Some(context);
+        context = walk.put(p1, put).unwrap().context;
+        walk.pass(10);
+        most = most.max(lag(&walk, p3));
+    }
+    assert!(most > 0, "nothing was missed");
+    assert_eq!(lag(&walk, p3), 0, "it waits until nobody writes the key");
+}
+
+/// Writes that a node knows of and lacks.
+fn lag(walk: &Walk, node: NodeId) -> u64 {
+    let status = walk.status(node);
+    status.vnodes.iter().map(|vnode| vnode.lag).sum()
+}

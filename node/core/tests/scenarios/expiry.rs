@@ -238,6 +238,49 @@ fn what_a_value_had_replaced_that_expired_by_another_clock_stays_replaced() {
     assert_eq!(shown, Vec::<String>::new());
 }
 
+/// Found by the simulator's seed 698: the replacing value reached a node that is being filled again. Its time passes there
+/// before the page comes that has it no more.
+#[test]
+fn what_a_value_had_replaced_that_expired_while_a_node_was_filled_stays_replaced() {
+    let mut walk = Walk::new(3);
+    let [p1, p2, p3] = three(&walk);
+    let others = (0..60).map(|number| format!("key {number}"));
+    for key in others.chain([KEY.to_owned()]) {
+        let mut put = walk.a_put(&key, "replaced");
+        put.options.w = Some(Count::All);
+        walk.put(p1, put).unwrap();
+    }
+    walk.pass(15_000);
+    let context = walk.get(p1, a_get(KEY)).unwrap().context;
+    walk.kill(p2);
+    *walk.disk_mut(p2) = Default::default();
+    walk.lose("SnapshotPage", p2, 0);
+    for name in ["DotsAnswer", "ReplicaPut", "SnapshotPage"] {
+        walk.lose(name, p3, 0);
+    }
+    walk.start(p2);
+    walk.pass(5_000);
+    let mut put = walk.a_put(KEY, "short");
+    (put.context, put.ttl_ms) = (Some(context), Some(1_000));
+    walk.put(p1, put).unwrap();
+    walk.pass(5_000);
+    assert_eq!(
+        walk.notes(Note::Expired),
+        1,
+        "only where nothing is missing"
+    );
+    walk.lose_nothing();
+    for name in ["DotsAnswer", "ReplicaPut", "SnapshotPage"] {
+        walk.lose(name, p3, 0);
+    }
+    walk.pass(30_000);
+    assert!(walk.notes(Note::Rebuilt) > 0);
+    walk.kill(p1);
+    walk.lose_nothing();
+    walk.pass(20_000);
+    assert_eq!(read_r(&mut walk, p3, 1).unwrap(), Vec::<String>::new());
+}
+
 #[test]
 fn a_node_whose_index_of_expiries_was_damaged_removes_what_expired_all_the_same() {
     let mut walk = Walk::new(3);

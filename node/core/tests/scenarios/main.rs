@@ -15,6 +15,7 @@ mod denial;
 mod digests;
 mod dropping;
 mod expiry;
+mod folding;
 mod metadata;
 mod old_storage;
 #[cfg(feature = "planted")]

@@ -9,9 +9,10 @@ use crate::catching_up::{
 use crate::cutting::read_after_a_cut_delete;
 use crate::denial::{read_what_one_denies, replace_what_is_shown, replace_what_was_written};
 use crate::expiry::{read_after_a_successor_expired, read_after_a_successor_expired_elsewhere};
+use crate::folding::{fold_beside_a_write_under_way, told_of_a_fold_too_early};
 use crate::old_storage::read_after_a_hint_on_an_old_copy;
 use crate::ranges::{comes_back, late_pages};
-use crate::retries::retried_after_a_loss;
+use crate::retries::{read_after_a_pause, retried_after_a_loss};
 use crate::scrubbing::{false_alarms, less_held_by, vanished_and_overwritten};
 use crate::sealing::{read_a_late_copy, read_what_a_damaged_member_kept, read_what_was_in_a_hint};
 
@@ -181,4 +182,28 @@ fn shipping_an_absence_as_the_first_try_is_caught() {
         let shown = retried_after_a_loss(planted, settled);
         assert!(shown.is_empty(), "the rule makes no difference: {shown:?}");
     }
+}
+
+#[test]
+fn folding_what_not_all_have_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::FoldedWhileOpen);
+    let held = fold_beside_a_write_under_way(planted);
+    assert_ne!(held, vec![["at one"]; 3], "the rule makes no difference");
+}
+
+#[test]
+fn taking_a_fold_for_what_one_lacks_is_caught() {
+    let held = told_of_a_fold_too_early(|replica| replica.plant(Plant::FoldTakenBlindly));
+    assert_ne!(
+        held,
+        vec![["not at one"]; 3],
+        "the rule makes no difference"
+    );
+}
+
+#[test]
+fn taking_a_try_that_waited_in_a_pause_for_new_is_caught() {
+    let planted = |replica: &mut Replica| replica.plant(Plant::LateTryTrusted);
+    let held = read_after_a_pause(planted);
+    assert_eq!(held, ["first", "second"], "the rule makes no difference");
 }

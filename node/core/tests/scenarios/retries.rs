@@ -6,7 +6,7 @@ use quorate_protocol::options::Count;
 use quorate_ring::NodeId;
 
 use crate::scrubbing::record_of;
-use crate::walk::Walk;
+use crate::walk::{Walk, a_get};
 use crate::{KEY, primaries, read_r};
 
 /// Answers to a search among all five nodes that come before the one with the object.
@@ -113,4 +113,30 @@ fn r24_a_retry_at_a_coordinator_that_lost_its_copy_takes_it_from_nobody() {
     for settled in [false, true] {
         assert_eq!(retried_after_a_loss(|_| {}, settled), ["v"]);
     }
+}
+
+/// What is read in the end of a key that was written twice, where the first write's client had turned to another node: the one
+/// that it had asked first stood still, and goes on after both.
+pub(crate) fn read_after_a_pause(prepare: fn(&mut Replica)) -> Vec<String> {
+    let mut walk = Walk::prepared(5, prepare);
+    let [p1, p2, _]: [NodeId; 3] = primaries(&walk).try_into().unwrap();
+    let mut first = walk.a_put(KEY, "first");
+    walk.pause(p1);
+    walk.begin(p1, first.clone());
+    walk.pass(1_500);
+    first.retry = true;
+    walk.put(p2, first).unwrap();
+    let mut second = walk.a_put(KEY, "second");
+    second.context = Some(walk.get(p2, a_get(KEY)).unwrap().context);
+    walk.put(p2, second).unwrap();
+    walk.pass(3_000);
+    walk.resume();
+    walk.pass(10_000);
+    read_r(&mut walk, p2, 3).unwrap()
+}
+
+/// Found by the simulator's seed 1388.
+#[test]
+fn r24_a_first_try_that_waited_in_a_pause_is_no_write_of_its_own() {
+    assert_eq!(read_after_a_pause(|_| {}), ["second"]);
 }

@@ -83,6 +83,12 @@ const MOVING: Needs = |config| {
     config.operate_every_us = 2_000_000;
 };
 
+/// A majority that is lost for good while the ring changes.
+const LOSING: Needs = |config| {
+    config.turnover.every_us = 4_000_000;
+    config.lose_a_majority();
+};
+
 /// Many values that live for a limited time.
 const EXPIRING: Needs = |config| config.let_values_expire(500);
 
@@ -113,6 +119,7 @@ pub fn rows() -> Vec<Row> {
         times(),
         buckets(),
         moves(),
+        recoveries(),
     ]
     .concat();
     rows.sort_by_key(|row| row.plant);
@@ -126,6 +133,21 @@ fn moves() -> Vec<Row> {
         row(Plant::ClaimsAssumed, "ring changes, rule 5", lost).needing(MOVING),
         row(Plant::GoesOnUnheard, "ring changes, rule 2", lost).needing(MOVING),
         row(Plant::GoneAssumed, "ring changes, rule 7", lost).needing(MOVING),
+    ]
+}
+
+/// A majority is lost for good, and the cluster is recovered.
+fn recoveries() -> Vec<Row> {
+    let lost: &[&str] = &["I1", "I3", "I4", "P4", "map", "stuck"];
+    let row = |plant, by| {
+        let row = row(plant, "a lost majority", by);
+        row.in_weather(STORM).needing(LOSING)
+    };
+    vec![
+        row(Plant::DoorOpen, lost),
+        row(Plant::GivenUpWaitedFor, &["stuck"]),
+        row(Plant::PledgeOfAFew, &["map", "stuck"]),
+        row(Plant::VetoOfThePast, &["stuck"]),
     ]
 }
 
@@ -297,6 +319,7 @@ const WALKED: &[Plant] = &[
     Plant::DifferenceIgnored,
     Plant::ExpiryForgetsContext,
     Plant::ForgetsWhoWasAlive,
+    Plant::LateTryTrusted,
     Plant::OldStorageTrusted,
     Plant::PromiseBroken,
     Plant::RangeLossIgnored,

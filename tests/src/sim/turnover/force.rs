@@ -28,9 +28,9 @@ const AGAIN_US: u64 = 3_000_000;
 #[derive(Clone, Debug, Default)]
 pub(in crate::sim) struct Force {
     /// Machines that never run again.
-    buried: BTreeSet<usize>,
+    pub(super) buried: BTreeSet<usize>,
     /// Members to be removed, and not before when, microseconds.
-    to_remove: BTreeMap<usize, u64>,
+    pub(super) to_remove: BTreeMap<usize, u64>,
     /// Removed ones to be given up, and not before when, microseconds.
     to_forget: BTreeMap<usize, u64>,
     asked_us: u64,
@@ -65,8 +65,11 @@ impl World<'_> {
             return Some("too few members are left".to_owned());
         }
         let mut nodes = force.to_remove.keys().chain(force.to_forget.keys());
-        let node = self.nodes[*nodes.next()?].id;
-        Some(format!("{node} is not removed yet"))
+        if let Some(&node) = nodes.next() {
+            let id = self.nodes[node].id;
+            return Some(format!("{id} is not removed yet"));
+        }
+        self.unfinished_recovery()
     }
 
     /// Whether others have taken the places of a member that is gone.

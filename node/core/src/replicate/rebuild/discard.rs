@@ -30,9 +30,10 @@ impl Cx<'_> {
 }
 
 impl Shared {
-    fn set_rebuilding(&mut self, class: Class) {
+    /// What can be read of a vnode is to be told from what cannot. One without a place begins with that when it has one again.
+    pub(crate) fn set_rebuilding(&mut self, class: Class) {
         self.note(Note::Rebuilding);
-        if let Some(vnode) = self.vnodes.get_mut(&class) {
+        if let Some(vnode) = self.held_mut(class) {
             vnode.damaged = false;
             vnode.rebuilding = Some(Rebuilding {
                 lost: true,
@@ -54,18 +55,24 @@ impl Shared {
     /// Throws clock, log and request ids away and takes a new storage id: nothing that peers were told
     /// of this vnode counts any more. Every node that may know more is asked once more.
     pub(super) fn discard(&mut self, class: Class) {
+        self.forget_content(class);
+        self.join_anew(class);
+        let seq = self.step_seq();
+        self.alive.owe(seq);
+        self.begin_to_wait(class);
+    }
+
+    /// The part of it that concerns a vnode alone, whether it has a place or not.
+    pub(crate) fn forget_content(&mut self, class: Class) -> StorageId {
         let storage = StorageId::new(self.draw());
         let keep_clock = self.breaks(Plant::RebuildTrustsOldClock);
         self.clear(Family::Log, keys::log_range(class));
         self.clear(Family::Requests, keys::request_range(class));
         self.unsynced.retain(|&(_, of, _)| of != class);
         self.unsynced_clocks.retain(|&(_, of, _)| of != class);
-        if let Some(vnode) = self.vnodes.get_mut(&class) {
+        if let Some(vnode) = self.held_mut(class) {
             vnode.forget(storage, keep_clock);
         }
-        self.join_anew(class);
-        let seq = self.step_seq();
-        self.alive.owe(seq);
-        self.begin_to_wait(class);
+        storage
     }
 }

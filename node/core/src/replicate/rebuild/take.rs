@@ -156,7 +156,9 @@ impl Cx<'_> {
             merged.context = local.context; // no log entry would come to drop more
         }
         if merged != old {
+            let expired = self.expired_elsewhere(place, &old, &merged)?;
             self.s.store_object(place, &old, &merged);
+            self.log_as_deletes(place, expired);
         }
         for dot in entries {
             self.s.log_dot(place, dot, kind_of(&merged, dot), None);
@@ -248,6 +250,8 @@ impl Shared {
         };
         vnode.clock.merge(&claimed);
         vnode.voids.merge(&voids.intersect(&claimed));
+        vnode.forget_folded();
+        self.folded = self.folded.max(vnode.clock.folded());
         vnode.note_cut(); // the sender's log may have been
         vnode.fill_from = None;
         vnode.filled = Some(claimed.clone());

@@ -25,6 +25,7 @@ impl Cx<'_> {
     pub(crate) fn answer_seal(&mut self, from: NodeId, ask: &SealAsk) {
         let sound =
             ask.actors.is_sorted_by(|one, next| one < next) && ask.actors.len() <= ACTORS_MAX;
+        let sound = sound && (ask.fold == 0 || ask.actors.is_empty());
         if !sound || !self.s.is_member(from, ask.class) {
             return;
         }
@@ -39,8 +40,9 @@ impl Cx<'_> {
     pub(super) fn seal_answer(&mut self, ask: &SealAsk) -> SealAnswer {
         let actors: BTreeSet<ActorId> = ask.actors.iter().copied().collect();
         let found = match ask.stage {
+            _ if ask.fold > 0 => self.may_fold(ask).then(Vec::new),
             SealStage::InUse => Some(Vec::new()),
-            SealStage::Hints => self.dots_in_hints(ask.class, &actors),
+            SealStage::Hints => self.dots_in_hints(ask.class, |actor| actors.contains(&actor)),
             SealStage::Promise => self.s.promise(ask.class, &actors),
         };
         let in_use = match ask.stage {
@@ -57,7 +59,11 @@ impl Cx<'_> {
     }
 
     /// Dots of some actors in the hints of a class; `None` where they cannot be told.
-    fn dots_in_hints(&self, class: Class, actors: &BTreeSet<ActorId>) -> Option<Vec<ActorClock>> {
+    pub(super) fn dots_in_hints(
+        &self,
+        class: Class,
+        is_asked: impl Fn(ActorId) -> bool,
+    ) -> Option<Vec<ActorClock>> {
         let mut found = Clock::new();
         if self.s.breaks(Plant::SealedWithoutHints) {
             return Some(found.to_wire());
@@ -74,7 +80,7 @@ impl Cx<'_> {
                     return ControlFlow::Break(());
                 };
                 let dots = hint.settles.iter().copied().chain(hint.object.dots());
-                let asked = dots.filter(|dot| actors.contains(&dot.actor));
+                let asked = dots.filter(|dot| is_asked(dot.actor));
                 asked.for_each(|dot| {
                     found.add(dot);
                 });
@@ -97,7 +103,7 @@ impl Shared {
             .into_iter()
             .flatten()
             .map(|(actor, _)| actor)
-            .filter(|actor| actors.contains(actor))
+            .filter(|actor| actors.contains(actor) && !self.is_former(*actor))
             .collect();
         used.sort_unstable();
         used
@@ -129,10 +135,13 @@ impl Shared {
         let Some(vnode) = self.vnodes.get(&class) else {
             return Ok(());
         };
-        if vnode.promised.is_empty() || self.breaks(Plant::PromiseBroken) {
+        let none = vnode.promised.is_empty() && vnode.folding == 0;
+        if none || self.breaks(Plant::PromiseBroken) {
             return Ok(());
         }
-        let unseen = |dot: &Dot| vnode.promised.contains(&dot.actor) && !vnode.clock.contains(*dot);
+        let folding = |actor: ActorId| actor.generation() < u64::from(vnode.folding);
+        let promised = |actor| vnode.promised.contains(&actor) || folding(actor);
+        let unseen = |dot: &Dot| promised(dot.actor) && !vnode.clock.contains(*dot);
         match arrival.settles.iter().find(|dot| unseen(dot)) {
             None => Ok(()),
             Some(dot) => Err(WireError::new(

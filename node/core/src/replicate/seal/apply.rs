@@ -31,6 +31,7 @@ impl Cx<'_> {
         }
         if let Ok(voids) = Clock::from_wire(&seal.voids) {
             self.apply_seal(seal.class, &voids);
+            self.s.fold(seal.class, voids.folded());
             self.s.settle_all();
         }
     }
@@ -40,7 +41,8 @@ impl Cx<'_> {
         let Some(vnode) = self.s.vnodes.get(&class).filter(|vnode| vnode.is_whole()) else {
             return; // its source tells it
         };
-        let voids = voids.only(|actor| !self.s.writes_with(vnode, actor));
+        let voids =
+            voids.only(|actor| !self.s.writes_with(vnode, actor) && !vnode.clock.has_folded(actor));
         if vnode.clock.covers(&voids) {
             return self.s.release(class, &voids);
         }
@@ -180,9 +182,11 @@ impl Shared {
 
     /// Tells one of them.
     pub(crate) fn tell_voids_to(&mut self, member: NodeId, class: Class) {
-        let told = |vnode: &Vnode| Seal {
-            class,
-            voids: vnode.voids.to_wire(),
+        let told = |vnode: &Vnode| {
+            let mut voids = vnode.voids.clone();
+            voids.merge(&Clock::of_folded(vnode.clock.folded()));
+            let voids = voids.to_wire();
+            Seal { class, voids }
         };
         if let Some(seal) = self.vnodes.get(&class).map(told)
             && !seal.voids.is_empty()
@@ -191,14 +195,17 @@ impl Shared {
         }
     }
 
-    /// Tells members that lack something of what is void here. What nobody lacks is noted, by what is known.
+    /// Tells members that lack something of what is void or folded here. What nobody lacks is noted, by what is known.
     pub(super) fn spread_voids(&mut self, told: &mut BTreeMap<Class, (u64, u64)>) {
         let mut lacking: Vec<(NodeId, Class)> = Vec::new();
-        for vnode in self.vnodes.values().filter(|vnode| !vnode.voids.is_empty()) {
+        let any = |vnode: &&Vnode| !vnode.voids.is_empty() || vnode.clock.folded() > 0;
+        for vnode in self.vnodes.values().filter(any) {
             if told.get(&vnode.class) == Some(&vnode.knowledge()) {
                 continue;
             }
-            let lacks = |peer: &PeerVnode| !peer.applied.covers(&vnode.voids);
+            let lacks = |peer: &PeerVnode| {
+                !peer.applied.covers(&vnode.voids) || peer.applied.folded() < vnode.clock.folded()
+            };
             let peers = vnode.peers.iter().filter(|(_, peer)| lacks(peer));
             let before = lacking.len();
             lacking.extend(peers.map(|(&node, _)| (node, vnode.class)));

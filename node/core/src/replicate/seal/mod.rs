@@ -30,11 +30,17 @@
 //! copy: that is taken without the void dots. A member that holds a void dot all the same (it was rebuilt, and a copy came late) removes that version and
 //! is filled again: it was nobody's acknowledged write.
 //!
+//! # Folding
+//!
+//! Of a sealed actor remains an entry in clocks, a few bytes for each life of a vnode and for each time that a fallback
+//! has handed over. See [`fold`] for how these go.
+//!
 //! What a stage finds in somebody's way (a vnode that is not current, a node that does not
 //! answer) ends the round, and it is tried again: until then a gap costs bytes and nothing else.
 
 mod answer;
 mod apply;
+mod fold;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,6 +76,8 @@ struct Round {
     number: u64,
     stage: SealStage,
     actors: BTreeSet<ActorId>,
+    /// Instead of these, all actors before this generation; or 0.
+    fold: u16,
     waits: BTreeSet<NodeId>,
     /// What they have of the actors' dots.
     found: Clock,
@@ -111,6 +119,7 @@ impl Sealing {
             self.looked_us = now_us;
             cx.s.release_complete();
             cx.s.spread_voids(&mut self.told);
+            cx.s.wanted_generation = self.wanted_generation(cx.s);
             self.next_round(cx);
         }
     }
@@ -132,17 +141,27 @@ impl Sealing {
         let classes: Vec<Class> = cx.s.vnodes.keys().copied().collect();
         let first = classes.partition_point(|class| self.last.is_some_and(|last| *class <= last));
         let mut classes = classes[first..].iter().chain(&classes[..first]);
+        let mut classes_again = classes.clone();
         let found = classes.find_map(|&class| {
             let actors = self.candidates(cx.s, class);
             (!actors.is_empty()).then_some((class, actors))
         });
-        if let Some((class, actors)) = found {
+        let fold = cx.s.view.version.generation;
+        let found = match found {
+            Some((class, actors)) => Some((class, actors, 0)),
+            None => {
+                let class = classes_again.find(|&&class| self.may_fold(cx.s, class));
+                class.map(|&class| (class, BTreeSet::new(), fold))
+            }
+        };
+        if let Some((class, actors, fold)) = found {
             self.last = Some(class);
             self.round = Some(Round {
                 class,
                 number: 0,
                 stage: SealStage::InUse,
                 actors,
+                fold,
                 waits: BTreeSet::new(),
                 found: Clock::new(),
                 asked_us: now_us,
@@ -151,16 +170,19 @@ impl Sealing {
         }
     }
 
-    /// Actors of a class that may be retired and are not sealed, if it is this node that has to ask.
-    fn candidates(&self, shared: &Shared, class: Class) -> BTreeSet<ActorId> {
+    /// The vnode of a class, if it is this node that has to ask about the class, and can.
+    fn asks_for<'a>(&self, shared: &'a Shared, class: Class) -> Option<&'a Vnode> {
         let asks = shared.view.counted(class).iter().min() == Some(&shared.view.me)
             && (shared.view.is_settled(class) || shared.breaks(Plant::SealedWhileDeparting));
-        let Some(vnode) = shared.vnodes.get(&class) else {
+        let vnode = shared.vnodes.get(&class)?;
+        (asks && vnode.is_current() && !self.rests.contains_key(&class)).then_some(vnode)
+    }
+
+    /// Actors of a class that may be retired and are not sealed, if it is this node that has to ask.
+    fn candidates(&self, shared: &Shared, class: Class) -> BTreeSet<ActorId> {
+        let Some(vnode) = self.asks_for(shared, class) else {
             return BTreeSet::new();
         };
-        if !asks || !vnode.is_current() || self.rests.contains_key(&class) {
-            return BTreeSet::new();
-        }
         let open = |actor: &ActorId| {
             !vnode.clock.is_complete(*actor)
                 && !self.in_use.contains_key(&(class, *actor))
@@ -189,6 +211,7 @@ impl Sealing {
             number: round.number,
             stage: round.stage,
             actors: round.actors.iter().copied().collect(),
+            fold: round.fold,
         };
         for node in round.waits.clone() {
             if node != me {
@@ -248,7 +271,7 @@ impl Sealing {
             SealStage::Promise => None,
         };
         match next {
-            Some(_) if round.actors.is_empty() => {
+            Some(_) if round.actors.is_empty() && round.fold == 0 => {
                 self.round = None;
                 self.next_round(cx);
             }
@@ -265,6 +288,10 @@ impl Sealing {
         let Some(round) = self.round.take() else {
             return;
         };
+        if round.fold > 0 {
+            cx.fold_agreed(round.class, round.fold);
+            return self.next_round(cx);
+        }
         let voids = round.found.rest_of(round.actors.iter().copied());
         cx.s.note(Note::Sealed);
         cx.apply_seal(round.class, &voids);
@@ -298,7 +325,7 @@ impl Replica {
 impl Shared {
     /// Whether this node writes with an actor.
     fn writes_with(&self, vnode: &Vnode, actor: ActorId) -> bool {
-        let is = |given: &(ActorId, u64)| given.0 == actor;
+        let is = |given: &(ActorId, u64)| given.0 == actor && !self.is_former(actor);
         vnode.actor.as_ref().is_some_and(is)
             || self.fallback_actors.get(&vnode.class).is_some_and(is)
     }

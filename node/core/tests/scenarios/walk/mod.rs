@@ -2,6 +2,8 @@
 //! line. Faults beyond "this node is down" are the simulator's business.
 
 mod disk;
+mod fsync;
+mod generation;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use quorate_protocol::{ClusterId, RequestId, WireError};
 use quorate_ring::{BucketId, NodeId, PartitionCount, PreferenceList, Ring};
 
 pub use self::disk::Disk;
+use self::fsync::Unsynced;
 
 pub const SIBLINGS: BucketId = BucketId::new(1);
 pub const LWW: BucketId = BucketId::new(2);
@@ -30,6 +33,7 @@ struct Node {
     replica: Option<Replica>,
     disk: Disk,
     inbox: VecDeque<Input>,
+    unsynced: VecDeque<Unsynced>,
 }
 
 pub struct Walk {
@@ -51,6 +55,10 @@ pub struct Walk {
     losing: Vec<(&'static str, NodeId, u32)>,
     /// What was lost so: the network may have kept it back.
     kept_back: Vec<(NodeId, NodeId, PeerMessage)>,
+    /// How long fsyncs take.
+    fsync_us: u64,
+    /// These stand still, and what comes to them waits.
+    paused: BTreeSet<NodeId>,
 }
 
 impl Walk {
@@ -73,6 +81,7 @@ impl Walk {
             replica: None,
             disk: Disk::default(),
             inbox: VecDeque::new(),
+            unsynced: VecDeque::new(),
         };
         let nodes = ids.iter().map(|&id| (id, node())).collect();
         let now = Now {
@@ -94,6 +103,8 @@ impl Walk {
             timing,
             losing: Vec::new(),
             kept_back: Vec::new(),
+            fsync_us: 0,
+            paused: BTreeSet::new(),
         };
         ids.into_iter().for_each(|id| walk.start(id));
         walk.pass(3_000);
@@ -165,6 +176,7 @@ impl Walk {
         let node = self.nodes.get_mut(&id).unwrap();
         node.replica = None;
         node.inbox.clear();
+        node.unsynced.clear();
         for other in self.up().collect::<Vec<_>>() {
             self.give(other, Input::PeerDown(id));
         }
@@ -176,6 +188,15 @@ impl Walk {
 
     pub fn set_clock_ahead(&mut self, node: NodeId, ms: u64) {
         self.ahead = Some((node, ms));
+    }
+
+    pub fn pause(&mut self, node: NodeId) {
+        self.paused.insert(node);
+    }
+
+    /// All that stood still go on.
+    pub fn resume(&mut self) {
+        self.paused.clear();
     }
 
     pub fn heal(&mut self) {
@@ -202,7 +223,9 @@ impl Walk {
             self.now.mono_us += 10_000;
             self.now.wall_ms += 10;
             self.reopen_damaged();
-            for id in self.up().collect::<Vec<_>>() {
+            self.end_fsyncs();
+            let running = |id: &NodeId| !self.paused.contains(id);
+            for id in self.up().filter(running).collect::<Vec<_>>() {
                 self.give(id, Input::Tick);
             }
             self.deliver();
@@ -231,7 +254,7 @@ impl Walk {
         let ids: Vec<NodeId> = self
             .nodes
             .iter()
-            .filter(|(_, node)| !node.inbox.is_empty())
+            .filter(|(id, node)| !node.inbox.is_empty() && !self.paused.contains(id))
             .map(|(&id, _)| id)
             .collect();
         for &id in &ids {
@@ -259,10 +282,7 @@ impl Walk {
         }
         let step = replica.finish();
         node.disk.write(&step.batch.writes);
-        if let Some(seq) = step.seq {
-            node.inbox.push_back(Input::Synced(seq));
-        }
-        for effect in step.effects {
+        for effect in self.begin_fsync(id, step.seq, step.effects) {
             self.perform(id, effect);
         }
     }

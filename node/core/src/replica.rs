@@ -64,8 +64,9 @@ pub struct Replica {
 /// Who is late by more with a timer has not been running, microseconds.
 const PAUSE_US: u64 = 200_000;
 
-/// After a pause, however long, requests are taken for late ones no longer than this, microseconds.
-const LATE_US_MAX: u64 = 10_000_000;
+/// After a pause requests are taken for late ones as long as this, microseconds. What waited here is read at once, and the first
+/// acknowledgement brings what was lost on the way.
+const LATE_US: u64 = 500_000;
 
 impl Replica {
     pub(crate) fn assemble(mut shared: Shared, collector: Collector) -> Self {
@@ -173,12 +174,11 @@ impl Replica {
     }
 
     /// Finds that the process did not run although a timer was due: stopped, swapped out, or on a machine that stood still. What
-    /// comes now may have waited as long, and what was sent in vain meanwhile comes again within as long once more.
+    /// comes now may have waited as long.
     fn notice_pause(&mut self, now_us: u64) {
         let slept_us = now_us.saturating_sub(self.shared.now.mono_us);
         if slept_us > PAUSE_US && now_us > self.next_timer() + PAUSE_US {
-            let until_us = now_us + slept_us.clamp(PAUSE_US, LATE_US_MAX);
-            self.shared.late_until_us = self.shared.late_until_us.max(until_us);
+            self.shared.late_until_us = now_us + LATE_US;
         }
     }
 

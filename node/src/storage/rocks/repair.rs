@@ -26,6 +26,19 @@ use super::salvage::{self, Suspect};
 /// The ending of a table's name.
 const TABLE: &str = ".sst";
 
+/// What RocksDB says of itself where it could not find a file or read it.
+const READING: [&str; 9] = [
+    "No such file",
+    "open a file for random read",
+    "pread",
+    "mmap file for read",
+    "mmap read",
+    "stat a file for size",
+    "sequentially read",
+    "reading file",
+    "prefetching",
+];
+
 /// Opens a database, without tables that cannot be opened. Returns whether there were any.
 ///
 /// # Errors
@@ -95,11 +108,16 @@ fn set_marker(path: &Path, there: bool) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-/// Whether a database cannot be opened because of one of its tables.
+/// Whether a database cannot be opened because of one of its tables, that is missing or cannot be read.
+///
+/// Opening also writes tables, of what the log has. That one cannot be written says nothing of those that are there: the
+/// disk is full, or fails for a while. A repair would then have this node forget all that it knows, and where that
+/// comes over all replicas of a key, its value is lost.
 pub(super) fn names_a_table(error: &OpenError) -> bool {
     match error {
-        OpenError::Damaged { detail, .. } | OpenError::Failed { detail, .. } => {
-            detail.contains(TABLE)
+        OpenError::Damaged { detail, .. } => detail.contains(TABLE),
+        OpenError::Failed { detail, .. } => {
+            detail.contains(TABLE) && READING.iter().any(|what| detail.contains(what))
         }
         OpenError::Foreign { .. } => false,
     }
@@ -144,4 +162,48 @@ fn first_bad(opened: &Opened, path: &Path) -> Result<Option<(String, &'static st
             family.map_or("the database", |family| family.name()),
         )
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(detail: &str) -> OpenError {
+        OpenError::Failed {
+            path: PathBuf::from("db"),
+            detail: detail.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_written_is_no_reason_to_give_up_those_that_are_there() {
+        for detail in [
+            "IO error: While fdatasync: db/000031.sst: Input/output error",
+            "IO error: No space left on device: While appending to file: db/000023.sst: No space left on device",
+            "IO error: While fsync: db/000031.sst: Input/output error",
+            "IO error: While open a file for appending: db/000031.sst: Too many open files",
+        ] {
+            assert!(!names_a_table(&failed(detail)), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_missing_or_unreadable_is_left_out() {
+        for detail in [
+            "IO error: No such file or directory: While open a file for random read: db/000012.sst: No such file or directory",
+            "IO error: No such file or directory: while stat a file for size: db/000012.sst: No such file or directory",
+            "IO error: While pread offset 0 len 8: db/000012.sst: Input/output error",
+            "IO error: While open a file for random read: db/000012.sst: Input/output error",
+        ] {
+            assert!(names_a_table(&failed(detail)), "{detail}");
+        }
+        let damaged = OpenError::Damaged {
+            path: PathBuf::from("db"),
+            detail: "Corruption: bad block contents in db/000012.sst".to_owned(),
+        };
+        assert!(names_a_table(&damaged));
+        assert!(!names_a_table(&failed(
+            "IO error: While lock file: db/LOCK: Resource temporarily unavailable"
+        )));
+    }
 }

@@ -31,6 +31,13 @@ use crate::replicate::seal::Sealing;
 use crate::shared::{Asker, Cx, Local, Shared};
 use crate::store::{BatchSeq, Store};
 
+/// Who is late by more with a timer has not been running, microseconds.
+const PAUSE_US: u64 = 200_000;
+
+/// After a pause requests are taken for late ones as long as this, microseconds. What waited here is read at once, and the first
+/// acknowledgement brings what was lost on the way.
+const LATE_US: u64 = 500_000;
+
 /// One replica: all vnodes of a node for the partitions given to it, and the requests it
 /// coordinates. See the crate's contract.
 pub struct Replica {
@@ -60,13 +67,6 @@ pub struct Replica {
     /// When peers that have not answered yet are given up.
     presumed_until_us: u64,
 }
-
-/// Who is late by more with a timer has not been running, microseconds.
-const PAUSE_US: u64 = 200_000;
-
-/// After a pause requests are taken for late ones as long as this, microseconds. What waited here is read at once, and the first
-/// acknowledgement brings what was lost on the way.
-const LATE_US: u64 = 500_000;
 
 impl Replica {
     pub(crate) fn assemble(mut shared: Shared, collector: Collector) -> Self {

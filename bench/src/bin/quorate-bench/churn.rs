@@ -51,9 +51,7 @@ pub(crate) struct Churn {
 
 impl Churn {
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let client = self.connect.client().await?;
-        let bucket = client.bucket(&self.bucket);
-        bucket.definition().await?;
+        let (client, bucket) = self.connect.bucket(&self.bucket).await?;
         let seconds = Until::After(Duration::from_secs(self.seconds));
         let load = Load {
             client: client.clone(),

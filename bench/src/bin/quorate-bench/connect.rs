@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use quorate_client::{Client, Profile, TlsFiles};
+use quorate_client::{Bucket, Client, Profile, TlsFiles};
 
 /// Connection settings, as those of `quorate`.
 #[derive(Args)]
@@ -34,7 +34,15 @@ pub(crate) struct Connect {
 const DEADLINE: Duration = Duration::from_secs(10);
 
 impl Connect {
-    pub(crate) async fn client(self) -> Result<Client, Box<dyn Error>> {
+    /// A client, and a bucket of that name, which there is.
+    pub(crate) async fn bucket(self, name: &str) -> Result<(Client, Bucket), Box<dyn Error>> {
+        let client = self.client().await?;
+        let bucket = client.bucket(name);
+        bucket.definition().await?;
+        Ok((client, bucket))
+    }
+
+    async fn client(self) -> Result<Client, Box<dyn Error>> {
         let tls = TlsFiles {
             ca: self.ca,
             cert: self.cert,

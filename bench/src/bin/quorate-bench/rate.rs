@@ -45,9 +45,7 @@ pub(crate) struct Rate {
 
 impl Rate {
     pub(crate) async fn run(self) -> Result<(), Box<dyn Error>> {
-        let client = self.connect.client().await?;
-        let bucket = client.bucket(&self.bucket);
-        bucket.definition().await?;
+        let (client, bucket) = self.connect.bucket(&self.bucket).await?;
         let steady = Steady {
             bucket,
             workload: Workload::new(self.seed, self.size),

@@ -28,13 +28,14 @@ fn each_broken_rule_is_found() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
-/// Each rule that who makes versions may break, and how many races may pass before it is found.
+/// Each rule that who makes versions may break, and how many races may pass before it is found. One quorum for both sets
+/// lost something in 29 of 4,000 races.
 const RACES: [(Wrong, u64); 5] = [
     (Wrong::NoBarrier, 60),
     (Wrong::NoJointNew, 60),
     (Wrong::GoneAtOnce, 20),
     (Wrong::CancelledAtOnce, 300),
-    (Wrong::Replica(Plant::OneQuorumForBoth), 300),
+    (Wrong::Replica(Plant::OneQuorumForBoth), 2_000),
 ];
 
 #[test]

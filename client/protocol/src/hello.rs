@@ -9,9 +9,9 @@ use crate::ids::ClusterId;
 /// Opcode of [`Hello`], the same on both wires and in every version.
 pub const HELLO: u16 = 0x0001;
 /// Newest protocol version this build speaks.
-pub const PROTOCOL_VERSION: u16 = 8;
+pub const PROTOCOL_VERSION: u16 = 9;
 /// Oldest protocol version this build speaks.
-pub const PROTOCOL_VERSION_MIN: u16 = 7;
+pub const PROTOCOL_VERSION_MIN: u16 = 9;
 /// QUIC application protocol of the client port.
 pub const ALPN_CLIENT: &[u8] = b"quorate-client";
 /// QUIC application protocol of the peer port.

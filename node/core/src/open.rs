@@ -91,8 +91,8 @@ impl Replica {
         }
         for class in gained.fresh {
             // A vnode of which nothing could be read is no new one: its past is unknown. Nor is one that
-            // left its digest: its own record is gone.
-            if found.incomplete || found.digests.contains_key(&class) {
+            // left something else: its own record is gone.
+            if found.incomplete || found.traces.contains(&class) {
                 shared.mark_damaged(class);
             }
         }
@@ -147,12 +147,32 @@ pub(crate) fn has_past(store: &dyn Store, class: Class) -> Result<bool, StoreErr
         || any(Family::Log, keys::log_range(class))?)
 }
 
+/// The classes of which a family that is sorted by class holds anything, up to where it cannot be read.
+fn classes_in(store: &dyn Store, family: Family) -> Result<BTreeSet<Class>, StoreError> {
+    let (mut from, to) = keys::everything();
+    let mut classes = BTreeSet::new();
+    loop {
+        let mut first = None;
+        let scanned = store.scan(family, &from, &to, &mut |key, _| {
+            first = keys::parse_class(key);
+            ControlFlow::Break(())
+        });
+        let (false, Some(class)) = (is_damaged(scanned)?, first) else {
+            return Ok(classes);
+        };
+        classes.insert(class);
+        (_, from) = keys::class_range(class);
+    }
+}
+
 /// What was found among the vnodes' records.
 struct FoundVnodes {
     /// Damage kept some of them from being read.
     incomplete: bool,
     /// Digests, `None` where one cannot be read.
     digests: BTreeMap<Class, Option<Digest>>,
+    /// Classes of which there is anything beside a record.
+    traces: BTreeSet<Class>,
 }
 
 impl Shared {
@@ -186,18 +206,22 @@ impl Shared {
                 self.mark_damaged(class);
             }
         }
-        let traces = digests.keys().copied().chain(lost).collect();
-        self.find_departing(traces);
+        let mut traces: BTreeSet<Class> = digests.keys().copied().chain(lost).collect();
+        for family in [Family::Objects, Family::Log] {
+            traces.extend(classes_in(store, family)?);
+        }
+        self.find_departing(&traces);
         Ok(FoundVnodes {
             incomplete,
             digests,
+            traces,
         })
     }
 
     /// Copies without a place whose own record is gone, by what else they left (seed 266).
-    fn find_departing(&mut self, traces: BTreeSet<Class>) {
+    fn find_departing(&mut self, traces: &BTreeSet<Class>) {
         let me = self.view.me;
-        for class in traces {
+        for &class in traces {
             let known = self.vnodes.contains_key(&class) || self.view.is_member(class, me);
             if known || !self.owns(class.partition) {
                 continue;

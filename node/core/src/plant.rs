@@ -64,6 +64,8 @@ plants! {
     DeletedUncovered,
     /// A replica's word that a version was superseded counts, although another one proves that nobody did.
     DenialBelieved,
+    /// A vnode that catches up does not wait for what a copy without a place has.
+    DepartingUnheard,
     /// A vnode that finds that a peer holds something else under the same clock goes on as if nothing were.
     DifferenceIgnored,
     /// An answer shows a version that another reply knows to be superseded, if it came from the node
@@ -83,6 +85,8 @@ plants! {
     DurableBeforeFsync,
     /// A durable acknowledgement is sent before the fsync.
     DurableTooEarly,
+    /// A vnode that catches up counts what members said under an earlier epoch of its class.
+    EarlierEpochHeard,
     /// A read shows versions whose time has passed.
     ExpiredShown,
     /// A version that arrives after its time is stored, and nobody notes that it is to be removed.
@@ -244,6 +248,8 @@ impl Plant {
         Self::ClockOfBeforeTheFence,
         Self::CoveredUnsynced,
         Self::DeletedUncovered,
+        Self::DepartingUnheard,
+        Self::EarlierEpochHeard,
         Self::FenceOpen,
         Self::FencedStoodInFor,
         Self::FilledByTheGone,
@@ -260,20 +266,20 @@ impl Plant {
 impl Shared {
     /// Whether a rule is to be broken.
     pub(crate) fn breaks(&self, plant: Plant) -> bool {
-        self.planted == Some(plant)
+        self.planted.contains(&plant)
     }
 }
 
 #[cfg(feature = "planted")]
 impl crate::replica::Replica {
-    /// Breaks a rule from now on.
+    /// Breaks a rule from now on, beside those that are broken already.
     pub fn plant(&mut self, plant: Plant) {
-        self.shared.planted = Some(plant);
+        self.shared.planted.insert(plant);
     }
 
-    /// The rule that is broken, if one is.
+    /// Whether a rule is broken.
     #[must_use]
-    pub fn planted(&self) -> Option<Plant> {
-        self.shared.planted
+    pub fn is_planted(&self, plant: Plant) -> bool {
+        self.shared.breaks(plant)
     }
 }

@@ -84,8 +84,8 @@ pub(crate) struct Shared {
     pub(crate) writable: bool,
     /// On whose behalf the current input is handled; 0: nobody's.
     pub(crate) trace: u64,
-    /// A rule that is broken on purpose; see [`crate::plant`].
-    pub(crate) planted: Option<Plant>,
+    /// Rules that are broken on purpose; see [`crate::plant`].
+    pub(crate) planted: BTreeSet<Plant>,
     pub(crate) local: VecDeque<Local>,
     /// Dots applied and not yet fsynced, with the batch they were written in.
     pub(crate) unsynced: VecDeque<(BatchSeq, Class, Dot)>,
@@ -162,7 +162,7 @@ impl Shared {
             fallback_actors: BTreeMap::new(),
             writable: true,
             trace: 0,
-            planted: None,
+            planted: BTreeSet::new(),
             local: VecDeque::new(),
             unsynced: VecDeque::new(),
             unsynced_clocks: VecDeque::new(),

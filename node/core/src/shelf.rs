@@ -388,7 +388,7 @@ impl Shared {
             LogKind::Delete => vnode.remember_delete(dot, place.bucket, place.key.clone()),
             LogKind::Put | LogKind::Merged => {}
         }
-        if self.planted == Some(Plant::DurableBeforeFsync) {
+        if self.planted.contains(&Plant::DurableBeforeFsync) {
             vnode.durable.add(dot);
         }
         self.unsynced.push_back((seq, place.class, dot));

@@ -183,6 +183,16 @@ impl View {
         }
     }
 
+    /// Whether a copy of a node departs from a class, as far as the map says.
+    #[must_use]
+    pub fn departs(&self, class: Class, node: NodeId) -> bool {
+        let departing = self
+            .record(class)
+            .into_iter()
+            .flat_map(|record| &record.departing);
+        departing.into_iter().any(|place| place.node == node) && !self.is_member(class, node)
+    }
+
     /// Whether nobody waits for a member of a class.
     #[must_use]
     pub fn is_dead(&self, class: Class, node: NodeId) -> bool {

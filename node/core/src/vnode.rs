@@ -67,7 +67,7 @@ pub(crate) struct Wait {
     /// The clock that the node had when asked, to be covered; `None` until it was told, and for a
     /// node without a vnode of the class.
     pub(crate) cover: Option<Clock>,
-    /// Whether the node has a clock of this class to tell at all.
+    /// Whether the node has a clock of this class to tell at all: a member, or one with a copy that departs.
     pub(crate) is_peer: bool,
     /// Only answers to questions with a greater number count: earlier ones do not know yet that the
     /// vnode lost something.
@@ -123,6 +123,8 @@ pub(crate) struct Vnode {
     pub(crate) heard: u64,
     /// Nodes whose word is awaited before this vnode's absences count.
     pub(crate) waits: BTreeMap<NodeId, Wait>,
+    /// Whether it waits since it was opened or lost something: then a new epoch makes it wait anew.
+    pub(crate) waits_for_all: bool,
     /// What it refused to each coordinator and does not have yet.
     pub(crate) refused: BTreeMap<NodeId, Refused>,
     /// Something of its own was unreadable: its absences never count, until it is rebuilt.
@@ -187,6 +189,7 @@ impl Vnode {
             peers: BTreeMap::new(),
             heard: 0,
             waits: BTreeMap::new(),
+            waits_for_all: false,
             refused: BTreeMap::new(),
             damaged: record.damaged,
             rebuilding: record.rebuilding,
@@ -364,6 +367,15 @@ impl Vnode {
         }
     }
 
+    /// The same of a copy without a place.
+    pub(crate) fn to_wire_departing(&self, peer: NodeId, life: LifeId) -> VnodeClock {
+        VnodeClock {
+            departing: true,
+            current: false,
+            ..self.to_wire(peer, life)
+        }
+    }
+
     /// Drops what is known of actors that are folded, beside dots that no write has.
     pub(crate) fn forget_folded(&mut self) {
         let (clock, folded) = (&self.clock, self.clock.folded());
@@ -482,6 +494,7 @@ impl Vnode {
         };
         if enough {
             self.waits.clear();
+            self.waits_for_all = false;
         }
         self.is_current()
     }

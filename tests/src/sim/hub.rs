@@ -154,7 +154,7 @@ impl Process {
         #[cfg(feature = "planted")]
         {
             let mut replicas = self.shards.iter().filter_map(Shard::replica);
-            replicas.any(|replica| replica.planted() == Some(quorate_core::Plant::DoorOpen))
+            replicas.any(|replica| replica.is_planted(quorate_core::Plant::DoorOpen))
         }
         #[cfg(not(feature = "planted"))]
         false

@@ -102,8 +102,10 @@ pub struct CatchUpEntry {
     pub class: Class,
     /// Objects it keeps as hints for the asker.
     pub hints: u64,
-    /// Its own clock, if it has a vnode of the class.
+    /// The clock of its own vnode of the class, with a place or departing, if it has one.
     pub clock: Option<VnodeClock>,
+    /// The epoch of the class under which its copy departs, if that is gone: all members had all of it durably.
+    pub gone: Option<MapVersion>,
     /// What every member had confirmed to have durably, by the answering vnode's knowledge: contexts that
     /// stand for no more than that are gone. A storage that once confirmed it and had less when the
     /// asker's life began has gone back in time.

@@ -1,4 +1,4 @@
-//! The bytes of every message of protocol version 8, kept for good.
+//! The bytes of every message of protocol version 9, kept for good.
 //!
 //! `tests/fixtures/<wire>/<opcode>_<name>.txt` holds a message as text and its body in hexadecimal.
 //! When this test fails, a message's bytes changed, and nodes and clients of the released version

@@ -71,11 +71,7 @@ fn tell(cx: &mut Cx<'_>) {
     for vnode in cx.s.departing.values() {
         for member in cx.s.view.counted(vnode.class) {
             if cx.s.view.is_reachable(member) {
-                let clock = VnodeClock {
-                    departing: true,
-                    current: false,
-                    ..vnode.to_wire(member, life)
-                };
+                let clock = vnode.to_wire_departing(member, life);
                 frames.entry(member).or_default().push(clock);
             }
         }
@@ -89,6 +85,7 @@ impl Shared {
         self.note(Note::Departing);
         let class = vnode.class;
         vnode.waits.clear();
+        vnode.waits_for_all = false;
         vnode.refused.clear();
         vnode.peers.clear();
         vnode.joining = None;

@@ -164,18 +164,22 @@ impl Shared {
         vnode.revision += 1;
         let fresh = known == MapVersion::new(0);
         let missed = !fresh && before != Some(known);
+        let waits = !fresh && vnode.waits_for_all;
         self.store_vnode(class);
         self.look_whether_it_joins(class);
         if missed {
             self.note(Note::EpochsMissed);
             self.begin_to_wait(class);
+        } else if waits && !self.breaks(Plant::EarlierEpochHeard) {
+            self.wait_for_all(class);
         }
     }
 
     /// Words of vnodes that are none any more count no longer, and nobody waits for who is gone.
     fn forget_who_left(&mut self, class: Class) {
         let view = &self.view;
-        let careless = self.planted == Some(Plant::GivenUpWaitedFor);
+        let careless = self.breaks(Plant::GivenUpWaitedFor);
+        let unheard = self.breaks(Plant::DepartingUnheard);
         let Some(vnode) = self.vnodes.get_mut(&class) else {
             return;
         };
@@ -201,7 +205,7 @@ impl Shared {
             if !known.contains_key(&node) {
                 wait.cover = None; // another vnode has not what the one before had
             }
-            wait.is_peer = view.is_member(class, node);
+            wait.is_peer = view.is_member(class, node) || (!unheard && view.departs(class, node));
             let may_know = view.may_be_asked(node) || careless && view.map().member(node).is_some();
             may_know && !view.is_dead(class, node)
         });

@@ -74,6 +74,12 @@ pub fn class_range(class: Class) -> KeyRange {
     below(class_bytes(class).to_vec())
 }
 
+/// The class of a key of a family that is sorted by class; `None` if it is none.
+#[must_use]
+pub fn parse_class(storage_key: &[u8]) -> Option<Class> {
+    split_class(storage_key).map(|(class, _)| class)
+}
+
 /// The parts of an object's storage key; `None` if it is none.
 #[must_use]
 pub fn parse_object_key(storage_key: &[u8]) -> Option<(Class, BucketId, &[u8])> {

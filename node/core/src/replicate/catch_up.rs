@@ -18,6 +18,7 @@ use quorate_protocol::peer::{
 };
 use quorate_ring::{Class, NodeId};
 
+use crate::causality::Clock;
 use crate::effects::{Note, Priority};
 use crate::plant::Plant;
 use crate::record::Rebuilding;
@@ -59,9 +60,9 @@ impl CatchUp {
     /// All vnodes begin to wait.
     pub(crate) fn open(shared: &mut Shared) -> Self {
         let classes: Vec<Class> = shared.vnodes.keys().copied().collect();
-        for class in classes {
-            shared.wait_for_those(class, |_, _| true);
-        }
+        classes
+            .into_iter()
+            .for_each(|class| shared.wait_for_all(class));
         Self {
             uncompared: true,
             ..Self::default()
@@ -75,7 +76,7 @@ impl CatchUp {
         self.uncompared = true;
         let may_know = cx.s.is_waited_for(node);
         for class in cx.s.vnodes.keys().copied().collect::<Vec<_>>() {
-            let is_peer = cx.s.is_member(node, class);
+            let is_peer = cx.s.has_clock_to_tell(class, node);
             cx.s.hear_others(class, node);
             if let Some(vnode) = cx.s.vnodes.get_mut(&class).filter(|_| may_know) {
                 vnode.wait_for(node, is_peer, 0);
@@ -239,7 +240,21 @@ impl Shared {
     /// lacks may be from any time, and no absence excuses anybody.
     pub(crate) fn begin_to_wait(&mut self, class: Class) {
         self.alive.excuse_nobody();
+        self.wait_for_all(class);
+    }
+
+    /// A vnode begins to wait for every other node, but those that are excused.
+    pub(crate) fn wait_for_all(&mut self, class: Class) {
+        if let Some(vnode) = self.vnodes.get_mut(&class) {
+            vnode.waits_for_all = true;
+        }
         self.wait_for_those(class, |_, _| true);
+    }
+
+    /// Whether a node has a clock of a class to tell, of a copy with a place or without.
+    pub(crate) fn has_clock_to_tell(&self, class: Class, node: NodeId) -> bool {
+        let departs = self.view.departs(class, node) && !self.breaks(Plant::DepartingUnheard);
+        self.is_member(node, class) || departs
     }
 
     /// Whether what a peer knows may be what a vnode here lacks.
@@ -253,7 +268,7 @@ impl Shared {
             .view
             .peers()
             .filter(|&node| self.is_waited_for(node) && wanted(&self.view, node))
-            .map(|node| (node, self.is_member(node, class)))
+            .map(|node| (node, self.has_clock_to_tell(class, node)))
             .collect();
         let after = self.new_op();
         if let Some(vnode) = self.vnodes.get_mut(&class) {
@@ -285,9 +300,30 @@ impl Shared {
         wait.no_hints = entry.hints == 0 || careless;
         if let Some(clock) = entry.clock {
             let storage = clock.storage;
+            let of_now = self.is_of_now(&clock);
             self.take_clock(from, clock);
-            self.cover(from, entry.class, storage);
+            if of_now {
+                self.cover(from, entry.class, storage);
+            }
+        } else if entry
+            .gone
+            .is_some_and(|epoch| epoch >= self.view.epoch(entry.class))
+            && self.view.departs(entry.class, from)
+        {
+            wait.cover = Some(Clock::new());
         }
+    }
+
+    /// Whether what a peer answers counts for a vnode that waits. Its own word of an earlier life may count for a
+    /// write that a member acknowledges later, under the epoch that was: only who has left that one will not. Who lost nothing has given
+    /// no word that it cannot keep.
+    fn is_of_now(&self, clock: &VnodeClock) -> bool {
+        let lost_some = |vnode: &Vnode| vnode.waits_for_all;
+        let planted = [Plant::EarlierEpochHeard, Plant::ClockOfBeforeTheFence];
+        clock.departing
+            || clock.epoch >= self.view.epoch(clock.class)
+            || !self.vnodes.get(&clock.class).is_some_and(lost_some)
+            || planted.into_iter().any(|plant| self.breaks(plant))
     }
 
     /// A peer has said, of the storage that it has now, what a vnode that waits for it must have.
@@ -334,21 +370,35 @@ impl Shared {
         awaited.into_iter().collect()
     }
 
-    fn catch_up_entry(&mut self, from: NodeId, class: Class, asker: LifeId) -> CatchUpEntry {
+    /// What this node has of a class for the asker; `None` where it is to ask again.
+    fn catch_up_entry(
+        &mut self,
+        from: NodeId,
+        class: Class,
+        asker: LifeId,
+    ) -> Option<CatchUpEntry> {
         let early = self.breaks(Plant::ClockOfBeforeTheFence);
         let (is_member, life) = (self.is_member(from, class) || early, self.alive.life());
         let mut entry = CatchUpEntry {
             class,
             hints: self.hints.for_class(from, class),
             clock: None,
+            gone: None,
             settled: Vec::new(),
         };
         if let Some(vnode) = self.vnodes.get_mut(&class).filter(|_| is_member) {
             vnode.asked_by(from, asker);
             entry.clock = Some(vnode.to_wire(from, life));
             entry.settled = vnode.settled.to_wire();
+        } else if let Some(vnode) = self.departing.get(&class).filter(|_| is_member) {
+            if vnode.damaged {
+                return None; // it is about to take back what it says to have
+            }
+            entry.clock = Some(vnode.to_wire_departing(from, life));
+        } else if is_member && self.view.departs(class, self.view.me) {
+            entry.gone = Some(self.view.epoch(class));
         }
-        entry
+        Some(entry)
     }
 
     /// What this node has of some classes for the asker.
@@ -358,7 +408,7 @@ impl Shared {
             return;
         }
         let classes = ask.classes.iter();
-        let entries = classes.map(|&class| self.catch_up_entry(from, class, ask.life));
+        let entries = classes.filter_map(|&class| self.catch_up_entry(from, class, ask.life));
         let entries = entries.collect();
         let mut testimony = self.alive.testify(&ask.marks);
         if self.breaks(Plant::ForgetsWhoWasAlive) {

@@ -174,7 +174,7 @@ impl Shared {
         let Some(vnode) = self.vnodes.get_mut(&class) else {
             return;
         };
-        if !vnode.went_back(from, &settled) || self.planted == Some(Plant::OldStorageTrusted) {
+        if !vnode.went_back(from, &settled) || self.planted.contains(&Plant::OldStorageTrusted) {
             return;
         }
         // A newcomer that began with nothing never had what was settled before its time. One that had something may be on an

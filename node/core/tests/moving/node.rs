@@ -7,7 +7,7 @@ use bytes::Bytes;
 use quorate_core::Family;
 use quorate_core::effects::{Effect, Input, Now, Step, When};
 use quorate_core::moves::Word;
-use quorate_core::{Replica, ReplicaConfig, Timing, Write};
+use quorate_core::{Plant, Replica, ReplicaConfig, Timing, Write};
 use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
 
@@ -46,7 +46,14 @@ impl Node {
         }
     }
 
-    pub(crate) fn open(&mut self, seed: u64, now: Now, timing: Timing, wrong: Option<Wrong>) {
+    pub(crate) fn open(
+        &mut self,
+        seed: u64,
+        now: Now,
+        timing: Timing,
+        wrong: Option<Wrong>,
+        besides: Option<Plant>,
+    ) {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let config = ReplicaConfig {
@@ -59,7 +66,11 @@ impl Node {
         };
         let mut replica =
             Replica::open(config, Arc::clone(&self.version), now, &self.disk).unwrap();
-        if let Some(Wrong::Replica(plant)) = wrong {
+        let broken = match wrong {
+            Some(Wrong::Replica(plant)) => Some(plant),
+            Some(_) | None => None,
+        };
+        for plant in broken.into_iter().chain(besides) {
             replica.plant(plant);
         }
         self.replica = Some(replica);

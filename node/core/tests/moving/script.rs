@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use quorate_core::Plant;
 use quorate_core::effects::Input;
 use quorate_core::moves::Word;
+use quorate_core::record::keys;
 use quorate_protocol::ids::VnodeId;
 use quorate_protocol::versioned::{ClassRecord, ClassState, Place, VersionedMap};
 use quorate_ring::NodeId;
@@ -53,6 +55,16 @@ impl Script {
             c: others[0],
             f: others[1],
             world,
+        }
+    }
+
+    /// A rule that replicas break from now on.
+    pub(crate) fn breaks_besides(&mut self, plant: Plant) {
+        self.world.besides = Some(plant);
+        for node in self.world.nodes.values_mut() {
+            if let Some(replica) = &mut node.replica {
+                replica.plant(plant);
+            }
         }
     }
 
@@ -132,6 +144,11 @@ impl Script {
             record.new.clear();
             record.state = ClassState::Stable;
         });
+    }
+
+    /// The next version: nobody waits for a node any more.
+    pub(crate) fn call_dead(&mut self, node: NodeId) {
+        self.next(|record, _| record.dead.push(node));
     }
 
     /// The next version: the old set is read again, or stays alone if that is the bug.
@@ -257,12 +274,22 @@ impl Script {
         self.world.start_unseen_by(node, unseen_by);
     }
 
-    /// A node finds that what it knew of the class is gone, all but the objects.
+    /// A node finds that its record of the class is gone.
     pub(crate) fn lose_record(&mut self, node: NodeId) {
+        self.lose_of_the_class(node, &[keys::vnode_key(CLASS)]);
+    }
+
+    /// A node finds that what it knew of the class is gone, all but the objects.
+    pub(crate) fn lose_records(&mut self, node: NodeId) {
+        self.lose_of_the_class(node, &[keys::vnode_key(CLASS), keys::digest_key(CLASS)]);
+    }
+
+    fn lose_of_the_class(&mut self, node: NodeId, records: &[Vec<u8>]) {
         self.world.die(node, false);
-        let record = quorate_core::record::keys::vnode_key(CLASS);
-        let lost = self.world.nodes.get_mut(&node).unwrap();
-        lost.lose(quorate_core::Family::Vnodes, &record);
+        let losing = self.world.nodes.get_mut(&node).unwrap();
+        for record in records {
+            losing.lose(quorate_core::Family::Vnodes, record);
+        }
         self.world.start_unseen_by(node, node);
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quorate_core::effects::{Effect, Input, Now, Ticket};
 use quorate_core::moves::Word;
 use quorate_core::register::Version;
-use quorate_core::{Family, Note, Timing};
+use quorate_core::{Family, Note, Plant, Timing};
 use quorate_protocol::peer::PeerMessage;
 use quorate_protocol::versioned::VersionedMap;
 use quorate_ring::NodeId;
@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) weather: Weather,
     pub(crate) wrong: Option<Wrong>,
+    /// A rule that replicas break beside that, which also keeps what the other one does.
+    pub(crate) besides: Option<Plant>,
     pub(crate) now: Now,
     pub(crate) nodes: BTreeMap<NodeId, Node>,
     flying: Vec<Flying>,
@@ -106,6 +108,7 @@ impl World {
             dice,
             weather,
             wrong,
+            besides: None,
             now: Now {
                 mono_us: 1_000_000,
                 wall_ms: 1_700_000_000_000,
@@ -152,7 +155,7 @@ impl World {
         if node.replica.is_some() {
             return;
         }
-        node.open(seed, now, self.weather.timing(), wrong);
+        node.open(seed, now, self.weather.timing(), wrong, self.besides);
         for other in self.running() {
             if other != id && !self.is_cut(id, other) {
                 // Who is no member by one's map is nobody's peer.

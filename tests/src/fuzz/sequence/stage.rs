@@ -318,6 +318,7 @@ impl Stage {
             class,
             hints: 0,
             clock,
+            gone: None,
             settled: Vec::new(),
         }
     }

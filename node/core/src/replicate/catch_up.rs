@@ -2,9 +2,13 @@
 //! more has said so, and it has everything that they have.
 //!
 //! After a start it waits for every node that may have been alive at any moment of its absence:
-//! members of its class for their clocks and hints, all others for hints. Which ones that can be,
-//! and whom nobody needs to wait for, is found out by [`crate::alive`]. After a cut it
+//! members of its class and copies that depart from it for their clocks and hints, all others for hints.
+//! Which ones that can be, and whom nobody needs to wait for, is found out by [`crate::alive`]. After a cut it
 //! waits for the nodes that are met again.
+//!
+//! After a start a member's answer counts if it is of the present epoch of the class, and the next epoch begins the
+//! wait anew: what this replica acknowledged in an earlier life and lost may make up a quorum with what a member
+//! acknowledges later, as long as that one works under the epoch that was.
 //!
 //! If of all these one single node is missing, is out of reach, and is no member of the class, it
 //! is let off: a write that two nodes acknowledged is also on another one, which has been heard. So
@@ -314,9 +318,8 @@ impl Shared {
         }
     }
 
-    /// Whether what a peer answers counts for a vnode that waits. Its own word of an earlier life may count for a
-    /// write that a member acknowledges later, under the epoch that was: only who has left that one will not. Who lost nothing has given
-    /// no word that it cannot keep.
+    /// Whether what a peer answers counts for a vnode that waits. One that lost nothing has given no word that it cannot keep,
+    /// and takes what members say under any epoch.
     fn is_of_now(&self, clock: &VnodeClock) -> bool {
         let lost_some = |vnode: &Vnode| vnode.waits_for_all;
         let planted = [Plant::EarlierEpochHeard, Plant::ClockOfBeforeTheFence];

@@ -226,6 +226,11 @@ fn what_was_deleted_while_a_page_was_under_way_is_not_taken_for_lost() {
     assert_eq!(late_pages(|_| {}), 0);
 }
 
+#[test]
+fn an_object_that_vanished_comes_back_with_a_repair_of_its_range() {
+    assert!(comes_back(|_| {}));
+}
+
 /// An object vanishes and a repair of its range follows. Returns whether the object came back.
 pub(crate) fn comes_back(prepare: fn(&mut Replica)) -> bool {
     let mut walk = filled(prepare, Timing::default());

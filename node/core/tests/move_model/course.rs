@@ -257,12 +257,7 @@ impl Course {
         }
         let covered = |member: usize| {
             let member = &state.nodes[member];
-            let has = if self.rules.breaks(Broken::CoveredUnsynced) {
-                member.has
-            } else {
-                member.durable
-            };
-            member.stand == place.stand && place.has & !has == 0
+            member.stand == place.stand && place.has & !member.durable == 0
         };
         let mut members = (0..NODES).filter(|&member| place.stand.has(member));
         if members.all(covered) || self.rules.breaks(Broken::DeletedUncovered) {

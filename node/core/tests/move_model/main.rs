@@ -1,11 +1,13 @@
-//! One class moves, and every course that this can take within bounds is gone through: C replaces A while B and P stay, two
-//! clients write three values, and two nodes crash.
+//! One class moves, and every course that this can take within bounds is gone through: C replaces A while B and P stay,
+//! clients write, and nodes crash.
 //!
 //! What is searched is a model of the rules and not the machines: those are played by dice (`moving`) and in the whole
 //! simulator, where courses are long and never all of them. Here they are short, and all of them. The model has the four
 //! records of a move with its barrier, fences, quorums of both sets, a newcomer that is complete by clocks, restarts after which
 //! a node serves nothing before it has heard all others, and copies without a place, each as in the core. It has neither
-//! fallbacks nor deletes. Each rule is then left out, and a wrong read, a lost write or a move without an end must be found.
+//! fallbacks nor deletes. Each rule is then left out, and a wrong read, a lost write or a move without an end must be
+//! found. What only more crashes bring to light, or another rule here keeps as well, stands in the schedules beside
+//! it (`moving/directed.rs`).
 
 mod course;
 mod judge;

@@ -25,13 +25,11 @@ pub(crate) enum Broken {
     EarlierEpochHeard,
     /// A copy without a place is deleted unasked.
     DeletedUncovered,
-    /// The same when it is covered by what is not fsynced.
-    CoveredUnsynced,
 }
 
 impl Broken {
     /// Rules without which something is wrong. Those of one set keep the same, each of them without the other.
-    pub(crate) const SETS: [&'static [Self]; 11] = [
+    pub(crate) const SETS: [&'static [Self]; 10] = [
         &[Self::NoJointNew],
         &[Self::NoBarrier],
         &[Self::NoFence],
@@ -42,7 +40,6 @@ impl Broken {
         &[Self::ServesWhileBehind],
         &[Self::DepartingUnheard, Self::EarlierEpochHeard],
         &[Self::DeletedUncovered],
-        &[Self::CoveredUnsynced],
     ];
 }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use quorate_core::{Replica, Ticket};
 use quorate_protocol::client::ClientReply;
 use quorate_protocol::options::{Count, ReadOptions};
-use quorate_ring::{BucketId, NodeId, RingVersion};
+use quorate_ring::{BucketId, Class, NodeId, PartitionId, RingVersion};
 
 use super::asking::Asker;
 use super::clients::{Client, ClientEvent};
@@ -294,12 +294,14 @@ impl<'a> World<'a> {
     /// Returns how long it goes on asking, microseconds: not everything at once where there are very many keys.
     pub fn read_everything(&mut self) -> u64 {
         let (mut asked, mut after_us) = (0, 1);
-        let members = u8::try_from(self.members().len()).unwrap_or(u8::MAX);
+        let newest = self.newest_map();
         for bucket in self.config.map.buckets.clone() {
-            // Where most members are gone for good there are fewer replicas than copies.
-            let all = match members {
-                few if few < bucket.props.n => Count::Exactly(few),
-                _ => Count::All,
+            // Where most members are gone for good, and others are to hold nothing, there are fewer replicas than copies.
+            let (n, partition) = (bucket.props.n, PartitionId::new(0));
+            let places = newest.map.ring.primaries(Class { n, partition }).len();
+            let all = match u8::try_from(places) {
+                Ok(few) if few < n => Count::Exactly(few),
+                Ok(_) | Err(_) => Count::All,
             };
             for number in 0..self.config.keys {
                 let key = Key {
@@ -492,7 +494,7 @@ impl<'a> World<'a> {
             return BTreeSet::new();
         };
         let newest = self.newest_map();
-        let class = quorate_ring::Class {
+        let class = Class {
             n: bucket.props.n,
             partition: newest.map.ring.partition_of(bucket.id, &key.bytes()),
         };

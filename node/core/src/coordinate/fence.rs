@@ -8,7 +8,7 @@
 
 use quorate_protocol::client::Role;
 use quorate_protocol::error::{ErrorCode, WireError};
-use quorate_protocol::peer::ReplicaState;
+use quorate_protocol::peer::{ReplicaAck, ReplicaState};
 use quorate_ring::{BucketId, Class, NodeId};
 
 use super::get::{GetOp, Gets};
@@ -155,6 +155,19 @@ impl PutOp {
             self.ship_to_others(cx, id);
         }
         true
+    }
+
+    /// Whether a primary refuses what was shipped under an earlier epoch, and has come to the present one as this node has
+    /// since.
+    pub(super) fn is_of_an_earlier_epoch(
+        &self,
+        shared: &Shared,
+        from: NodeId,
+        ack: &ReplicaAck,
+    ) -> bool {
+        let stale = |error: &WireError| error.code == ErrorCode::StaleRing;
+        let refused = ack.error.as_ref().is_some_and(stale) && !self.stand_ins.contains_key(&from);
+        refused && !shared.breaks(Plant::FencedStoodInFor)
     }
 
     /// A node works under another epoch: it is asked again soon.

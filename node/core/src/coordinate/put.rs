@@ -134,7 +134,7 @@ impl Puts {
         let Some(mut op) = self.ops.remove(&id) else {
             return;
         };
-        if ack.epoch != op.epoch {
+        if ack.epoch != op.epoch || op.is_of_an_earlier_epoch(cx.s, from, &ack) {
             op.fence(cx, from);
             return self.keep_or_end(cx, id, op);
         }

@@ -221,7 +221,7 @@ fn written_by_one_that_leaves(script: &mut Script, acks: [NodeId; 2]) {
     });
 }
 
-fn is_about_a_write(name: &str) -> bool {
+pub(crate) fn is_about_a_write(name: &str) -> bool {
     name == "ReplicaPut" || name == "ReplicaAck"
 }
 
@@ -460,39 +460,4 @@ fn rule_6_a_move_whose_new_set_is_read_is_cancelled_in_two_steps() {
         script.put(a, &[b]);
         script.read(f, &[c, p]);
     });
-}
-
-#[test]
-fn a_write_under_way_is_shipped_to_the_sets_of_the_next_epoch() {
-    let acknowledged = |wrong: Option<Wrong>| {
-        let mut script = Script::new(wrong, true);
-        let (a, b, p, c) = (script.a, script.b, script.p, script.c);
-        script.put(b, &[]);
-        script.replace(a, c);
-        script.adopt(&[a, b, p, c]);
-        script.talk(0, &|_, _, _| true);
-        script.world.history.acknowledged()
-    };
-    assert_eq!(acknowledged(None), 1);
-    assert_eq!(acknowledged(Some(Wrong::Replica(Plant::NotShippedAnew))), 0);
-}
-
-#[test]
-fn nobody_stands_in_for_members_that_only_have_not_heard_of_the_version() {
-    let acknowledged = |wrong: Option<Wrong>| {
-        let mut script = Script::new(wrong, false);
-        let (a, b, p, c, f) = (script.a, script.b, script.p, script.c, script.f);
-        let about_the_write = |_, _, name: &str| name == "ReplicaPut" || name == "ReplicaAck";
-        script.replace(a, c);
-        script.adopt(&[p, c, f]);
-        script.put(p, &[a, b, c]);
-        script.talk(1_000, &about_the_write);
-        let early = script.world.history.acknowledged();
-        script.adopt(&[a, b]);
-        script.talk(500, &about_the_write);
-        (early, script.world.history.acknowledged())
-    };
-    assert_eq!(acknowledged(None), (0, 1));
-    let stood_in = acknowledged(Some(Wrong::Replica(Plant::FencedStoodInFor)));
-    assert_eq!(stood_in, (1, 1));
 }

@@ -21,5 +21,6 @@ mod planted;
 mod racing;
 mod script;
 mod swarm;
+mod under_way;
 mod world;
 mod wrong;

@@ -277,9 +277,9 @@ impl crate::replica::Replica {
         self.shared.planted.insert(plant);
     }
 
-    /// Whether a rule is broken.
+    /// The rules that are broken.
     #[must_use]
-    pub fn is_planted(&self, plant: Plant) -> bool {
-        self.shared.breaks(plant)
+    pub const fn planted(&self) -> &std::collections::BTreeSet<Plant> {
+        &self.shared.planted
     }
 }

@@ -148,22 +148,22 @@ impl Process {
         }
     }
 
-    /// Breaks the rule that is broken in the replicas, should it be one of the map's.
     /// Whether it lets in who was called gone, as nobody may: see `Plant::DoorOpen`.
     pub(super) fn leaves_the_door_open(&self) -> bool {
         #[cfg(feature = "planted")]
         {
             let mut replicas = self.shards.iter().filter_map(Shard::replica);
-            replicas.any(|replica| replica.is_planted(quorate_core::Plant::DoorOpen))
+            replicas.any(|replica| replica.planted().contains(&quorate_core::Plant::DoorOpen))
         }
         #[cfg(not(feature = "planted"))]
         false
     }
 
+    /// Breaks what is broken in the replicas, should it be one of the map's rules.
     #[cfg(feature = "planted")]
     pub(super) fn plant_keeper(&mut self) {
         let replica = self.shards.first().and_then(Shard::replica);
-        if let Some(plant) = replica.and_then(quorate_core::Replica::planted) {
+        for &plant in replica.into_iter().flat_map(quorate_core::Replica::planted) {
             self.keeper.plant(plant);
         }
     }

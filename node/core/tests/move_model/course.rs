@@ -79,7 +79,7 @@ impl Course {
         }
         for number in 0..self.writes {
             let write = state.writes[number];
-            if write.status == Status::Open && usize::from(write.at) == node {
+            if write.status == Status::Open && write.at == 1 << node {
                 if stand.has(node) {
                     state.ship(number, node);
                 } else {
@@ -99,7 +99,7 @@ impl Course {
             if state.nodes[node].stand.has(node) {
                 let mut after = *state;
                 after.writes[number].status = Status::Open;
-                after.writes[number].at = node as u8;
+                after.writes[number].at = 1 << node;
                 self.store(&mut after, node, 1 << number, true);
                 after.ship(number, node);
                 next.push(after);
@@ -122,7 +122,9 @@ impl Course {
         }
         if fenced && stand.number() > write.epoch.number() {
             // Refused: the coordinator takes up the newer one and ships the same dot again.
-            self.work_under(&mut after, usize::from(write.at), stand);
+            if let Some(coordinator) = (0..NODES).find(|&node| write.at == 1 << node) {
+                self.work_under(&mut after, coordinator, stand);
+            }
             return next.push(after);
         }
         if !stand.has(node) {
@@ -189,7 +191,7 @@ impl Course {
         }
         for number in 0..self.writes {
             let write = after.writes[number];
-            if write.status == Status::Open && usize::from(write.at) == node {
+            if write.status == Status::Open && write.at == 1 << node {
                 after.end(number, Status::InDoubt);
             }
         }

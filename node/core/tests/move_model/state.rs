@@ -97,7 +97,8 @@ pub(crate) enum Status {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Write {
     pub(crate) status: Status,
-    pub(crate) at: u8,
+    /// Its coordinator, as the one node of a set.
+    pub(crate) at: Nodes,
     pub(crate) epoch: Stand,
     /// Who has acknowledged under this epoch.
     pub(crate) acks: Nodes,
@@ -143,11 +144,7 @@ impl State {
         for write in &mut other.writes {
             write.acks = swapped(write.acks);
             write.flying = swapped(write.flying);
-            write.at = match usize::from(write.at) {
-                B if write.status == Status::Open => P as u8,
-                P => B as u8,
-                _ => write.at,
-            };
+            write.at = swapped(write.at);
         }
         self.min(other)
     }

@@ -41,6 +41,10 @@ impl Measured {
             ("operations a second".to_owned(), self.throughput()),
             ("errors".to_owned(), self.tally.failed() as f64),
             ("reads of nothing".to_owned(), self.tally.missing as f64),
+            (
+                "updates that read first".to_owned(),
+                self.reads_first as f64,
+            ),
         ];
         let cpus = [
             ("server", self.server_cpu),
@@ -201,6 +205,7 @@ pub(super) mod tests {
                 tally,
                 took: Duration::from_secs(2),
                 server_cpu: Some(Duration::from_micros(101 * 20 * ms)),
+                reads_first: 0,
                 client_cpu: Duration::from_micros(101 * 7),
             }
         };

@@ -45,6 +45,8 @@ pub struct Measured {
     pub took: Duration,
     /// CPU time of the servers meanwhile, if it is known.
     pub server_cpu: Option<Duration>,
+    /// Updates meanwhile that were two requests: they had no context and read first.
+    pub reads_first: u64,
     /// CPU time of this process meanwhile.
     pub client_cpu: Duration,
 }
@@ -146,6 +148,7 @@ impl Run {
         let counts_from = self.begin + self.settings.warm_up;
         tokio::time::sleep_until(counts_from.into()).await;
         let (servers, own) = (cpu_of_all(pids)?, own_cpu());
+        let reads_first = self.store.reads_first();
         self.watch(number).await;
         while let Some(ended) = tasks.join_next().await {
             // A task is never cancelled: it panicked, and so does whoever waits for it.
@@ -155,6 +158,7 @@ impl Run {
         Ok(Measured {
             took: counts_from.elapsed(),
             server_cpu: (!pids.is_empty()).then_some(used),
+            reads_first: self.store.reads_first() - reads_first,
             client_cpu: own_cpu().saturating_sub(own),
             tally: self.tally(|tally| tally.clone()),
         })

@@ -1,6 +1,7 @@
 //! The keys of a run: how many there are, and what this program wrote to each last.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ pub(super) struct Store {
     bucket: Bucket,
     workload: Workload,
     known: Mutex<Known>,
+    reads_first: AtomicU64,
 }
 
 #[derive(Default)]
@@ -35,12 +37,18 @@ impl Store {
             bucket,
             workload,
             known: Mutex::default(),
+            reads_first: AtomicU64::new(0),
         }
     }
 
     /// Keys that reads may ask for: `0..written`.
     pub(super) fn written(&self) -> u64 {
         self.known().written
+    }
+
+    /// Updates so far that had to read before they wrote.
+    pub(super) fn reads_first(&self) -> u64 {
+        self.reads_first.load(Ordering::Relaxed)
     }
 
     /// Whether the key holds something.
@@ -55,6 +63,7 @@ impl Store {
         let context = match context {
             Some(context) => context,
             None => {
+                self.reads_first.fetch_add(1, Ordering::Relaxed);
                 let read = self.bucket.get(self.workload.key(key)).head();
                 read.send().await?.context
             }

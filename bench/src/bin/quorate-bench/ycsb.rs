@@ -25,7 +25,7 @@ pub(crate) struct Ycsb {
     /// One of a, b, c, d, f, get, put
     #[arg(long, default_value = "a")]
     workload: Mix,
-    /// Which keys are asked for; latest for d, otherwise zipfian, if not given
+    /// Which keys are asked for; if not given: uniform for get and put, latest for d, otherwise zipfian
     #[arg(long, value_enum)]
     distribution: Option<Keys>,
     /// Keys written before the first run
@@ -117,9 +117,11 @@ impl Ycsb {
     }
 
     fn settings(&self) -> Settings {
-        let usual = match self.workload.inserts() {
-            true => Distribution::Latest,
-            false => Distribution::Zipfian,
+        // On popular keys updates meet each other, and what is measured is no longer one request.
+        let usual = match self.workload.name {
+            "get" | "put" => Distribution::Uniform,
+            _ if self.workload.inserts() => Distribution::Latest,
+            _ => Distribution::Zipfian,
         };
         Settings {
             mix: self.workload,

@@ -5,12 +5,17 @@
 //! that key, and which one. [`Workload`] names keys and makes such values.
 //!
 //! The program `quorate-bench` (feature `processes`) fills a cluster, and measures what it costs a node
-//! that was away to catch up, and shows that what was deleted meanwhile stays deleted; see its help. [`merkle`] and [`dataset`] are what that is compared with.
+//! that was away to catch up, and shows that what was deleted meanwhile stays deleted; see its help.
+//! [`merkle`] and [`dataset`] are what that is compared with. What requests cost is measured by `ycsb`.
 
 #[cfg(feature = "processes")]
 pub mod catch_up;
 #[cfg(feature = "processes")]
 pub mod churn;
+#[cfg(feature = "processes")]
+pub mod compare;
+#[cfg(feature = "processes")]
+mod cpu;
 pub mod dataset;
 #[cfg(feature = "processes")]
 pub mod deletes;
@@ -30,8 +35,12 @@ mod progress;
 #[cfg(feature = "processes")]
 pub mod rate;
 #[cfg(feature = "processes")]
+mod spread;
+#[cfg(feature = "processes")]
 mod stage;
 mod workload;
+#[cfg(feature = "processes")]
+pub mod ycsb;
 
 #[cfg(feature = "processes")]
 pub use failure::Failure;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use quorate_bench::catch_up::{Settings, run};
 use quorate_bench::deletes;
+use quorate_bench::ycsb::{self, Distribution};
 use quorate_tests::process::Programs;
 
 const KEYS: u64 = 3_000;
@@ -68,4 +69,45 @@ async fn what_is_deleted_while_a_node_is_away_stays_deleted_and_nothing_is_left_
         assert!(stored.file_bytes > stored.client_bytes / 10, "{stored:?}");
     }
     assert_eq!(report.json()["problems"].as_array().map(Vec::len), Some(0));
+}
+
+#[tokio::test]
+async fn requests_are_counted_with_the_cpu_time_of_the_nodes_and_open_loops_begin_all_that_is_due()
+{
+    let closed = ycsb::Settings {
+        mix: "a".parse().unwrap(),
+        distribution: Distribution::Zipfian,
+        keys: 500,
+        value_bytes: 100,
+        outstanding: 8,
+        rate: None,
+        warm_up: Duration::from_millis(500),
+        time: Duration::from_secs(2),
+        runs: 2,
+        seed: 7,
+    };
+    let open = ycsb::Settings {
+        mix: "d".parse().unwrap(),
+        distribution: Distribution::Latest,
+        rate: Some(100),
+        runs: 1,
+        ..closed.clone()
+    };
+    let programs = Programs::find().unwrap();
+    let report = ycsb::run_on_own_cluster(&programs, closed).await.unwrap();
+    assert_eq!(report.measured.len(), 2);
+    for run in &report.measured {
+        let seconds = run.tally.seconds.iter();
+        let counted: u64 = seconds.map(|second| second.times.count()).sum();
+        assert_eq!(counted, run.tally.operations());
+        assert!(counted > 100, "{counted}");
+        assert_eq!((run.tally.failed(), run.tally.missing), (0, 0));
+        assert!(run.server_cpu.is_some_and(|cpu| cpu > Duration::ZERO));
+        assert!(run.client_cpu > Duration::ZERO);
+    }
+    let report = ycsb::run_on_own_cluster(&programs, open).await.unwrap();
+    let tally = &report.measured[0].tally;
+    assert_eq!(tally.operations() + tally.failed(), 200);
+    assert_eq!(tally.missing, 0);
+    assert!(report.html().contains("insert p99 us"));
 }

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::Settings;
 use super::choose::DELETE_EVERY;
 use super::run::{Idle, Measured};
-use super::usage::CPU_STEP;
+use crate::cpu::CPU_STEP;
 use crate::load::Loaded;
+use crate::spread::median;
 
 /// Everything that was measured.
 #[derive(Clone, Debug)]
@@ -302,17 +303,6 @@ fn growth(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     Ok(())
 }
 
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    match (figures.get(middle), figures.len() % 2) {
-        (None, _) => 0.0,
-        (Some(one), 1) => *one,
-        (Some(upper), _) => f64::midpoint(figures[middle - 1], *upper),
-    }
-}
-
 /// A number of bytes for people.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of a count, or a mean of two
 fn human(bytes: f64) -> String {
@@ -322,13 +312,6 @@ fn human(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_middle_counts() {
-        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
-        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
-        assert_eq!(median([].into_iter()), 0.0);
-    }
 
     #[test]
     fn the_price_of_a_restart_is_no_price_of_a_change() {

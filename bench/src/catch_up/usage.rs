@@ -1,15 +1,10 @@
 //! What the nodes of a cluster have used, by their own counters and the system's.
 
-use std::fs;
 use std::time::Duration;
 
 use quorate_tests::process::{Cluster, Index, Trouble};
 
-/// Clock ticks in a second, the unit of times in `/proc`: fixed where Linux speaks to programs.
-const TICKS: u64 = 100;
-
-/// How exact the CPU time of one process between two looks is: two figures are cut to ticks, twice.
-pub(super) const CPU_STEP: Duration = Duration::from_millis(2 * 1000 / TICKS);
+use crate::cpu::cpu;
 
 /// What one process has used since it was started, or more of them together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,31 +115,9 @@ async fn counted(cluster: &Cluster, node: Index) -> Result<Usage, Trouble> {
     })
 }
 
-fn cpu(pid: u32) -> Result<Duration, Trouble> {
-    let path = format!("/proc/{pid}/stat");
-    let text = fs::read_to_string(&path).map_err(Trouble::io(&path))?;
-    cpu_of(&text).ok_or_else(|| Trouble::Made(format!("{path} has no times: {text}")))
-}
-
-/// Fields 14 and 15. The second one is the program's name, in brackets, and may hold anything.
-fn cpu_of(stat: &str) -> Option<Duration> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let mut ticks = || fields.next()?.parse::<u64>().ok();
-    let sum = ticks()? + ticks()?;
-    Some(Duration::from_millis(sum * 1000 / TICKS))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cpu_time_is_user_and_system_time_whatever_the_program_is_called() {
-        let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 500 0 0 0 123 45 6 7 20 0 8 0 100 1 2";
-        assert_eq!(cpu_of(stat), Some(Duration::from_millis(1_680)));
-        assert_eq!(cpu_of("42 (node) S 1"), None);
-    }
 
     #[test]
     fn a_node_that_was_started_in_between_counts_from_nothing() {

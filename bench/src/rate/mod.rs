@@ -7,4 +7,5 @@ mod report;
 mod run;
 
 pub use report::{Latencies, Measured};
+pub(crate) use report::{QUANTILES, micros};
 pub use run::Steady;

@@ -12,13 +12,14 @@ const LONGEST_US: u64 = 120_000_000;
 /// Three digits of each time are kept.
 const DIGITS: u8 = 3;
 /// The share of requests of which times are told.
-const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+pub(crate) const QUANTILES: [(&str, f64); 4] =
+    [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
 /// Times of one kind of request.
 #[derive(Clone, Debug)]
 pub struct Latencies(Histogram<u64>);
 
-fn micros(time: Duration) -> u64 {
+pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -33,6 +34,12 @@ impl Latencies {
     /// One more request.
     pub fn add(&mut self, took: Duration) {
         self.0.saturating_record(micros(took).clamp(1, LONGEST_US));
+    }
+
+    /// Those of another measurement, too.
+    pub(crate) fn join(&mut self, other: &Self) {
+        // Both have the same bounds.
+        let _ = self.0.add(&other.0);
     }
 
     /// How many there were.

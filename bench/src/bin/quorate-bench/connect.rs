@@ -30,6 +30,41 @@ pub(crate) struct Connect {
     key: PathBuf,
 }
 
+/// The same, where a command makes a cluster of its own if none is named.
+#[derive(Args)]
+pub(crate) struct Elsewhere {
+    /// Client ports of some nodes of a running cluster, separated by commas
+    #[arg(
+        long,
+        env = "QUORATE_SEEDS",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        requires_all = ["ca", "cert", "key"]
+    )]
+    seeds: Vec<String>,
+    /// The certificate of the cluster's authority
+    #[arg(long, env = "QUORATE_CA", value_name = "FILE", requires = "seeds")]
+    ca: Option<PathBuf>,
+    /// This client's certificate
+    #[arg(long, env = "QUORATE_CERT", value_name = "FILE", requires = "seeds")]
+    cert: Option<PathBuf>,
+    /// This client's private key
+    #[arg(long, env = "QUORATE_KEY", value_name = "FILE", requires = "seeds")]
+    key: Option<PathBuf>,
+}
+
+impl Elsewhere {
+    /// Nothing if no cluster was named.
+    pub(crate) fn named(self) -> Option<Connect> {
+        Some(Connect {
+            seeds: self.seeds,
+            ca: self.ca?,
+            cert: self.cert?,
+            key: self.key?,
+        })
+    }
+}
+
 /// Time for one request, all tries of the library included.
 const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -2,10 +2,12 @@
 
 mod catch_up;
 mod churn;
+mod compare;
 mod connect;
 mod delete;
 mod load;
 mod rate;
+mod ycsb;
 
 use std::fmt::Display;
 use std::fs;
@@ -32,6 +34,8 @@ enum Command {
     CatchUp(catch_up::CatchUp),
     Delete(delete::Delete),
     Rate(rate::Rate),
+    Ycsb(Box<ycsb::Ycsb>),
+    Compare(compare::Compare),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,6 +46,8 @@ async fn main() -> ExitCode {
         Command::CatchUp(catch_up) => catch_up.run().await,
         Command::Delete(delete) => delete.run().await,
         Command::Rate(rate) => rate.run().await,
+        Command::Ycsb(ycsb) => ycsb.run().await,
+        Command::Compare(compare) => compare.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,4 +66,27 @@ fn tell(report: &impl Display, figures: &Value, file: Option<&Path>) -> Result<(
     };
     fs::write(file, format!("{figures:#}\n"))
         .map_err(|error| format!("{}: {error}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> Option<String> {
+        let parsed = Arguments::try_parse_from(arguments.iter().copied());
+        parsed.err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_cluster_of_its_own_needs_no_connection_settings_and_others_need_all() {
+        assert_eq!(refused(&["quorate-bench", "ycsb"]), None);
+        assert!(refused(&["quorate-bench", "ycsb", "--seeds", "localhost:1"]).is_some());
+        assert!(refused(&["quorate-bench", "load"]).is_some());
+    }
+
+    #[test]
+    fn scans_are_refused_on_the_command_line() {
+        let told = refused(&["quorate-bench", "ycsb", "--workload", "e"]);
+        assert!(told.is_some_and(|told| told.contains("scans ranges of keys")));
+    }
 }

@@ -1,7 +1,6 @@
 //! A bounded part of the simulator's seeds, run with every build.
 
 use quorate_tests::sim::config::Config;
-use quorate_tests::sim::counters::Counters;
 use quorate_tests::sim::run::{Report, Verdict, run, run_configured};
 use quorate_tests::sim::trace::Trace;
 
@@ -108,14 +107,12 @@ fn seeds_that_once_found_a_bug_stay_clean() {
     }
 }
 
+/// The gate's own stage runs two thousand, and demands that they provoke all that can be provoked.
 #[test]
-fn many_seeds_are_clean_and_provoke_everything_that_can_be_provoked() {
-    let mut counters = Counters::default();
-    for seed in 1000..1300 {
-        counters.add(&sound(seed).counters);
+fn many_seeds_are_clean() {
+    for seed in 1000..1040 {
+        sound(seed);
     }
-    let silent = counters.silent();
-    assert!(silent.is_empty(), "never happened: {silent:?}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_broken_rule_of_ring_changes_is_caught_by_a_scenario() {
     for (plant, name) in rules {
         let mut scenarios = all();
         scenarios.retain(|scenario| scenario.name == name);
-        let caught = (0..6).find(|&seed| {
+        let caught = (0..24).find(|&seed| {
             let how = How {
                 seed,
                 weather: Weather::ALL[usize::try_from(seed % 3).unwrap_or(0)],

@@ -126,14 +126,15 @@ impl Words {
             heard.words.insert(me, own.word);
         }
         heard.running = self.running(up);
-        heard.running.insert(me, storage);
+        heard.running.insert(me, Some(storage));
         heard
     }
 
-    /// Who of these runs, with which storage. Who came back and has not said that yet may have lost the one that is named.
-    fn running(&self, up: &BTreeSet<NodeId>) -> BTreeMap<NodeId, StorageId> {
-        let said = |&node: &NodeId| Some((node, self.heard.get(&node)?.storage?));
-        up.iter().filter_map(said).collect()
+    /// With which storage each of these runs. Who came back and has not said that yet may have lost the one that is named;
+    /// and while the map asks for nothing, nobody says anything.
+    fn running(&self, up: &BTreeSet<NodeId>) -> BTreeMap<NodeId, Option<StorageId>> {
+        let said = |node| self.heard.get(node).and_then(|told| told.storage);
+        up.iter().map(|node| (*node, said(node))).collect()
     }
 }
 
@@ -254,10 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn who_came_back_and_has_not_said_its_storage_does_not_count_as_running() {
+    fn the_storage_of_who_came_back_is_not_known_until_it_is_said() {
         let node = NodeId::new(2);
         let up = BTreeSet::from([node]);
-        let running = |words: &Words| words.running(&up).get(&node).copied();
+        let running = |words: &Words| words.running(&up)[&node];
         let mut words = Words::default();
         assert_eq!(running(&words), None);
         words.hear(node, word(7, &[], None));

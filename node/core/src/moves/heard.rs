@@ -13,10 +13,18 @@ use super::Word;
 pub struct Heard {
     /// What each has done of what the map asks for.
     pub words: BTreeMap<NodeId, Word>,
-    /// The nodes that are known to run now, each with the storage in which its register remembers its votes.
-    pub running: BTreeMap<NodeId, StorageId>,
+    /// The nodes that answer now, each with the storage in which its register remembers its votes, if it has said that since
+    /// it was last seen to come.
+    pub running: BTreeMap<NodeId, Option<StorageId>>,
     /// Nodes that hold hints for others, or may, or something of dropped buckets: they stay members.
     pub hinting: BTreeSet<NodeId>,
+}
+
+impl Heard {
+    /// The storage with which a node is known to run now.
+    pub(super) fn storage_of(&self, node: NodeId) -> Option<StorageId> {
+        self.running.get(&node).copied().flatten()
+    }
 }
 
 /// The same, to be asked about many classes.

@@ -27,7 +27,7 @@ pub(super) fn voters(
     let goes = |member: &Member| going.iter().find(|going| going.node == member.id);
     let voter = |member: &Member| {
         let node = member.id;
-        let runs = heard.running.get(&node).copied();
+        let runs = heard.storage_of(node);
         let known = version.voter(node);
         match (known, goes(member)) {
             (_, Some(going)) if going.is_dead() => None,
@@ -44,7 +44,7 @@ pub(super) fn voters(
         }
     };
     let voters: Vec<Voter> = members.iter().filter_map(voter).collect();
-    let runs = |voter: &&Voter| heard.running.contains_key(&voter.node);
+    let runs = |voter: &&Voter| heard.storage_of(voter.node).is_some();
     let running = voters.iter().filter(runs).count();
     (2 * running > voters.len()).then_some(voters)
 }

@@ -4,7 +4,7 @@ use quorate_core::Ticket;
 use quorate_protocol::client::{ClientReply, Commit, RingChange, RingChanged};
 use quorate_protocol::versioned::{ClassRecord, ClassState, StagedChange, VersionedMap};
 use quorate_protocol::{ErrorCode, WireError};
-use quorate_ring::Weight;
+use quorate_ring::{Class, Weight};
 
 use crate::world::{SECOND, World, id};
 
@@ -142,4 +142,39 @@ fn what_cannot_be_is_refused_by_name_and_changes_nothing() {
         ErrorCode::Conflict
     );
     assert_eq!(world.version(1), before);
+}
+
+#[test]
+fn whoever_is_asked_names_no_last_copy_on_a_dead_node_while_others_run_that_have_been_restarted_in_a_quiet_cluster()
+ {
+    let mut world = World::founded(5);
+    world.ask(1, "b", 3, 1);
+    world.run(SECOND);
+    for node in 1..=5 {
+        world.stop(node);
+        world.run(SECOND);
+        world.start(node);
+        world.run(SECOND);
+    }
+    world.stop(5);
+    world.run(SECOND);
+    world.change(2, RingChange::Stage(StagedChange::force_remove(id(5))));
+    world.run(SECOND);
+    for node in 1..=4 {
+        assert_eq!(world.keeper(node).plan().unwrap().losses, [], "node {node}");
+    }
+    let ring = &world.keeper(1).map().map.ring;
+    let class = |partition| Class { n: 3, partition };
+    let holders = ring
+        .partitions()
+        .partitions()
+        .map(|partition| ring.primaries(class(partition)));
+    let with_it = holders.into_iter().find(|nodes| nodes.contains(&id(5)));
+    let others: Vec<u64> = with_it.unwrap().iter().map(|node| node.get()).collect();
+    for node in others.iter().filter(|&&node| node != 5) {
+        world.stop(*node);
+    }
+    let asked = (1..5).find(|node| !others.contains(node)).unwrap();
+    let losses = world.keeper(asked).plan().unwrap().losses;
+    assert!(losses.iter().any(|loss| loss.node == id(5)), "{losses:?}");
 }

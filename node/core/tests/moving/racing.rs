@@ -46,7 +46,7 @@ impl World {
         let hinting = self.nodes.keys().copied();
         Heard {
             words,
-            running: running.map(|node| (node, storage(node))).collect(),
+            running: running.map(|node| (node, Some(storage(node)))).collect(),
             hinting: hinting.filter(|node| self.keeps_hints(*node)).collect(),
         }
     }

@@ -279,7 +279,7 @@ fn a_member_that_holds_hints_stays_until_it_has_handed_them_over() {
 fn a_voter_with_another_storage_is_named_with_it() {
     let mut world = cluster(3, 8);
     let fresh = storage(id(99));
-    world.heard.running.insert(id(2), fresh);
+    world.heard.running.insert(id(2), Some(fresh));
     assert!(world.step().unwrap());
     assert_eq!(
         world.version.map().voter(id(2)).unwrap().storage,

@@ -207,7 +207,7 @@ const WRONG: [Wrong; 14] = [
         lie: |version, heard| {
             for member in &version.map.members {
                 let storage = crate::world::storage(member.id);
-                heard.running.insert(member.id, storage);
+                heard.running.insert(member.id, Some(storage));
             }
         },
         spoil: SOUND,

@@ -297,7 +297,7 @@ fn check_voters(before: &VersionedMap, after: &VersionedMap, truth: &Truth<'_>) 
     if before.voters == after.voters {
         return Ok(());
     }
-    let runs = |node: NodeId| truth.heard.running.contains_key(&node);
+    let runs = |node: NodeId| truth.heard.running.get(&node).is_some_and(Option::is_some);
     let running = after.voters.iter().filter(|voter| runs(voter.node)).count();
     demand(2 * running > after.voters.len(), || {
         "voters: no majority is known to run".to_owned()

@@ -130,7 +130,10 @@ fn hear_that_all_is_done(world: &mut World) {
             words.get_mut(&place.node).unwrap().complete.push(complete);
         }
     }
-    world.heard.running = words.keys().map(|&node| (node, storage(node))).collect();
+    world.heard.running = words
+        .keys()
+        .map(|&node| (node, Some(storage(node))))
+        .collect();
     world.heard.words = words;
 }
 

@@ -274,7 +274,7 @@ impl World {
     pub(crate) fn hear(&mut self, id: NodeId) {
         if self.nodes[&id].up {
             self.heard.words.insert(id, self.word(id));
-            self.heard.running.insert(id, storage(id));
+            self.heard.running.insert(id, Some(storage(id)));
         } else {
             self.heard.running.remove(&id);
         }

@@ -81,7 +81,10 @@ impl Versions {
             wrong,
         };
         let all = Heard {
-            running: ids.iter().map(|&node| (node, storage(node))).collect(),
+            running: ids
+                .iter()
+                .map(|&node| (node, Some(storage(node))))
+                .collect(),
             ..Heard::default()
         };
         let drained = StagedChange::weight(ids[0], Weight::DRAINED);
@@ -217,7 +220,10 @@ fn child(parent: &Version, next: Next) -> Version {
 fn heard(words: &[Word], ids: &[NodeId; NODES]) -> Heard {
     Heard {
         words: ids.iter().copied().zip(words.iter().cloned()).collect(),
-        running: ids.iter().map(|&node| (node, storage(node))).collect(),
+        running: ids
+            .iter()
+            .map(|&node| (node, Some(storage(node))))
+            .collect(),
         ..Heard::default()
     }
 }

@@ -129,7 +129,8 @@ impl Client {
 
     fn send(&mut self, load: &Load, request: Request, id: u32, key: u64) {
         // Each server is asked for a third of the keys.
-        let out = self.links.out((key % SERVERS as u64) as usize);
+        let server = usize::try_from(key % SERVERS as u64).unwrap_or(0);
+        let out = self.links.out(server);
         let name = object_key(&load.workload.key(key));
         match request {
             Request::Put => {

@@ -117,13 +117,8 @@ impl Store {
         keys: impl Iterator<Item = &'a [u8]>,
     ) -> Result<Vec<Option<DBPinnableSlice<'_>>>, Error> {
         let objects = self.family(Family::Objects);
-        if *MULTI {
-            let found = self.db.batched_multi_get_cf(objects, keys, false);
-            found.into_iter().collect()
-        } else {
-            keys.map(|key| self.db.get_pinned_cf(objects, key))
-                .collect()
-        }
+        let found = self.db.batched_multi_get_cf(objects, keys, false);
+        found.into_iter().collect()
     }
 
     /// Adds the record of an object.
@@ -178,9 +173,6 @@ impl Store {
         found.unwrap_or_else(|| unreachable!("all families were made at opening"))
     }
 }
-
-static MULTI: std::sync::LazyLock<bool> =
-    std::sync::LazyLock::new(|| std::env::var("FLOOR_SINGLE").is_err());
 
 #[cfg(test)]
 mod tests {

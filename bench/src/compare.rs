@@ -9,7 +9,7 @@ use crate::spread::Spread;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Incomparable {
     /// Not written by a command that gives medians of runs.
-    #[error("the {0} file has no `figures`: write it with `ycsb --json`")]
+    #[error("the {0} file has no `figures`: write it with `ycsb --json` or `floor --json`")]
     NoFigures(&'static str),
     /// Nothing is measured in both.
     #[error("the files have no figure in common")]

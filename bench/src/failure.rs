@@ -3,6 +3,8 @@
 use quorate_protocol::codec::DecodeError;
 use quorate_tests::process::Trouble;
 
+use crate::floor::Broken;
+
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -33,7 +35,16 @@ pub enum Failure {
         /// What there is.
         missed: u64,
     },
+    /// The bare program that the nodes are compared with cannot go on.
+    #[error(transparent)]
+    Floor(#[from] Box<Broken>),
     /// A message is read otherwise than it was written.
     #[error("a message is not read as it was written: {0}")]
     Message(#[from] DecodeError),
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Self::Floor(Box::new(broken))
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! The program `quorate-bench` (feature `processes`) fills a cluster, and measures what it costs a node
 //! that was away to catch up, and shows that what was deleted meanwhile stays deleted; see its help.
-//! [`merkle`] and [`dataset`] are what that is compared with. What requests cost is measured by `ycsb`.
+//! [`merkle`] and [`dataset`] are what that is compared with. What requests cost is measured by `ycsb`, and what they cannot cost less than by `floor`.
 
 #[cfg(feature = "processes")]
 pub mod catch_up;
@@ -25,6 +25,8 @@ mod draw;
 mod equal;
 #[cfg(feature = "processes")]
 mod failure;
+#[cfg(feature = "processes")]
+pub mod floor;
 #[cfg(feature = "processes")]
 pub mod load;
 #[cfg(feature = "processes")]

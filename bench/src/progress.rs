@@ -14,6 +14,8 @@ pub(crate) struct Progress {
     total: u64,
     done: u64,
     failed: u64,
+    /// What stands in place of the rate and of failures.
+    told: Option<String>,
     begin: Instant,
     shown: Instant,
     bar: Option<ProgressBar>,
@@ -27,6 +29,7 @@ impl Progress {
             total,
             done: 0,
             failed: 0,
+            told: None,
             begin: now,
             shown: now,
             bar: io::stderr().is_terminal().then(|| bar(what, total)),
@@ -35,12 +38,23 @@ impl Progress {
 
     /// One more write has ended.
     pub(crate) fn step(&mut self, ok: bool) {
-        self.done += 1;
         self.failed += u64::from(!ok);
+        let message = (!ok).then(|| format!("{} failed", self.failed));
+        self.show(message);
+    }
+
+    /// One more of something that cannot fail by itself; `told` is how it looks by now.
+    pub(crate) fn step_telling(&mut self, told: String) {
+        self.told = Some(told.clone());
+        self.show(Some(told));
+    }
+
+    fn show(&mut self, message: Option<String>) {
+        self.done += 1;
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
-            if !ok {
-                bar.set_message(format!("{} failed", self.failed));
+            if let Some(message) = message {
+                bar.set_message(message);
             }
         } else if self.shown.elapsed() >= LINE_EVERY {
             self.shown = Instant::now();
@@ -55,6 +69,9 @@ impl Progress {
     }
 
     fn line(&self) -> String {
+        if let Some(told) = &self.told {
+            return format!("{}: {} of {}, {told}", self.what, self.done, self.total);
+        }
         let seconds = self.begin.elapsed().as_secs_f64();
         let rate = self.done as f64 / seconds.max(1e-3);
         format!(
@@ -97,5 +114,16 @@ mod tests {
         let line = progress.line();
         assert!(line.starts_with("load: 2 of 3, "), "{line}");
         assert!(line.ends_with(" a second, 1 failed"), "{line}");
+    }
+
+    #[test]
+    fn what_is_told_stands_behind_the_steps() {
+        let mut progress = Progress::new("put 1 of 5, seconds", 10);
+        progress.step_telling("7 operations done, 2 failed".to_owned());
+        let line = progress.line();
+        assert_eq!(
+            line,
+            "put 1 of 5, seconds: 1 of 10, 7 operations done, 2 failed"
+        );
     }
 }

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use quorate_bench::catch_up::{Settings, run};
-use quorate_bench::deletes;
 use quorate_bench::ycsb::{self, Distribution};
+use quorate_bench::{deletes, floor};
 use quorate_tests::process::Programs;
 
 const KEYS: u64 = 3_000;
@@ -110,4 +110,32 @@ async fn requests_are_counted_with_the_cpu_time_of_the_nodes_and_open_loops_begi
     assert_eq!(tally.operations() + tally.failed(), 200);
     assert_eq!(tally.missing, 0);
     assert!(report.html().contains("insert p99 us"));
+}
+
+#[tokio::test]
+async fn the_bare_program_and_the_nodes_are_asked_in_turn_and_nothing_is_missing_in_either() {
+    let settings = floor::Settings {
+        program: env!("CARGO_BIN_EXE_quorate-bench").into(),
+        sizes: vec![100, 1024],
+        keys: 300,
+        outstanding: 16,
+        warm_up: Duration::from_millis(300),
+        time: Duration::from_secs(1),
+        runs: 2,
+        seed: 7,
+    };
+    let programs = Programs::find().unwrap();
+    let report = floor::run(&programs, settings).await.unwrap();
+    assert_eq!(report.measured.len(), 4);
+    for measured in &report.measured {
+        let runs = measured.floor.iter().chain(&measured.real);
+        assert_eq!(runs.clone().count(), 4);
+        for run in runs {
+            assert!(run.times.count() > 50, "{measured:?}");
+            assert_eq!((run.failed, run.missing), (0, 0));
+            assert!(run.server_cpu > Duration::ZERO && run.client_cpu > Duration::ZERO);
+        }
+    }
+    let ratio = &report.json()["figures"]["put 1024 B: times the floor"]["median"];
+    assert!(ratio.as_f64().is_some_and(|ratio| ratio > 1.0), "{report}");
 }

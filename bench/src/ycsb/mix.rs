@@ -66,9 +66,16 @@ const MIXES: [Mix; 7] = [
     mix("c", 100, Kind::Update),
     mix("d", 95, Kind::Insert),
     mix("f", 50, Kind::ReadModifyWrite),
-    mix("get", 100, Kind::Update),
-    mix("put", 0, Kind::Update),
+    Mix::GET,
+    Mix::PUT,
 ];
+
+impl Mix {
+    /// Reads alone.
+    pub const GET: Self = mix("get", 100, Kind::Update);
+    /// Updates alone.
+    pub const PUT: Self = mix("put", 0, Kind::Update);
+}
 
 const fn mix(name: &'static str, reads: u64, other: Kind) -> Mix {
     Mix { name, reads, other }

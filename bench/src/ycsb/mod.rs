@@ -21,6 +21,7 @@ pub use keys::Distribution;
 pub use mix::{Kind, Mix, NoSuchMix};
 pub use report::Report;
 pub use run::{Measured, Target, run, run_on_own_cluster};
+pub(crate) use run::{Session, own_cluster};
 pub use tally::Tally;
 
 /// What is to be measured.

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use quorate_client::{Bucket, Error};
-use quorate_tests::process::Programs;
+use quorate_tests::process::{Cluster, Programs};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use tokio::task::JoinSet;
 
 use super::keys::Chooser;
-use super::mix::Kind;
+use super::mix::{Kind, Mix};
 use super::report::Report;
 use super::store::Store;
 use super::{Settings, Tally};
@@ -59,16 +59,21 @@ pub async fn run_on_own_cluster(
     programs: &Programs,
     settings: Settings,
 ) -> Result<Report, Failure> {
-    let workload = Workload::new(settings.seed, settings.value_bytes);
+    let (_cluster, target) = own_cluster(programs).await?;
+    run(&target, settings).await
+}
+
+/// A cluster of three nodes in a temporary directory.
+pub(crate) async fn own_cluster(programs: &Programs) -> Result<(Cluster, Target), Failure> {
     let size = (NODES, PARTITIONS);
-    let (mut cluster, loader) =
-        stage(programs, size, None, (workload, settings.outstanding)).await?;
+    // Keys are written by the measurement itself.
+    let (mut cluster, loader) = stage(programs, size, None, (Workload::new(0, 0), 1)).await?;
     let pids = cluster.all().filter_map(|node| cluster.node(node).pid());
     let target = Target {
         bucket: loader.bucket,
         pids: pids.collect(),
     };
-    run(&target, settings).await
+    Ok((cluster, target))
 }
 
 /// Writes the keys, and measures.
@@ -76,16 +81,49 @@ pub async fn run_on_own_cluster(
 /// # Errors
 /// Keys cannot be written, or a server process is not there.
 pub async fn run(target: &Target, settings: Settings) -> Result<Report, Failure> {
-    let workload = Workload::new(settings.seed, settings.value_bytes);
-    let store = Arc::new(Store::new(target.bucket.clone(), workload));
-    fill(&store, &settings).await?;
-    let chooser = Chooser::new(settings.distribution, settings.keys);
+    let session = Session::open(target, settings).await?;
     let mut measured = Vec::new();
-    for number in 0..settings.runs.max(1) {
-        let run = Run::new(&settings, &store, chooser);
-        measured.push(run.measure(number, &target.pids).await?);
+    for number in 0..session.settings.runs.max(1) {
+        measured.push(session.measure(number, session.settings.mix).await?);
     }
-    Ok(Report { settings, measured })
+    Ok(Report {
+        settings: session.settings,
+        measured,
+    })
+}
+
+/// Keys that are written, and can be asked for.
+pub(crate) struct Session {
+    settings: Settings,
+    store: Arc<Store>,
+    chooser: Chooser,
+    pids: Vec<u32>,
+}
+
+impl Session {
+    /// Writes the keys.
+    pub(crate) async fn open(target: &Target, settings: Settings) -> Result<Self, Failure> {
+        let workload = Workload::new(settings.seed, settings.value_bytes);
+        let store = Arc::new(Store::new(target.bucket.clone(), workload));
+        fill(&store, &settings).await?;
+        let chooser = Chooser::new(settings.distribution, settings.keys);
+        Ok(Self {
+            store,
+            chooser,
+            pids: target.pids.clone(),
+            settings,
+        })
+    }
+
+    /// One run, of requests of this kind whatever the settings say.
+    pub(crate) async fn measure(&self, number: usize, mix: Mix) -> Result<Measured, Failure> {
+        let settings = Settings {
+            mix,
+            ..self.settings.clone()
+        };
+        let run = Run::new(&settings, &self.store, self.chooser);
+        run.measure(number, &self.pids).await
+    }
 }
 
 async fn fill(store: &Arc<Store>, settings: &Settings) -> Result<(), Failure> {
@@ -167,19 +205,20 @@ impl Run {
     /// Shows how far it is, until requests no longer count.
     async fn watch(&self, number: usize) {
         let seconds = self.settings.time.as_secs();
+        let runs = self.settings.runs.max(1);
         let what = format!(
-            "run {} of {}, seconds",
-            number + 1,
-            self.settings.runs.max(1)
+            "{} {} of {runs}, seconds",
+            self.settings.mix.name,
+            number + 1
         );
         let mut progress = Progress::new(&what, seconds);
         for second in 1..=seconds {
             let until = self.begin + self.settings.warm_up + Duration::from_secs(second);
             tokio::time::sleep_until(until.into()).await;
-            let place = usize::try_from(second - 1).unwrap_or(usize::MAX);
-            let failed =
-                |tally: &mut Tally| tally.seconds.get(place).is_some_and(|one| one.errors > 0);
-            progress.step(!self.tally(failed));
+            progress.step_telling(self.tally(|tally| {
+                let (done, failed) = (tally.operations(), tally.failed());
+                format!("{done} operations done, {failed} failed")
+            }));
         }
         progress.finish();
     }

@@ -8,7 +8,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{
     AsyncUdpSocket, ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig,
-    ServerConfig,
+    Runtime as _, ServerConfig, TokioRuntime,
 };
 use quorate_protocol::hello::{ALPN_CLIENT, ALPN_PEER};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,7 +17,7 @@ use super::bounds::HANDSHAKES_MAX;
 use super::error::NetError;
 use super::settings::NetSettings;
 use crate::sources::Sources;
-use crate::tls::Credentials;
+use crate::tls::{Credentials, Tls};
 
 /// What the system may hold for a socket while this process is busy elsewhere, bytes.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -41,6 +41,34 @@ pub fn bind(address: SocketAddr) -> Result<UdpSocket, NetError> {
         Ok(UdpSocket::from(socket))
     };
     open().map_err(|source| NetError::Bind { address, source })
+}
+
+/// An endpoint with the QUIC settings of the peer port, which dials with them as well, and none of what is spoken there: for
+/// programs that measure what these settings cost by themselves. Within a tokio runtime.
+///
+/// # Errors
+/// The socket or a certificate cannot be used, or a setting is out of its range.
+pub fn bare_endpoint(
+    socket: UdpSocket,
+    tls: &Tls,
+    settings: &NetSettings,
+) -> Result<Endpoint, NetError> {
+    settings.check()?;
+    let socket = TokioRuntime
+        .wrap_udp_socket(socket)
+        .map_err(NetError::Socket)?;
+    let (credentials, sources) = (tls.current(), Sources::system());
+    let runtime = Arc::new(TokioRuntime);
+    let mut endpoint = open(
+        Port::Peer,
+        socket,
+        runtime,
+        &credentials,
+        settings,
+        &sources,
+    )?;
+    endpoint.set_default_client_config(client_config(&credentials, settings)?);
+    Ok(endpoint)
 }
 
 /// Which of the two ports.

@@ -54,7 +54,7 @@ mod send;
 mod settings;
 mod shared;
 
-pub use endpoint::bind;
+pub use endpoint::{bare_endpoint, bind};
 pub use error::{NetError, SendRefused};
 pub use events::{ClientKey, Lane, LinkState, NetEvent, NetHandler, NoMessage};
 pub use handle::{NetHandle, NetParts, start};

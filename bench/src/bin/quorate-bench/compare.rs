@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-/// Compare two files that `ycsb --json` wrote
+/// Compare two files that `ycsb --json` or `floor --json` wrote
 ///
 /// Prints settings that differ, and all figures that both files have: medians, from the least to the most of all runs, and
 /// how many times A's median B's is. A star: the runs of both overlap, and the difference may be chance.

@@ -5,6 +5,7 @@ mod churn;
 mod compare;
 mod connect;
 mod delete;
+mod floor;
 mod load;
 mod rate;
 mod ycsb;
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use quorate_bench::floor::SERVE;
 use serde_json::Value;
 
 /// Measures Quorate
@@ -35,6 +37,9 @@ enum Command {
     Delete(delete::Delete),
     Rate(rate::Rate),
     Ycsb(Box<ycsb::Ycsb>),
+    Floor(floor::Floor),
+    #[command(name = SERVE, hide = true)]
+    FloorServer(floor::Server),
     Compare(compare::Compare),
 }
 
@@ -47,6 +52,8 @@ async fn main() -> ExitCode {
         Command::Delete(delete) => delete.run().await,
         Command::Rate(rate) => rate.run().await,
         Command::Ycsb(ycsb) => ycsb.run().await,
+        Command::Floor(floor) => floor.run().await,
+        Command::FloorServer(server) => server.run().await,
         Command::Compare(compare) => compare.run(),
     };
     match done {

@@ -13,7 +13,8 @@ const PART_BYTES_MIN: usize = 32 << 20;
 const PART_BITS_MAX: u32 = 4;
 
 /// A cache of so many bytes.
-pub(super) fn new_cache(bytes: usize) -> Cache {
+#[must_use]
+pub fn new_cache(bytes: usize) -> Cache {
     let mut options = LruCacheOptions::default();
     options.set_capacity(bytes);
     // At most PART_BITS_MAX.

@@ -35,10 +35,10 @@ use quorate_protocol::StorageId;
 use rocksdb::{Cache, WriteBatch, checkpoint};
 
 pub use self::adopt::{OfflineError, adopt};
-use self::cache::new_cache;
+pub use self::cache::new_cache;
 pub use self::look::{compact, look};
-pub use self::open::OpenError;
 use self::open::{Compactions, Opened, store_error};
+pub use self::open::{OpenError, database_options, family_options};
 use self::salvage::Suspect;
 use super::{Checkpoint, Storage};
 

@@ -243,7 +243,9 @@ fn foreign(path: &Path, found: &[u8], expected: StorageId) -> OpenError {
     }
 }
 
-pub(super) fn database_options(settings: RocksSettings) -> Options {
+/// How a database is opened: the log, memory, threads and files of all families together.
+#[must_use]
+pub fn database_options(settings: RocksSettings) -> Options {
     let mut options = Options::default();
     options.create_if_missing(true);
     options.set_paranoid_checks(true);
@@ -263,7 +265,9 @@ pub(super) fn database_options(settings: RocksSettings) -> Options {
     options
 }
 
-pub(super) fn family_options(family: Family, cache: &Cache) -> Options {
+/// How a family is kept: memtables, blocks, filters and compression.
+#[must_use]
+pub fn family_options(family: Family, cache: &Cache) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_block_size(BLOCK_BYTES);

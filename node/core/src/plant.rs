@@ -105,6 +105,10 @@ plants! {
     FencedStoodInFor,
     /// A vnode that lost something is filled by a copy without a place.
     FilledByTheGone,
+    /// A member folds though it does not know all of an actor that is folded.
+    FoldTakenBlindly,
+    /// Actors are folded though writes of them are missing somewhere.
+    FoldedWhileOpen,
     /// A replica tells only who answers it now, not whom it saw meanwhile.
     ForgetsWhoWasAlive,
     /// The first voters of a map are named by most of them, not all.
@@ -164,10 +168,6 @@ plants! {
     RebuildTrustsOldClock,
     /// What a member that is left has accepted is forgotten when the cluster is recovered.
     RecoveredFromNothing,
-    /// A member folds though it does not know all of an actor that is folded.
-    FoldTakenBlindly,
-    /// Actors are folded though writes of them are missing somewhere.
-    FoldedWhileOpen,
     /// A replica that refused a write counts as current all the same.
     RefusedAndCurrent,
     /// Every replica that answered a read is written to, stale or not.

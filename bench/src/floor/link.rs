@@ -132,7 +132,7 @@ impl Links {
     }
 
     /// Waits for frames, and takes all. More gather by themselves while the last ones are written: to yield before, as the
-    /// nodes do, was tried, and with values of 100 bytes it was dearer each time.
+    /// nodes do, was tried, and was never clearly cheaper.
     pub(super) async fn take(&self) -> Result<Vec<Came>, Broken> {
         loop {
             self.inbox.ready.notified().await;

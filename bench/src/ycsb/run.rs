@@ -103,6 +103,8 @@ pub(crate) struct Session {
 impl Session {
     /// Writes the keys.
     pub(crate) async fn open(target: &Target, settings: Settings) -> Result<Self, Failure> {
+        // A process that is not there is told before anything is written.
+        cpu_of_all(&target.pids)?;
         let workload = Workload::new(settings.seed, settings.value_bytes);
         let store = Arc::new(Store::new(target.bucket.clone(), workload));
         fill(&store, &settings).await?;

@@ -88,6 +88,7 @@ mod tests {
     fn a_cluster_of_its_own_needs_no_connection_settings_and_others_need_all() {
         assert_eq!(refused(&["quorate-bench", "ycsb"]), None);
         assert!(refused(&["quorate-bench", "ycsb", "--seeds", "localhost:1"]).is_some());
+        assert!(refused(&["quorate-bench", "ycsb", "--pids", "1"]).is_some());
         assert!(refused(&["quorate-bench", "load"]).is_some());
     }
 

@@ -56,7 +56,7 @@ pub(crate) struct Ycsb {
     #[arg(long, default_value = "default")]
     bucket: String,
     /// Processes of a running cluster on this machine, separated by commas: their CPU time is told
-    #[arg(long, value_delimiter = ',', value_name = "PID")]
+    #[arg(long, value_delimiter = ',', value_name = "PID", requires = "seeds")]
     pids: Vec<u32>,
     /// Write all figures into this file, as JSON
     #[arg(long, value_name = "FILE")]

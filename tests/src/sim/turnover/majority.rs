@@ -99,7 +99,7 @@ impl World<'_> {
 
     /// Whether operators called a node gone, who let no such one in again: also where the cluster was recovered from a version in
     /// which it had left already, and which gives up only the others.
-    pub(super) fn was_called_gone(&self, node: usize) -> bool {
+    pub(in crate::sim) fn was_called_gone(&self, node: usize) -> bool {
         self.turnover.majority.gone.contains(&node)
     }
 

@@ -87,6 +87,8 @@ plants! {
     DurableTooEarly,
     /// A vnode that catches up counts what members said under an earlier epoch of its class.
     EarlierEpochHeard,
+    /// Members talk with one that was removed by force and given up.
+    ExpelledLetIn,
     /// A read shows versions whose time has passed.
     ExpiredShown,
     /// A version that arrives after its time is stored, and nobody notes that it is to be removed.

@@ -189,6 +189,11 @@ impl Copies {
         self.note_lost(&all, at_us);
     }
 
+    /// A node that was given up runs again: what it takes in from now on, and nobody else, is lost with it.
+    pub fn is_back_in_vain(&mut self, node: usize) {
+        self.gone.insert(node);
+    }
+
     /// Writes that only nodes held which are gone for good, and when.
     #[must_use]
     pub fn lost_with_the_gone(&self) -> &[Lost] {
@@ -340,5 +345,20 @@ mod tests {
         assert_eq!(copies.lost_with_the_gone(), [lost(1, u64::MAX), lost(3, 9)]);
         copies.acked(dot(2), 10);
         assert!(!copies.may_lose(1, 0, |_| 100), "the other holder is gone");
+    }
+    #[test]
+    fn what_one_who_was_given_up_takes_in_when_it_is_back_is_lost_and_nothing_of_before() {
+        let mut copies = Copies::default();
+        copies.wrote((0, 5), &log(1), 1);
+        copies.is_back_in_vain(0);
+        copies.wrote((0, 6), &log(2), 3);
+        copies.wrote((1, 7), &log(3), 3);
+        copies.wrote((0, 8), &log(3), 4);
+        let lost = Lost {
+            dot: dot(2),
+            from_us: 3,
+            until_us: u64::MAX,
+        };
+        assert_eq!(copies.lost_with_the_gone(), [lost]);
     }
 }

@@ -201,6 +201,8 @@ pub const PROVOKED: &[Counter] = &[
     Counter::Turn("removed by force"),
     Counter::Turn("who was taken for dead hears of it"),
     Counter::Turn("given up while it was away"),
+    Counter::Turn("who was given up is back"),
+    Counter::Turn("who was given up is turned away"),
     Counter::Turn("somebody dies at a message of a move"),
     Counter::Error("quorum_not_met"),
     Counter::Error("unavailable"),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use quorate_core::Ticket;
 use quorate_protocol::client::ClientRequest;
+use quorate_protocol::versioned::MapName;
 use quorate_ring::NodeId;
 
 use super::clients::ClientEvent;
@@ -42,6 +43,8 @@ pub(super) enum Event {
     Mend(u64),
     /// Whoever decides on members looks at the cluster.
     Operator,
+    /// A node is turned away at a member's door: node, life, and the version by which it is.
+    TurnedAway(usize, u64, MapName),
     /// A disk works again as it should: node, and which trouble ends.
     DiskWorks(usize, DiskTrouble),
 }
@@ -73,6 +76,7 @@ impl Event {
             Self::Revive(..) => 12,
             Self::DiskWorks(..) => 13,
             Self::Operator => 14,
+            Self::TurnedAway(..) => 15,
         }
     }
 
@@ -88,6 +92,7 @@ impl Event {
             | Self::DiskWorks(node, _)
             | Self::Request { node, .. }
             | Self::Restart(node)
+            | Self::TurnedAway(node, ..)
             | Self::Resume(node, _) => *node,
             Self::Client(client, _) => *client,
             Self::Fault | Self::Mend(_) | Self::Operator => 0,
@@ -111,6 +116,7 @@ impl Event {
             | Self::Restart(_)
             | Self::Resume(..)
             | Self::Mend(_)
+            | Self::TurnedAway(..)
             | Self::Operator => &[],
         }
     }

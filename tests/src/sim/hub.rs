@@ -2,7 +2,7 @@
 
 use quorate_core::keeper::{KeeperEffect, KeeperInput};
 use quorate_core::membership::{MemberEffect, MemberInput};
-use quorate_core::{Input, Now};
+use quorate_core::{Input, Now, Plant};
 use quorate_protocol::peer::PeerMessage;
 use quorate_ring::NodeId;
 
@@ -148,15 +148,18 @@ impl Process {
         }
     }
 
-    /// Whether it lets in who was called gone, as nobody may: see `Plant::DoorOpen`.
-    pub(super) fn leaves_the_door_open(&self) -> bool {
+    /// Whether it lets somebody in whom nobody may let in: whom it should turn away says the broken rule.
+    pub(super) fn leaves_the_door_open(&self, rule: Plant) -> bool {
         #[cfg(feature = "planted")]
         {
             let mut replicas = self.shards.iter().filter_map(Shard::replica);
-            replicas.any(|replica| replica.planted().contains(&quorate_core::Plant::DoorOpen))
+            replicas.any(|replica| replica.planted().contains(&rule))
         }
         #[cfg(not(feature = "planted"))]
-        false
+        {
+            let _ = rule;
+            false
+        }
     }
 
     /// Breaks what is broken in the replicas, should it be one of the map's rules.

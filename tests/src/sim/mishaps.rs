@@ -99,6 +99,7 @@ impl World<'_> {
         let synced = |node: usize| self.nodes[node].disk.synced();
         let bearable = !spared
             && self.nodes[node].is_running()
+            && !self.is_back_from_the_gone(node)
             && self.copies.may_lose(node, after, synced)
             && self.may_lose_votes(node);
         if bearable {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use quorate_core::keeper::{Keeper, KeeperInput, MapRequest};
 use quorate_core::membership::{self, MemberEffect, MemberInput, Membership};
 use quorate_core::register::Version;
-use quorate_core::{Input, Now, Replica, ReplicaStatus, Ticket, Timing};
+use quorate_core::{Input, Now, Plant, Replica, ReplicaStatus, Ticket, Timing};
 use quorate_protocol::ActorId;
 use quorate_protocol::client::ClientRequest;
 use quorate_protocol::map::Bucket;
@@ -108,10 +108,10 @@ impl Node {
         self.process.is_some()
     }
 
-    /// Whether it turns away who was called gone when the cluster was recovered.
-    pub(super) fn guards_its_door(&self) -> bool {
+    /// Whether it runs, and turns away whom this rule forbids to let in.
+    pub(super) fn guards_its_door(&self, rule: Plant) -> bool {
         let process = self.process.as_ref();
-        process.is_some_and(|process| !process.leaves_the_door_open())
+        process.is_some_and(|process| !process.leaves_the_door_open(rule))
     }
 
     /// The reports of its replicas; `None` while one of them does not live.

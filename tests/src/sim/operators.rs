@@ -162,6 +162,10 @@ impl World<'_> {
         let Some(what) = self.operators.asked.remove(&ticket) else {
             return;
         };
+        if let ClientReply::Failed(error) = reply {
+            let told = || format!("an operator's {what} failed: {}", error.message);
+            self.trace.say(self.at_us, told);
+        }
         let outcome = match (what, reply) {
             ("stage", ClientReply::RingChanged(_)) => "staged",
             ("clear", ClientReply::RingChanged(_)) => "cleared",

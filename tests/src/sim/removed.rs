@@ -42,6 +42,28 @@ impl World<'_> {
         self.stop_for_good(node);
     }
 
+    /// A node hears at a member's door that it was removed by force and given up: it serves nobody from now on.
+    pub(super) fn turned_away(&mut self, node: usize, by: MapName) {
+        let id = self.nodes[node].id;
+        self.trace
+            .say(self.at_us, || format!("{id} is turned away by {by}"));
+        self.counters
+            .count(Counter::Turn("who was given up is turned away"));
+        self.stop_for_good(node);
+    }
+
+    /// From now on nothing excuses a node that had not heard of its removal: it does not run, and if it should ever run
+    /// again, it must not answer from what it has.
+    pub(super) fn is_excused_no_more(&mut self, node: usize) -> bool {
+        let (id, at_us) = (self.nodes[node].id, self.at_us);
+        let was_open = self.removed.open.remove(&id);
+        let mut unaware = self.removed.unaware.iter_mut();
+        if let Some(open) = unaware.rfind(|unaware| was_open && unaware.node == id) {
+            open.until_us = at_us;
+        }
+        was_open
+    }
+
     /// A version is the newest of a node: whom it removes may not know that yet, and this node may be one.
     pub(super) fn note_removals(&mut self, node: usize, version: &Version) {
         let (id, map) = (self.nodes[node].id, version.map());
@@ -51,13 +73,7 @@ impl World<'_> {
         if members.last().is_none_or(|&(_, last)| last != counted) {
             members.push((self.at_us, counted));
         }
-        if is_out(map, id) && self.removed.open.remove(&id) {
-            let at_us = self.at_us;
-            let mut unaware = self.removed.unaware.iter_mut();
-            let open = unaware.rfind(|unaware| unaware.node == id);
-            if let Some(open) = open {
-                open.until_us = at_us;
-            }
+        if is_out(map, id) && self.is_excused_no_more(node) {
             self.counters
                 .count(Counter::Turn("who was taken for dead hears of it"));
         }

@@ -6,6 +6,7 @@
 //! machine is gone must be removed in the end, or nothing would ever settle: that is asked for until it is done
 //! (`force`). All else may be refused, overtaken or forgotten, and is not asked for again.
 
+mod comebacks;
 mod force;
 mod majority;
 
@@ -17,6 +18,7 @@ use quorate_protocol::client::{Commit, RingChange};
 use quorate_protocol::map::Member;
 use quorate_protocol::versioned::{StagedChange, VersionedMap};
 
+use self::comebacks::Comebacks;
 use self::force::Force;
 use self::majority::Majority;
 use super::config::{Config, Profile, is_small};
@@ -46,6 +48,15 @@ pub struct TurnoverPlan {
     pub zoned: bool,
     /// A majority of the members is lost for good after this time, microseconds.
     pub majority_us: Option<u64>,
+    /// Whether who was removed by force and given up comes back with its old disk.
+    pub comebacks: bool,
+}
+
+impl TurnoverPlan {
+    /// Whether acknowledged writes may be lost with their holders: with a majority, or with one that takes them in vain.
+    pub(super) const fn loses_writes(&self) -> bool {
+        self.majority_us.is_some() || self.comebacks
+    }
 }
 
 /// Decides how members of a run come and go.
@@ -63,6 +74,7 @@ pub(super) fn draw(config: &mut Config) {
         .collect();
     plan.every_us = dice.between(3_000_000, 20_000_000);
     plan.forced = config.profile == Profile::Storm && dice.chance(800);
+    plan.comebacks = plan.forced && comebacks::happen(config.seed);
     plan.zoned = dice.chance(400) && config.operate_every_us == 0;
     if config.turnover.zoned {
         config.stand_in_zones();
@@ -113,6 +125,7 @@ pub(super) struct Turnover {
     every_us: u64,
     pub(super) force: Force,
     majority: Majority,
+    comebacks: Comebacks,
     /// There were fewer than three zones to place data in, and classes may stand as they could then.
     few_zones: bool,
     /// Who was a member in any version.
@@ -126,6 +139,7 @@ impl Turnover {
             every_us: config.turnover.every_us,
             force: Force::default(),
             majority: Majority::new(config),
+            comebacks: Comebacks::new(config),
             few_zones: false,
             were_members: (0..config.map.members.len()).collect(),
         }
@@ -161,6 +175,7 @@ impl World<'_> {
         let members = self.members();
         self.turnover.were_members.extend(members);
         self.mind_the_majority();
+        self.mind_comebacks();
         self.insist();
         let every_us = self.turnover.every_us;
         if !self.healed && self.turnover.dice.below(every_us) < LOOK_US {
@@ -255,13 +270,13 @@ impl World<'_> {
         let is_free = |member: &&Member| {
             let staged = newest.staged.iter().chain(others);
             let mut comes = staged.filter_map(StagedChange::newcomer);
-            let buried = self
+            let lost = self
                 .place_of(member.id)
-                .is_some_and(|node| self.is_buried(node));
+                .is_some_and(|node| self.is_buried(node) || self.was_called_gone(node));
             newest.map.member(member.id).is_none()
                 && !newest.expelled.contains(&member.id)
                 && !comes.any(|other| other.id == member.id)
-                && !buried
+                && !lost
         };
         let free = first.iter().chain(spares).filter(is_free);
         let free: Vec<Member> = free.cloned().collect();

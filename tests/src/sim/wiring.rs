@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_core::{Batch, Family, Note, Ticket, Write};
+use quorate_core::register::Version;
+use quorate_core::{Batch, Family, Note, Plant, Ticket, Write};
 use quorate_protocol::client::{ClientReply, ClientRequest};
 use quorate_protocol::ids::Dot;
 use quorate_protocol::peer::{MapDecided, PeerMessage};
+use quorate_protocol::versioned::{Going, GoingState, MapName};
 use quorate_ring::NodeId;
 
 use super::clients::ClientEvent;
@@ -133,6 +135,9 @@ impl World<'_> {
             return;
         };
         self.judge_told(from, message);
+        if let Some(by) = self.by_which_given_up(from, to) {
+            return self.turn_away(from, to, by);
+        }
         let refusal = self.refusal(from, to);
         let (from, to, message) = match &refusal {
             Some(refusal) => (to, from, refusal),
@@ -161,16 +166,43 @@ impl World<'_> {
         }
     }
 
-    /// Who was called gone when the cluster was recovered is turned away at every door, with the version by which it is so.
+    /// Who was called gone when the cluster was recovered is turned away at every door, with the version by which it is so, also
+    /// where it had left by then and takes itself for a member of the earlier lineage.
     fn refusal(&self, from: usize, to: usize) -> Option<PeerMessage> {
         let theirs = self.founding.maps.newest(to)?;
-        let given_up = theirs
-            .map()
-            .recovered_without(self.nodes[from].id)
-            .is_some();
-        let works = self.nodes[to].guards_its_door();
+        let node = self.nodes[from].id;
+        let lineage = |version: &Version| version.name().version.lineage();
+        let is_behind = |known: &Version| {
+            lineage(known) < lineage(theirs)
+                && known.map().admits(node)
+                && !theirs.map().admits(node)
+        };
+        let known = self.founding.maps.newest(from);
+        let had_left = self.was_called_gone(from) && known.is_some_and(is_behind);
+        let given_up = had_left || theirs.map().recovered_without(node).is_some();
+        let works = self.nodes[to].guards_its_door(Plant::DoorOpen);
         let map = theirs.bytes().clone();
         (given_up && works).then(|| MapDecided { map }.into())
+    }
+
+    /// The version by which a member knows that who knocks was removed by force and given up. It says no more than that
+    /// version's name: nothing of the map reaches who is turned away.
+    fn by_which_given_up(&self, from: usize, to: usize) -> Option<MapName> {
+        let theirs = self.founding.maps.newest(to)?;
+        let (map, node) = (theirs.map(), self.nodes[from].id);
+        let forgotten = |going: &Going| going.state == GoingState::Forgotten;
+        let given_up = map.expelled.contains(&node) || map.going(node).is_some_and(forgotten);
+        let recovered = map.recovered_without(node).is_some();
+        let works = given_up && !recovered && self.nodes[to].guards_its_door(Plant::ExpelledLetIn);
+        works.then(|| theirs.name())
+    }
+
+    fn turn_away(&mut self, from: usize, to: usize, by: MapName) {
+        let life = self.nodes[from].life;
+        let delays = self.network.deliveries(self.at_us, (to, from));
+        if let Some(delay_us) = delays.into_iter().flatten().next() {
+            self.schedule(delay_us, Event::TurnedAway(from, life, by));
+        }
     }
 
     fn wrote(&mut self, node: usize, number: u64, batch: &Arc<Batch>) {
@@ -188,7 +220,7 @@ impl World<'_> {
         if self.config.counts_copies() {
             self.copies.wrote((node, number), writes, self.at_us);
         }
-        if self.config.turnover.majority_us.is_some() {
+        if self.config.turnover.loses_writes() {
             let batch = (node, number);
             self.copies.wrote_with_pages(batch, writes, self.at_us);
         }

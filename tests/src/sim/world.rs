@@ -413,6 +413,11 @@ impl<'a> World<'a> {
                 self.network.mend(cut);
             }
             Event::Operator => self.operate(),
+            Event::TurnedAway(node, life, by) => {
+                if self.nodes[node].life == life {
+                    self.turned_away(node, by);
+                }
+            }
             Event::DiskWorks(node, trouble) => self.disk_works(node, trouble),
         }
     }
@@ -442,6 +447,7 @@ impl<'a> World<'a> {
             | Event::Restart(_)
             | Event::Resume(..)
             | Event::Mend(_)
+            | Event::TurnedAway(..)
             | Event::Operator
             | Event::DiskWorks(..) => {}
         }
@@ -466,6 +472,7 @@ impl<'a> World<'a> {
             | Event::Restart(_)
             | Event::Resume(..)
             | Event::Mend(_)
+            | Event::TurnedAway(..)
             | Event::Operator
             | Event::DiskWorks(..) => None,
         }

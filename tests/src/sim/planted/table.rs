@@ -89,6 +89,9 @@ const LOSING: Needs = |config| {
     config.lose_a_majority();
 };
 
+/// Members that are removed by force and given up, and come back with their old disks.
+const COMEBACKS: Needs = |config| config.let_the_given_up_come_back();
+
 /// Many values that live for a limited time.
 const EXPIRING: Needs = |config| config.let_values_expire(500);
 
@@ -145,6 +148,7 @@ fn recoveries() -> Vec<Row> {
     };
     vec![
         row(Plant::DoorOpen, lost),
+        row(Plant::ExpelledLetIn, lost).needing(COMEBACKS),
         row(Plant::GivenUpWaitedFor, &["stuck"]),
         row(Plant::PledgeOfAFew, &["map", "stuck"]),
         row(Plant::VetoOfThePast, &["stuck"]),

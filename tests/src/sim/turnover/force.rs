@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quorate_protocol::client::{Commit, RingChange};
 use quorate_protocol::map::Member;
 use quorate_protocol::versioned::{Going, GoingState, StagedChange, VersionedMap};
-use quorate_ring::NodeId;
+use quorate_ring::{Change, NodeId};
 
 use super::super::counters::Counter;
 use super::super::event::Event;
@@ -70,6 +70,7 @@ impl World<'_> {
             return Some(format!("{id} is not removed yet"));
         }
         self.unfinished_recovery()
+            .or_else(|| self.unfinished_comeback())
     }
 
     /// Whether others have taken the places of a member that is gone.
@@ -98,7 +99,11 @@ impl World<'_> {
             return;
         };
         let replaceable = self.some_spare(newest, &[]).is_some();
-        if !self.nodes[node].is_running() || !(replaceable || self.may_shrink(newest, 0)) {
+        // While the cluster is short of members already, the one that is free may be spoken for.
+        let left = self.stay_without(newest, node) + self.count_free(newest);
+        let enough = left >= self.config.copies_wanted();
+        let bearable = enough && (replaceable || self.may_shrink(newest, 0));
+        if !self.nodes[node].is_running() || !bearable {
             return;
         }
         if self.turnover.dice.chance(500) {
@@ -132,17 +137,22 @@ impl World<'_> {
         force.to_remove.insert(node, self.at_us + after_us);
     }
 
-    /// A machine is gone, disk and all.
+    /// A machine is gone, disk and all, unless somebody will find it.
     pub fn bury(&mut self, node: usize) {
         let id = self.nodes[node].id;
         self.trace
             .say(self.at_us, || format!("{id}'s machine is gone for good"));
         self.turnover.force.buried.insert(node);
         self.kill(node, AGAIN_US);
-        let synced = self.nodes[node].disk.synced();
-        self.nodes[node].disk.wipe();
-        self.lose_file(node, false);
-        self.destroyed(node, 0, synced);
+        if self.will_come_back(node) {
+            // Its disk stays as it is, and nobody may count on it.
+            self.copies.lost(node, 0, self.at_us);
+        } else {
+            let synced = self.nodes[node].disk.synced();
+            self.nodes[node].disk.wipe();
+            self.lose_file(node, false);
+            self.destroyed(node, 0, synced);
+        }
         self.destroyed = Some(node);
         self.faults.owe(&self.nodes, node);
     }
@@ -254,6 +264,11 @@ impl World<'_> {
         let busy = !self.turnover.force.to_remove.is_empty();
         if busy || !self.are_too_few(newest) || !self.is_time(Some(0)) {
             return;
+        }
+        // Of before somebody was lost: it sends members away, or names one that is none any more and is refused for ever.
+        let of_before = |staged: &StagedChange| !matches!(staged.change(), Ok(Change::Join(_)));
+        if newest.staged.iter().any(of_before) {
+            return self.wish("clear", RingChange::Clear, 0);
         }
         if let Some(spare) = self.some_spare(newest, &[]) {
             self.wish_for_newcomer(spare);

@@ -50,6 +50,8 @@ impl Config {
         (self.founding, self.dropping) = (None, 0);
         let copies = self.copies_wanted() as u64;
         let plan = &mut self.turnover;
+        // Those who are called gone are the ones to come back.
+        plan.comebacks = false;
         if plan.every_us == 0 {
             plan.every_us = dice.between(5_000_000, 20_000_000);
         }
@@ -92,7 +94,13 @@ impl Majority {
 impl World<'_> {
     /// Whether a node was called gone and is back: it knows of no removal, and must not serve all the same.
     pub(in crate::sim) fn is_back_from_the_gone(&self, node: usize) -> bool {
-        self.turnover.majority.back == Some(node)
+        self.turnover.majority.back == Some(node) || self.turnover.comebacks.is_back(node)
+    }
+
+    /// Whether operators called a node gone, who let no such one in again: also where the cluster was recovered from a version in
+    /// which it had left already, and which gives up only the others.
+    pub(in crate::sim) fn was_called_gone(&self, node: usize) -> bool {
+        self.turnover.majority.gone.contains(&node)
     }
 
     /// Whether a majority is lost, and the cluster not recovered.
@@ -178,11 +186,12 @@ impl World<'_> {
     }
 
     /// Nodes that may become members.
-    fn count_free(&self, newest: &VersionedMap) -> usize {
+    pub(super) fn count_free(&self, newest: &VersionedMap) -> usize {
         let free = self.nodes.iter().filter(|node| {
             newest.map.member(node.id).is_none()
                 && !newest.expelled.contains(&node.id)
                 && !self.is_buried(node.index)
+                && !self.was_called_gone(node.index)
         });
         free.count()
     }

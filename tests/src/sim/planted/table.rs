@@ -322,6 +322,8 @@ const WALKED: &[Plant] = &[
     Plant::CutForgotten,
     Plant::DifferenceIgnored,
     Plant::ExpiryForgetsContext,
+    Plant::FoldTakenBlindly,
+    Plant::FoldedWhileOpen,
     Plant::ForgetsWhoWasAlive,
     Plant::LateTryTrusted,
     Plant::OldStorageTrusted,
